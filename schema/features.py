@@ -1,0 +1,154 @@
+"""The features of a table, each on a side: user, ad or context."""
+
+import dataclasses
+import re
+from typing import Any, ClassVar
+
+import numpy as np
+
+SIDES = ("user", "ad", "context")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def check_name(kind: str, name: Any) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(
+            f"A {kind} name must be a string of letters, digits and underscores that does not start "
+            f"with a digit (it becomes an input name of the model and of the serving signature). "
+            f"Received: name={name!r}. Rename the column, e.g. "
+            f"{re.sub(r'[^A-Za-z0-9_]', '_', '_' + str(name)).replace('__', '_')!r}."
+        )
+
+
+def _check_size(owner: str, argument: str, value: Any, minimum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
+        raise ValueError(f"{owner}: `{argument}` must be an integer of at least {minimum}. Received: {argument}={value!r}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Feature:
+    name: str
+
+    kind: ClassVar[str] = ""
+    dtype: ClassVar[str] = "float32"
+
+    def __post_init__(self) -> None:
+        check_name("feature", self.name)
+        side = getattr(self, "side", None)
+        if side not in SIDES:
+            raise ValueError(f"Feature {self.name!r}: `side` must be one of {SIDES}. Received: side={side!r}.")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row's value."""
+        return ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Numeric(_Feature):
+    """A real number per row.
+
+    Args:
+        name: column name.
+        side: `"user"`, `"ad"` or `"context"`. Defaults to `"context"`.
+
+    Example:
+
+    >>> Numeric("hours_since_install", side="user").shape
+    ()
+    """
+
+    side: str = "context"
+    kind: ClassVar[str] = "numeric"
+
+
+@dataclasses.dataclass(frozen=True)
+class Categorical(_Feature):
+    """One id per row, in `[0, vocabulary_size)`; id 0 is out-of-vocabulary.
+
+    Args:
+        name: column name.
+        vocabulary_size: number of ids, the out-of-vocabulary id 0 included.
+        side: `"user"`, `"ad"` or `"context"`. Defaults to `"ad"`.
+
+    Example:
+
+    >>> Categorical("advertiser", vocabulary_size=1000).dtype
+    'int32'
+    """
+
+    vocabulary_size: int
+    side: str = "ad"
+    kind: ClassVar[str] = "categorical"
+    dtype: ClassVar[str] = "int32"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_size(f"Categorical {self.name!r}", "vocabulary_size", self.vocabulary_size, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sequence(_Feature):
+    """A list of ids per row, padded with id 0 to a fixed length.
+
+    Args:
+        name: column name.
+        vocabulary_size: number of ids, id 0 (padding and out-of-vocabulary) included.
+        length: number of positions after padding or cutting.
+        side: `"user"`, `"ad"` or `"context"`. Defaults to `"user"`.
+        shares: name of a `Categorical` or `Sequence` whose embedding table this one uses, or `None`.
+
+    Example:
+
+    >>> Sequence("last_clicked_ads", vocabulary_size=500, length=20, shares="ad_id").shape
+    (20,)
+    """
+
+    vocabulary_size: int
+    length: int
+    side: str = "user"
+    shares: str | None = None
+    kind: ClassVar[str] = "sequence"
+    dtype: ClassVar[str] = "int32"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_size(f"Sequence {self.name!r}", "vocabulary_size", self.vocabulary_size, 1)
+        _check_size(f"Sequence {self.name!r}", "length", self.length, 1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row's value."""
+        return (self.length,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Vector(_Feature):
+    """A dense vector per row, e.g. an image or text embedding.
+
+    Args:
+        name: column name.
+        dim: number of components.
+        side: `"user"`, `"ad"` or `"context"`. Defaults to `"ad"`.
+
+    Example:
+
+    >>> Vector("title_embedding", dim=64).shape
+    (64,)
+    """
+
+    dim: int
+    side: str = "ad"
+    kind: ClassVar[str] = "vector"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_size(f"Vector {self.name!r}", "dim", self.dim, 1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row's value."""
+        return (self.dim,)
+
+
+Feature = Numeric | Categorical | Sequence | Vector

@@ -1,0 +1,203 @@
+"""The one place where a table's columns are listed."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+from .check_table import check_table
+from .features import SIDES, Categorical, Feature, Numeric, Sequence, Vector
+from .task import Task
+
+_KINDS: dict[str, Any] = {cls.kind: cls for cls in (Numeric, Categorical, Sequence, Vector)}
+
+
+class Schema:
+    """Features and tasks of a table: the one place where its columns are listed.
+
+    The model's inputs, the embedding tables, the id checks, the in-graph
+    preprocessing and the serving signature all come from this object.
+
+    Args:
+        features: iterable of `Numeric`, `Categorical`, `Sequence`, `Vector`.
+        tasks: iterable of `Task`, at least one.
+
+    Raises:
+        ValueError: on a repeated name, an unknown parent task or a cycle of
+            parents, or a `Sequence` that shares an unknown or differently
+            sized table.
+
+    Example:
+
+    >>> schema = Schema(
+    ...     [Categorical("user_id", 100, side="user"), Numeric("bid", side="ad")],
+    ...     [Task("click"), Task("purchase", given="click")],
+    ... )
+    >>> [feature.name for feature in schema.on_side("user")]
+    ['user_id']
+    >>> Schema.from_json(schema.to_json()) == schema
+    True
+    """
+
+    def __init__(self, features: Iterable[Feature], tasks: Iterable[Task]) -> None:
+        self.features = tuple(features)
+        self.tasks = tuple(tasks)
+        for feature in self.features:
+            if not isinstance(feature, tuple(_KINDS.values())):
+                raise ValueError(
+                    "`features` must hold Numeric, Categorical, Sequence or Vector objects. "
+                    f"Received: {feature!r} of type {type(feature).__name__}."
+                )
+        for task in self.tasks:
+            if not isinstance(task, Task):
+                raise ValueError(
+                    f"`tasks` must hold Task objects. Received: {task!r} of type {type(task).__name__}. "
+                    f"Wrap a label column's name: Task({str(task)!r})."
+                )
+        if not self.features:
+            raise ValueError("A schema needs at least one feature. Received: features=[].")
+        if not self.tasks:
+            raise ValueError('A schema needs at least one task. Received: tasks=[]. Add e.g. Task("click").')
+        self._by_name = {feature.name: feature for feature in self.features}
+        self._check_unique()
+        self._check_shared_tables()
+        self._check_parents()
+
+    def _check_unique(self) -> None:
+        seen: set[str] = set()
+        for name in [*self.feature_names, *self.task_names]:
+            if name in seen:
+                raise ValueError(f"The name {name!r} is used more than once in the schema. Every feature and task needs its own name.")
+            seen.add(name)
+
+    def _check_shared_tables(self) -> None:
+        for feature in self.features:
+            if not isinstance(feature, Sequence) or feature.shares is None:
+                continue
+            owner = self._by_name.get(feature.shares)
+            if owner is feature or not isinstance(owner, Categorical | Sequence) or getattr(owner, "shares", None):
+                candidates = [f.name for f in self.features if isinstance(f, Categorical)]
+                raise ValueError(
+                    f"Sequence {feature.name!r}: `shares` must name a Categorical (or a Sequence that owns its table) "
+                    f"of the schema. Received: shares={feature.shares!r}. Categorical features: {candidates}."
+                )
+            if owner.vocabulary_size != feature.vocabulary_size:
+                raise ValueError(
+                    f"Sequence {feature.name!r} shares the table of {owner.name!r} but their sizes differ: "
+                    f"vocabulary_size={feature.vocabulary_size} against {owner.vocabulary_size}. Give both the same."
+                )
+
+    def _check_parents(self) -> None:
+        parents = {task.name: task.given for task in self.tasks}
+        for name, parent in parents.items():
+            path = [name]
+            while parent is not None:
+                if parent not in parents:
+                    raise ValueError(
+                        f"Task {path[-1]!r}: `given` must name another task of the schema. "
+                        f"Received: given={parent!r}. Tasks: {list(parents)}."
+                    )
+                if parent in path:
+                    raise ValueError(f"The tasks' parents form a cycle: {' given '.join([*path, parent])}. Remove one `given`.")
+                path.append(parent)
+                parent = parents[parent]
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the features, in order."""
+        return [feature.name for feature in self.features]
+
+    @property
+    def task_names(self) -> list[str]:
+        """Names of the tasks, in order."""
+        return [task.name for task in self.tasks]
+
+    def on_side(self, *sides: str) -> tuple[Feature, ...]:
+        """The features of one or more sides, in order."""
+        for side in sides:
+            if side not in SIDES:
+                raise ValueError(f"`side` must be one of {SIDES}. Received: {side!r}.")
+        return tuple(feature for feature in self.features if feature.side in sides)
+
+    def __getitem__(self, name: str) -> Feature:
+        if name not in self._by_name:
+            raise KeyError(f"The schema has no feature {name!r}. Its features: {self.feature_names}.")
+        return self._by_name[name]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Schema) and (self.features, self.tasks) == (other.features, other.tasks)
+
+    def __hash__(self) -> int:
+        return hash((self.features, self.tasks))
+
+    def __repr__(self) -> str:
+        return f"Schema(features={list(self.features)!r}, tasks={list(self.tasks)!r})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The schema as plain lists, dicts, strings and numbers."""
+        features = [{"kind": feature.kind, **dataclasses.asdict(feature)} for feature in self.features]
+        return {"features": features, "tasks": [dataclasses.asdict(task) for task in self.tasks]}
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> "Schema":
+        """Inverse of `to_dict`; says which entry is wrong and how."""
+        if not isinstance(config, Mapping) or set(config) != {"features", "tasks"}:
+            found = sorted(map(str, config)) if isinstance(config, Mapping) else type(config).__name__
+            raise ValueError(f"A schema is a mapping with the keys 'features' and 'tasks'. Received: {found}.")
+        features = []
+        for entry in config["features"]:
+            entry = dict(entry)
+            kind = entry.pop("kind", None)
+            if kind not in _KINDS:
+                raise ValueError(f"A feature's `kind` must be one of {sorted(_KINDS)}. Received: kind={kind!r} in {entry}.")
+            features.append(_construct(_KINDS[kind], entry))
+        return cls(features, [_construct(Task, dict(entry)) for entry in config["tasks"]])
+
+    def to_json(self) -> str:
+        """The schema as JSON text."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Schema":
+        """Inverse of `to_json`."""
+        return cls.from_dict(json.loads(text))
+
+    def to_yaml(self) -> str:
+        """The schema as YAML text."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+    @classmethod
+    def from_yaml(cls, text: str) -> "Schema":
+        """Inverse of `to_yaml`."""
+        return cls.from_dict(yaml.safe_load(text))
+
+    def check(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> None:
+        """Compare host arrays with the schema before they reach a backend.
+
+        JAX turns an out-of-range id into NaN without a word and wraps 64-bit
+        ids, so this runs on NumPy, where a mistake can still be named.
+
+        Args:
+            x: feature name to array of shape `(rows,)` or `(rows, 1)` for
+                single values, `(rows, length)` or `(rows, dim)` otherwise.
+                Columns that the schema does not list are ignored.
+            y: task name to labels of shape `(rows,)` or `(rows, 1)`, NaN
+                where unobserved, or `None`.
+
+        Raises:
+            ValueError: naming the column, the first offending row and the
+                remedy, on a missing column, a wrong shape, an id out of range,
+                a non-finite number or a label outside `[0, 1]`.
+        """
+        check_table(self.features, self.task_names, x, y)
+
+
+def _construct(cls: Any, entry: dict[str, Any]) -> Any:
+    known = [field.name for field in dataclasses.fields(cls)]
+    unknown = sorted(set(entry) - set(known))
+    required = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING and f.name not in entry]
+    if unknown or required:
+        raise ValueError(f"{cls.__name__} takes {known}. Received: {entry}; unknown: {unknown}, missing: {required}.")
+    return cls(**entry)
