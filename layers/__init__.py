@@ -1,1 +1,9 @@
+"""Keras layers: residual quantization, group concatenation, embeddings, towers."""
 
+from .embedding import EmbeddingCollection, NumericEmbedding
+from .group_concat import GroupConcat
+from .mlp import MLP
+from .multi_task import SharedBottom
+from .residual_quantizer import ResidualQuantizer
+
+__all__ = ["MLP", "EmbeddingCollection", "GroupConcat", "NumericEmbedding", "ResidualQuantizer", "SharedBottom"]

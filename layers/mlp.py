@@ -1,0 +1,106 @@
+"""A stack of dense layers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="grouprank")
+class MLP(keras.layers.Layer):
+    """Dense layers with an activation and dropout after each.
+
+    The part that backbones, towers and heads are made of.
+
+    Args:
+        units: widths of the layers; an empty tuple is the identity.
+        activation: activation after each layer. Defaults to `"relu"`.
+        dropout: dropout rate after each layer. Defaults to `0.0`.
+        output_units: width of a last linear layer, or `None` for none. Defaults to `None`.
+        kernel_regularizer: regularizer of the kernels. Defaults to `None`.
+        **kwargs: base layer keywords such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: tensor of floating dtype.
+        training: dropout is active only if `True`.
+
+    Input shape:
+        `(..., dim)`.
+
+    Output shape:
+        `(..., width of the last layer)`.
+
+    Raises:
+        ValueError: on a width below 1 or a dropout rate outside `[0, 1)`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> tuple(MLP((32, 16), dropout=0.1)(np.ones((4, 8), "float32")).shape)
+    (4, 16)
+    """
+
+    def __init__(
+        self,
+        units: Sequence[int],
+        activation: Any = "relu",
+        dropout: float = 0.0,
+        output_units: int | None = None,
+        kernel_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units = tuple(units)
+        if any(not isinstance(width, int) or width < 1 for width in self.units):
+            raise ValueError(f"`units` must hold positive integers. Received: units={units!r}.")
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"`dropout` must lie in [0, 1). Received: dropout={dropout}.")
+        self.activation = keras.activations.get(activation)
+        self.dropout = dropout
+        self.output_units = output_units
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self._stack: list[keras.layers.Layer] = []
+        for index, width in enumerate(self.units):
+            self._stack.append(self._dense(width, self.activation, f"dense_{index}"))
+            if dropout:
+                self._stack.append(keras.layers.Dropout(dropout, dtype=self.dtype_policy, name=f"dropout_{index}"))
+        if output_units is not None:
+            self._stack.append(self._dense(output_units, None, "output"))
+
+    def _dense(self, width: int, activation: Any, name: str) -> keras.layers.Dense:
+        return keras.layers.Dense(
+            width,
+            activation=activation,
+            kernel_regularizer=self.kernel_regularizer,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Build the layers in order."""
+        for layer in self._stack:
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Apply the layers in order."""
+        for layer in self._stack:
+            inputs = layer(inputs, training=training) if isinstance(layer, keras.layers.Dropout) else layer(inputs)
+        return inputs
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of the output (see "Output shape")."""
+        widths = [*self.units, *([] if self.output_units is None else [self.output_units])]
+        return (*input_shape[:-1], widths[-1]) if widths else tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "units": list(self.units),
+            "activation": keras.activations.serialize(self.activation),
+            "dropout": self.dropout,
+            "output_units": self.output_units,
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+        }

@@ -1,0 +1,5 @@
+"""Structures between the backbone and the task towers."""
+
+from .shared_bottom import SharedBottom
+
+__all__ = ["SharedBottom"]

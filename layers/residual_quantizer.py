@@ -1,0 +1,386 @@
+"""Hierarchical clustering of vectors by a cascade of codebooks."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from .codebook_adaptation import collect_rows, fit_codebooks
+
+CODEBOOK_UPDATES = ("ema", "gradient")
+
+
+@keras.saving.register_keras_serializable(package="grouprank")
+class ResidualQuantizer(keras.layers.Layer):
+    """Quantizes vectors level by level, each codebook on what the last left over.
+
+    Use it where vectors fall into groups and sub-groups that nobody labelled:
+    level 1 names the coarse group, the next levels refine it, and the codes sum
+    up to an approximation of the vector. `GroupConcat` wraps it for ranking
+    models; use it directly inside an autoencoder, or offline for semantic ids.
+
+    With `r⁽¹⁾ = z`, level `i` picks the code `e⁽ⁱ⁾` of its codebook nearest to
+    `r⁽ⁱ⁾` and hands on `r⁽ⁱ⁺¹⁾ = r⁽ⁱ⁾ − sg(e⁽ⁱ⁾)` (eq. 3). In training it adds the
+    loss of eq. 2, `Σᵢ ‖r⁽ⁱ⁾ − sg(e⁽ⁱ⁾)‖² + μ‖sg(r⁽ⁱ⁾) − e⁽ⁱ⁾‖²`, summed over
+    components and averaged over rows; with `codebook_update="ema"` moving
+    averages of the assigned residuals take the place of the `μ` term. The output
+    passes gradients straight through to `z` by one estimator on the sum: one per
+    level would leave levels 2 and up without a commitment gradient.
+
+    Codes that win too rarely are moved onto random rows of the batch; without
+    this most of a codebook stays dead on long-tailed data. Call `adapt` on
+    a sample first to start from k-means. The search runs in float32 under every
+    dtype policy.
+
+    Args:
+        num_levels: number of codebooks `m`. Defaults to `3`.
+        codebook_size: number of codes `n` of each codebook. Defaults to `256`.
+        codebook_update: `"ema"` (moving averages; the codebooks are not
+            trainable) or `"gradient"` (the optimizer, through the `μ` term).
+            Defaults to `"ema"`.
+        commitment_weight: factor of the first term of eq. 2. Defaults to `1.0`.
+        codebook_weight: `μ`, factor of the second term, used by
+            `codebook_update="gradient"`. Defaults to `1.0`.
+        ema_decay: decay a batch of the moving averages. Defaults to `0.99`.
+        reset_dead_codes: move dead codes onto rows of the batch. Defaults to `True`.
+        reset_threshold: a code is dead below this fraction of the mean usage of
+            its codebook (`0.03` is `0.03 · batch / n` rows). Defaults to `0.03`.
+        reset_interval: number of training batches between resets. Defaults to `20`.
+        codebook_initializer: initializer of the codebooks before `adapt`.
+            Defaults to a normal distribution of standard deviation `0.05`.
+        seed: integer seed of the reset's draws and of `adapt`. Defaults to `None`.
+        **kwargs: base layer keywords such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: vectors `z`, of floating dtype.
+        training: update codebooks and add losses only if `True`.
+        mask: boolean, shape of the inputs' leading axes; `False` rows neither
+            move the codebooks nor count in the losses.
+        sample_weight: non-negative weights, shape of the inputs' leading axes.
+            A row of weight 0 moves nothing.
+        return_codes: also return the code indices. Defaults to `False`.
+
+    Input shape:
+        `(..., dim)` with any number of leading axes.
+
+    Output shape:
+        The input's shape; with `return_codes=True` a pair with int32 codes of
+        shape `(..., num_levels)`.
+
+    Raises:
+        ValueError: on an argument out of its range or an unknown `codebook_update`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> z = np.random.default_rng(0).normal(size=(1000, 8)).astype("float32")
+    >>> quantizer = ResidualQuantizer(num_levels=2, codebook_size=16, seed=0)
+    >>> quantizer.adapt(z)
+    >>> quantizer(z).shape == z.shape
+    True
+    >>> tuple(quantizer.encode(z).shape)
+    (1000, 2)
+    >>> tuple(quantizer.codebooks.shape)
+    (2, 16, 8)
+
+    Reference:
+        *Learning Disentangled Representations for Ads Ranking*, eq. 2 and 3;
+        [Lee et al., 2022](https://arxiv.org/abs/2203.01941).
+    """
+
+    def __init__(
+        self,
+        num_levels: int = 3,
+        codebook_size: int = 256,
+        codebook_update: str = "ema",
+        commitment_weight: float = 1.0,
+        codebook_weight: float = 1.0,
+        ema_decay: float = 0.99,
+        reset_dead_codes: bool = True,
+        reset_threshold: float = 0.03,
+        reset_interval: int = 20,
+        codebook_initializer: Any = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for argument, value in (
+            ("num_levels", num_levels),
+            ("codebook_size", codebook_size),
+            ("reset_interval", reset_interval),
+        ):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"`{argument}` must be a positive integer. Received: {argument}={value!r}.")
+        if codebook_update not in CODEBOOK_UPDATES:
+            raise ValueError(
+                f"`codebook_update` must be one of {CODEBOOK_UPDATES}. Received: codebook_update={codebook_update!r}."
+            )
+        if not 0.0 <= ema_decay < 1.0:
+            raise ValueError(f"`ema_decay` must lie in [0, 1). Received: ema_decay={ema_decay}.")
+        if not 0.0 <= reset_threshold < 1.0:
+            raise ValueError(f"`reset_threshold` must lie in [0, 1). Received: reset_threshold={reset_threshold}.")
+        for argument, weight in (("commitment_weight", commitment_weight), ("codebook_weight", codebook_weight)):
+            if weight < 0:
+                raise ValueError(f"`{argument}` must not be negative. Received: {argument}={weight}.")
+        self.num_levels = num_levels
+        self.codebook_size = codebook_size
+        self.codebook_update = codebook_update
+        self.commitment_weight = commitment_weight
+        self.codebook_weight = codebook_weight
+        self.ema_decay = ema_decay
+        self.reset_dead_codes = reset_dead_codes
+        self.reset_threshold = reset_threshold
+        self.reset_interval = reset_interval
+        self.codebook_initializer = keras.initializers.get(
+            codebook_initializer or keras.initializers.RandomNormal(stddev=0.05, seed=seed)
+        )
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.supports_masking = True
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the codebooks and the statistics that keep them alive."""
+        dim = input_shape[-1]
+        if dim is None:
+            raise ValueError(f"The last axis of the inputs must be known. Received: input_shape={input_shape}.")
+        shape = (self.num_levels, self.codebook_size, dim)
+        gradient = self.codebook_update == "gradient"
+        # Names differ by update so that weights of one are never loaded into the other.
+        self._codebooks = self.add_weight(
+            name="codebooks",
+            shape=shape,
+            initializer=self.codebook_initializer,
+            trainable=gradient,
+            dtype="float32",
+            autocast=False,
+        )
+        self.codebook_usage = self._statistic("codebook_usage", shape[:2], 1.0 / self.codebook_size)
+        if gradient:
+            # A layer cannot assign to a trainable variable inside JAX's step, so resets move this shift instead.
+            self._shift = self._statistic("codebook_shift", shape, 0.0)
+        else:
+            self._sums = self._statistic("codebook_sums", shape, 0.0)
+            self._sums.assign(self._codebooks / self.codebook_size)
+        self.steps = self.add_weight(name="steps", shape=(), initializer="zeros", trainable=False, dtype="int32")
+        self.built = True
+
+    def _statistic(self, name: str, shape: tuple[int, ...], value: float) -> keras.Variable:
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=keras.initializers.Constant(value),
+            trainable=False,
+            dtype="float32",
+            autocast=False,
+        )
+
+    @property
+    def codebooks(self) -> Any:
+        """The codes, float32 of shape `(num_levels, codebook_size, dim)`."""
+        codebooks = ops.convert_to_tensor(self._codebooks)
+        return codebooks + self._shift if self.codebook_update == "gradient" else codebooks
+
+    def call(
+        self,
+        inputs: Any,
+        training: bool | None = None,
+        mask: Any = None,
+        sample_weight: Any = None,
+        return_codes: bool = False,
+    ) -> Any:
+        """Quantize; in training also update the codebooks and add the losses."""
+        dim = inputs.shape[-1]
+        z = ops.cast(ops.reshape(inputs, (-1, dim)), "float32")
+        codebooks = self.codebooks
+        codes, residuals, vectors = self._search(z, codebooks)
+        quantized = sum(vectors)
+        if training:
+            weight = self._row_weight(mask, sample_weight)
+            if weight is not None:
+                # Rows that do not count may hold anything, even NaN, and 0 · NaN is NaN.
+                counted = ops.expand_dims(weight > 0, -1)
+                residuals = [ops.where(counted, r, 0.0) for r in residuals]
+                vectors = [ops.where(counted, e, 0.0) for e in vectors]
+            self._add_losses(residuals, vectors, weight)
+            self._update(
+                codes, [ops.stop_gradient(r) for r in residuals], ops.stop_gradient(codebooks), weight
+            )
+        straight_through = z + ops.stop_gradient(quantized - z)
+        shape = ops.shape(inputs)
+        outputs = ops.cast(ops.reshape(straight_through, shape), self.compute_dtype)
+        if not return_codes:
+            return outputs
+        return outputs, ops.reshape(ops.stack(codes, axis=-1), (*shape[:-1], self.num_levels))
+
+    def _search(self, z: Any, codebooks: Any) -> tuple[list[Any], list[Any], list[Any]]:
+        """Codes, residuals before each level and picked codes, a list of `num_levels` tensors each."""
+        residual, codes, residuals, vectors = z, [], [], []
+        for level in range(self.num_levels):
+            book = codebooks[level]
+            # ‖r‖² is the same for every code and cannot change the nearest one.
+            distance = ops.sum(book * book, axis=-1) - 2.0 * ops.matmul(residual, ops.transpose(book))
+            code = ops.argmin(ops.stop_gradient(distance), axis=-1)
+            vector = ops.take(book, code, axis=0)
+            codes.append(ops.cast(code, "int32"))
+            residuals.append(residual)
+            vectors.append(vector)
+            residual = residual - ops.stop_gradient(vector)
+        return codes, residuals, vectors
+
+    def _row_weight(self, mask: Any, sample_weight: Any) -> Any:
+        weight = None
+        if mask is not None:
+            weight = ops.cast(ops.reshape(mask, (-1,)), "float32")
+        if sample_weight is not None:
+            rows = ops.cast(ops.reshape(sample_weight, (-1,)), "float32")
+            weight = rows if weight is None else weight * rows
+        return weight
+
+    def _add_losses(self, residuals: list[Any], vectors: list[Any], weight: Any) -> None:
+        pairs = list(zip(residuals, vectors, strict=True))
+        terms = []
+        if self.commitment_weight:
+            commitment = sum(_squared_distance(r, ops.stop_gradient(e), weight) for r, e in pairs)
+            terms.append(self.commitment_weight * commitment)
+        if self.codebook_update == "gradient" and self.codebook_weight:
+            codebook = sum(_squared_distance(ops.stop_gradient(r), e, weight) for r, e in pairs)
+            terms.append(self.codebook_weight * codebook)
+        if terms:
+            self.add_loss(sum(terms))
+
+    def _update(self, codes: list[Any], residuals: list[Any], codebooks: Any, weight: Any) -> None:
+        """Move the averages toward the batch and dead codes onto its rows."""
+        rows = ops.shape(residuals[0])[0]
+        row_weight = ops.ones((rows,), "float32") if weight is None else weight
+        total = ops.sum(row_weight)
+        seen = total > 0
+        share = row_weight / ops.where(seen, total, 1.0)
+        draws = keras.random.uniform((self.num_levels, self.codebook_size), dtype="float32", seed=self.seed_generator)
+        self.steps.assign(self.steps + 1)
+        due = ops.logical_and(ops.equal(self.steps % self.reset_interval, 0), seen)
+        dead_below = self.reset_threshold / self.codebook_size
+        usages, sums, books = [], [], []
+        for level in range(self.num_levels):
+            old_usage, book = self.codebook_usage[level], codebooks[level]
+            usage, batch_sum = self._batch_statistics(codes[level], residuals[level], share)
+            usage = ops.where(seen, self._moved(old_usage, usage), old_usage)
+            if self.codebook_update == "ema":
+                level_sum = ops.where(seen, self._moved(self._sums[level], batch_sum), self._sums[level])
+                # A code whose average has died out keeps its place until it is reset.
+                alive = ops.expand_dims(usage > 1e-8, -1)
+                moved = ops.where(alive, level_sum / ops.expand_dims(ops.maximum(usage, 1e-8), -1), book)
+                book = ops.where(seen, moved, book)
+            if self.reset_dead_codes:
+                dead = ops.logical_and(due, usage < dead_below)
+                picked = _draw_rows(draws[level], row_weight, weight is None)
+                book = ops.where(ops.expand_dims(dead, -1), ops.take(residuals[level], picked, axis=0), book)
+                # Twice the threshold: a moved code that wins nothing is tried elsewhere after about 70 batches.
+                usage = ops.where(dead, 2.0 * dead_below, usage)
+            usages.append(usage)
+            books.append(book)
+            sums.append(book * ops.expand_dims(usage, -1))
+        self.codebook_usage.assign(ops.stack(usages))
+        if self.codebook_update == "ema":
+            self._codebooks.assign(ops.stack(books))
+            self._sums.assign(ops.stack(sums))
+        elif self.reset_dead_codes:
+            self._shift.assign(ops.stack(books) - ops.stop_gradient(ops.convert_to_tensor(self._codebooks)))
+
+    def _moved(self, average: Any, value: Any) -> Any:
+        return self.ema_decay * average + (1.0 - self.ema_decay) * value
+
+    def _batch_statistics(self, codes: Any, residuals: Any, share: Any) -> tuple[Any, Any]:
+        usage = ops.segment_sum(share, codes, num_segments=self.codebook_size)
+        if self.codebook_update != "ema":
+            return usage, None
+        weighted = residuals * ops.expand_dims(share, -1)
+        return usage, ops.segment_sum(weighted, codes, num_segments=self.codebook_size)
+
+    def encode(self, inputs: Any) -> Any:
+        """Indices of the nearest codes, int32 of shape `(..., num_levels)`."""
+        inputs = ops.convert_to_tensor(inputs)
+        if not self.built:
+            self.build(tuple(inputs.shape))
+        z = ops.cast(ops.reshape(inputs, (-1, inputs.shape[-1])), "float32")
+        codes, _, _ = self._search(z, self.codebooks)
+        return ops.reshape(ops.stack(codes, axis=-1), (*ops.shape(inputs)[:-1], self.num_levels))
+
+    def code_vectors(self, codes: Any) -> Any:
+        """Codes of each level, float32 of shape `(..., num_levels, dim)`, differentiable in the codebooks."""
+        offsets = ops.arange(self.num_levels, dtype="int32") * self.codebook_size
+        codebooks = self.codebooks
+        rows = ops.reshape(codebooks, (-1, codebooks.shape[-1]))
+        return ops.take(rows, ops.cast(codes, "int32") + offsets, axis=0)
+
+    def decode(self, codes: Any) -> Any:
+        """Sum of the codes, float32 of shape `(..., dim)`, for indices of shape `(..., num_levels)`."""
+        return ops.sum(self.code_vectors(codes), axis=-2)
+
+    def adapt(self, data: Any, max_rows: int = 50_000) -> None:
+        """Start the codebooks from k-means, level by level, on a sample of rows.
+
+        Args:
+            data: vectors as a NumPy array of shape `(..., dim)`, a
+                `tf.data.Dataset`, a `keras.utils.PyDataset` or any iterable of
+                such batches; of a batch `(x, y, …)` the first element is used.
+            max_rows: number of rows kept, drawn uniformly over the data. Defaults to `50_000`.
+        """
+        rows = collect_rows(data, max_rows, self.seed)
+        if not self.built:
+            self.build(rows.shape)
+        if rows.shape[-1] != self._codebooks.shape[-1]:
+            raise ValueError(
+                f"`adapt` expects vectors of {self._codebooks.shape[-1]} components, as at build. "
+                f"Received: {rows.shape[-1]}."
+            )
+        codebooks, usage = fit_codebooks(rows, self.num_levels, self.codebook_size, self.seed)
+        self._codebooks.assign(codebooks)
+        self.codebook_usage.assign(usage)
+        if self.codebook_update == "ema":
+            self._sums.assign(codebooks * usage[..., np.newaxis])
+        else:
+            self._shift.assign(np.zeros_like(codebooks))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...], **kwargs: Any) -> Any:
+        """Shape of the output (see "Output shape")."""
+        if kwargs.get("return_codes"):
+            return tuple(input_shape), (*input_shape[:-1], self.num_levels)
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "num_levels": self.num_levels,
+            "codebook_size": self.codebook_size,
+            "codebook_update": self.codebook_update,
+            "commitment_weight": self.commitment_weight,
+            "codebook_weight": self.codebook_weight,
+            "ema_decay": self.ema_decay,
+            "reset_dead_codes": self.reset_dead_codes,
+            "reset_threshold": self.reset_threshold,
+            "reset_interval": self.reset_interval,
+            "codebook_initializer": keras.initializers.serialize(self.codebook_initializer),
+            "seed": self.seed,
+        }
+
+
+def _squared_distance(a: Any, b: Any, weight: Any) -> Any:
+    """Mean over rows of the squared Euclidean distance."""
+    rows = ops.sum(ops.square(a - b), axis=-1)
+    if weight is None:
+        return ops.mean(rows)
+    total = ops.sum(weight)
+    return ops.sum(rows * weight) / ops.where(total > 0, total, 1.0)
+
+
+def _draw_rows(draws: Any, row_weight: Any, uniform: bool) -> Any:
+    """Row indices drawn in proportion to the weights, from uniform draws in `[0, 1)`."""
+    rows = ops.shape(row_weight)[0]
+    if uniform:
+        index = ops.cast(draws * ops.cast(rows, "float32"), "int32")
+    else:
+        cumulative = ops.cumsum(row_weight)
+        index = ops.cast(ops.searchsorted(cumulative, draws * cumulative[-1], side="right"), "int32")
+    return ops.minimum(index, rows - 1)
