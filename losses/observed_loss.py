@@ -1,0 +1,66 @@
+"""Losses whose targets may be missing."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class ObservedLoss(keras.losses.Loss):
+    """Base of losses that skip rows whose target is NaN and average over the rest.
+
+    Subclasses implement `row_loss(y_true, y_pred)` → `(loss, observed)`, both of
+    shape `(batch,)`, and never see NaN make it into the sum.
+
+    Args:
+        reduction: `"sum_over_batch_size"` or `"mean"` (the weighted mean over
+            observed rows, `Σ w·l / Σ w`, 0 where there are none), `"sum"` or `"none"`.
+        name: name of the loss.
+        dtype: dtype of the computation. Defaults to `float32`.
+    """
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def row_loss(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        """Loss of each row and whether its target is observed, both `(batch,)`."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `row_loss`.")
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Loss of each row, 0 where the target is missing."""
+        losses, observed = self.row_loss(y_true, y_pred)
+        return ops.where(observed, losses, 0.0)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Reduced loss; `sample_weight` has the shape `(batch,)` or `(batch, 1)`."""
+        check_targets(type(self).__name__, y_true)
+        y_true, y_pred = ops.cast(y_true, self.dtype), ops.cast(y_pred, self.dtype)
+        losses, observed = self.row_loss(y_true, y_pred)
+        weight = ops.cast(observed, losses.dtype)
+        if sample_weight is not None:
+            weight = weight * ops.reshape(ops.cast(sample_weight, losses.dtype), ops.shape(losses))
+        weighted = ops.where(weight > 0, losses, 0.0) * weight
+        if self.reduction in (None, "none"):
+            return weighted
+        if self.reduction == "sum":
+            return ops.sum(weighted)
+        total = ops.sum(weight)
+        return ops.sum(weighted) / ops.where(total > 0, total, 1.0)
+
+
+def check_targets(owner: str, y_true: Any) -> None:
+    """Raise if host targets leave [0, 1]; tensors of a traced step cannot be looked into."""
+    if isinstance(y_true, np.ndarray | list | tuple):
+        values = np.asarray(y_true, "float64")
+        wrong = np.argwhere((values < 0) | (values > 1))
+        if len(wrong):
+            raise ValueError(
+                f"{owner}: targets must lie in [0, 1] (NaN where unobserved). "
+                f"Received {values[tuple(wrong[0])]:g} in row {wrong[0][0]}; {len(wrong)} of {values.size} are outside."
+            )
+
+
+def binary_crossentropy_from_logits(logits: Any, targets: Any) -> Any:
+    """Elementwise `softplus(z) − t·z`, stable for logits of any size."""
+    return ops.softplus(logits) - targets * logits
