@@ -2,8 +2,9 @@
 
 from .embedding import EmbeddingCollection, NumericEmbedding
 from .group_concat import GroupConcat
+from .group_ids import GroupIds
 from .mlp import MLP
 from .multi_task import SharedBottom
 from .residual_quantizer import ResidualQuantizer
 
-__all__ = ["MLP", "EmbeddingCollection", "GroupConcat", "NumericEmbedding", "ResidualQuantizer", "SharedBottom"]
+__all__ = ["MLP", "EmbeddingCollection", "GroupConcat", "GroupIds", "NumericEmbedding", "ResidualQuantizer", "SharedBottom"]

@@ -145,7 +145,8 @@ class GroupConcat(keras.layers.Layer):
             reset_dead_codes=reset_dead_codes,
             seed=seed,
             dtype=self.dtype_policy,
-            name="quantizer",
+            # The name under which `fit` prints the codebooks' health.
+            name=self.name,
         )
         self.supports_masking = True
 

@@ -1,1 +1,8 @@
+"""Prebuilt ranking models and the backbones they stand on."""
 
+from . import backbones
+from .backbones import Backbone
+from .ctr_model import CTRModel
+from .residual_learning import ResidualLearning
+
+__all__ = ["Backbone", "CTRModel", "ResidualLearning", "backbones"]

@@ -1,0 +1,28 @@
+"""Feature interaction networks by name."""
+
+from typing import Any
+
+import keras
+
+from .backbone import Backbone
+from .dcn_v2 import DCNv2
+from .mlp import MLPBackbone
+
+BACKBONES: dict[str, type[Backbone]] = {"dcn_v2": DCNv2, "mlp": MLPBackbone}
+
+
+def get(identifier: Any, **arguments: Any) -> Backbone:
+    """The backbone of a name (made with `arguments`), of a Keras config, or the given instance."""
+    if isinstance(identifier, Backbone):
+        return identifier
+    if isinstance(identifier, dict):
+        return keras.saving.deserialize_keras_object(identifier)
+    if identifier in BACKBONES:
+        return BACKBONES[identifier](**arguments)
+    raise ValueError(
+        f"`backbone` must be one of {sorted(BACKBONES)} or an instance of a `grouprank.models.Backbone` subclass. "
+        f"Received: backbone={identifier!r}."
+    )
+
+
+__all__ = ["BACKBONES", "Backbone", "DCNv2", "MLPBackbone", "get"]

@@ -1,0 +1,389 @@
+"""Multi-task click models with group structure learning and residual learning."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from ..layers import MLP, GroupIds, SharedBottom
+from ..losses import ObservedBinaryCrossentropy
+from ..metrics import Calibration, CodebookHealth, NormalizedEntropy
+from ..schema import Schema
+from . import backbones
+from .embed_features import embed_features, make_inputs
+from .group_placements import make_group_concats, side_fields
+from .residual_learning import ResidualLearning
+
+MULTI_TASK = {"shared_bottom": SharedBottom}
+
+
+@keras.saving.register_keras_serializable(package="grouprank")
+class CTRModel(keras.Model):
+    """Predicts the rates of several outcomes of an impression.
+
+    Named columns go in, `{task: logit}` comes out:
+
+        embed → [groups of users] → [groups of user-ad pairs] → backbone
+              → [groups of representations] → multi-task structure → towers
+
+    `compile()` needs no arguments: Adam, and normalized entropy, AUC and
+    calibration for every task. The loss is built in: binary cross entropy per
+    task over the rows whose label is known (NaN: unknown), weighted by
+    `task_weights`, plus what residual learning and the group layers add in
+    training. `val_loss` is the cross entropies alone, so that a candidate and its
+    baseline can be compared by it.
+
+    While training, the model's outputs also hold the logits of the residual
+    learning heads, as `task/residual` and `task/pseudo`.
+
+    Args:
+        schema: the table's features and tasks.
+        backbone: `"dcn_v2"`, `"mlp"` or a `Backbone`. Defaults to `"dcn_v2"`.
+        multi_task: structure above the backbone, `"shared_bottom"`. Defaults to
+            `"shared_bottom"`.
+        group_structure: any subset of `("user", "user_ad", "representation")`, or
+            a dict of `GroupConcat` by placement. Defaults to all three.
+        residual_learning: `True`, `False` or a `ResidualLearning`. Defaults to `True`.
+        embedding_dim: width of every feature's embedding. Defaults to `16`.
+        tower_units: widths of each task's tower. Defaults to `(64,)`.
+        dropout: dropout rate of towers and of a backbone given by name. Defaults to `0.0`.
+        embeddings_regularizer: regularizer of the embedding table. Defaults to `None`.
+        task_weights: factor of each task's loss; tasks left out weigh 1. Defaults to `None`.
+        **kwargs: `name` and `trainable`.
+
+    Call arguments:
+        inputs: dict of columns by feature name.
+        training: whether to run in training mode.
+
+    Input shape:
+        A dict of `(batch,)`; `(batch, length)` for sequences, `(batch, dim)` for vectors.
+
+    Output shape:
+        A dict of `(batch, 1)` logits by task.
+
+    Raises:
+        ValueError: on an unknown backbone, structure or placement, a placement
+            whose side has no features, or a task weight for an unknown task.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from grouprank import Categorical, Numeric, Task
+    >>> schema = Schema(
+    ...     [Categorical("user_id", 50, side="user"), Categorical("ad_id", 20), Numeric("bid", side="ad")],
+    ...     [Task("click"), Task("like")],
+    ... )
+    >>> model = CTRModel(schema, backbone="mlp", embedding_dim=4)
+    >>> model.compile()
+    >>> rng = np.random.default_rng(0)
+    >>> x = {"user_id": rng.integers(0, 50, 256), "ad_id": rng.integers(0, 20, 256), "bid": rng.normal(size=256)}
+    >>> y = {"click": rng.integers(0, 2, 256), "like": rng.integers(0, 2, 256)}
+    >>> history = model.fit(x, y, verbose=0)
+    >>> model.predict_proba(x)["click"].shape
+    (256,)
+    >>> model.groups(x)["user"].shape
+    (256, 3)
+
+    Reference:
+        *Learning Disentangled Representations for Ads Ranking*, §3 and §4.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        backbone: Any = "dcn_v2",
+        multi_task: str = "shared_bottom",
+        group_structure: Any = ("user", "user_ad", "representation"),
+        residual_learning: Any = True,
+        embedding_dim: int = 16,
+        tower_units: Any = (64,),
+        dropout: float = 0.0,
+        embeddings_regularizer: Any = None,
+        task_weights: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        _check_arguments(schema, multi_task, task_weights)
+        learning = _as_residual_learning(residual_learning)
+        regularizer = keras.regularizers.get(embeddings_regularizer)
+        # === Layers ===
+        group_concats = make_group_concats(group_structure, schema, embedding_dim)
+        network = backbones.get(backbone, dropout=dropout, name="backbone")
+        structure = MULTI_TASK[multi_task](schema.task_names, name="multi_task")
+        # === Functional graph ===
+        inputs = make_inputs(schema)
+        fields = embed_features(schema, inputs, embedding_dim, regularizer)
+        placement_inputs: dict[str, Any] = {}
+        groups: dict[str, Any] = {}
+        for placement in ("user", "user_ad"):
+            if placement in group_concats:
+                x = placement_inputs[placement] = side_fields(schema, placement, fields)
+                groups[f"{placement}:groups"] = group_concats[placement](x)[:, x.shape[-1] :]
+        representation = network({**fields, **groups})
+        if "representation" in group_concats:
+            placement_inputs["representation"] = representation
+            representation = group_concats["representation"](representation)
+        outputs: dict[str, Any] = {}
+        for task, x in structure(representation).items():
+            logit = MLP(tower_units, dropout=dropout, output_units=1, name=f"{task}_tower")(x)
+            # Float32 under every dtype policy: cross entropy needs the range, serving the precision.
+            outputs[task] = keras.layers.Activation("linear", dtype="float32", name=task)(logit)
+            if learning is not None and learning.concerns(task):
+                outputs.update(_residual_heads(learning, task, x))
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        # === Config ===
+        self.schema = schema
+        self.backbone = network
+        self.multi_task = multi_task
+        self.group_concats = group_concats
+        self.residual_learning = learning
+        self.embedding_dim = embedding_dim
+        self.tower_units = tuple(tower_units)
+        self.dropout = dropout
+        self.embeddings_regularizer = regularizer
+        self.task_weights = dict(task_weights or {})
+        self._placement_inputs = placement_inputs
+        self._task_loss = ObservedBinaryCrossentropy()
+        # Tracked by the model, so that it is saved with it and its weights are part of a compiled step.
+        teacher = learning.teacher if learning is not None else None
+        self.teacher = teacher if isinstance(teacher, keras.Model) else None
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> dict[str, Any]:
+        """Logits of the tasks; while training, those of the residual learning heads too."""
+        outputs = super().call(inputs, training=training, mask=mask)
+        return outputs if training else self._of_tasks(outputs)
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None, mask: Any = None) -> dict[str, Any]:
+        """Symbolic outputs, as `call` returns them."""
+        outputs = super().compute_output_spec(inputs, training=training, mask=mask)
+        return outputs if training else self._of_tasks(outputs)
+
+    def _of_tasks(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
+        return {task: outputs[task] for task in self.schema.task_names}
+
+    def compile(
+        self,
+        optimizer: Any = None,
+        loss: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configure training.
+
+        Args:
+            optimizer: Keras optimizer or its name. `None` takes Adam at 0.001.
+            loss: must be `None`; the loss is built in.
+            metrics: dict of lists of metrics by task, on probabilities' logits.
+                `None` takes normalized entropy, AUC and calibration for every task.
+                They are always weighted, since rows without a label have weight 0.
+            weighted_metrics: as `metrics`.
+            **kwargs: further arguments of `keras.Model.compile`.
+        """
+        if loss is not None:
+            raise ValueError(
+                f"{type(self).__name__} has its own loss; leave `loss` out. Received: loss={loss!r}. "
+                "Use `task_weights` and `residual_learning` to shape it, or override `compute_loss`."
+            )
+        given = metrics if metrics is not None else weighted_metrics
+        super().compile(
+            optimizer=optimizer if optimizer is not None else keras.optimizers.Adam(1e-3),
+            weighted_metrics=given if given is not None else self._default_metrics(),
+            **kwargs,
+        )
+
+    def _default_metrics(self) -> dict[str, list[keras.Metric]]:
+        return {
+            task: [
+                NormalizedEntropy(from_logits=True),
+                keras.metrics.AUC(from_logits=True, num_thresholds=1000, name="auc"),
+                Calibration(from_logits=True),
+            ]
+            for task in self.schema.task_names
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as a saved model was."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Eq. 8 summed over tasks, plus the layers' own losses."""
+        targets = self._targets(y)
+        learning = self.residual_learning if training else None
+        teacher_logits = y_pred if self.teacher is None or learning is None else self.teacher(x, training=False)
+        total = ops.zeros((), "float32")
+        for task in self.schema.task_names:
+            weight = sample_weight[task] if isinstance(sample_weight, Mapping) else sample_weight
+            loss = self._task_loss(targets[task], y_pred[task], weight)
+            heads = {kind: y_pred[f"{task}/{kind}"] for kind in ("pseudo", "residual") if f"{task}/{kind}" in y_pred}
+            if learning is not None and heads:
+                pseudo_label = learning.pseudo_labels(task, targets, teacher_logits)
+                loss = loss + learning.loss(targets[task], pseudo_label, heads, weight)
+            total = total + self.task_weights.get(task, 1.0) * loss
+        for loss in self.losses:
+            total = total + ops.sum(ops.cast(loss, "float32"))
+        return total
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Metrics of each task over the rows whose label is known."""
+        targets = self._targets(y)
+        labels, weights = {}, {}
+        for task in self.schema.task_names:
+            label = ops.reshape(ops.cast(targets[task], "float32"), (-1, 1))
+            observed = ops.logical_not(ops.isnan(label))
+            weight = ops.cast(observed, "float32")
+            given = sample_weight[task] if isinstance(sample_weight, Mapping) else sample_weight
+            if given is not None:
+                weight = weight * ops.reshape(ops.cast(given, "float32"), (-1, 1))
+            labels[task], weights[task] = ops.where(observed, label, 0.0), weight
+        return super().compute_metrics(x, labels, self._of_tasks(y_pred), weights)
+
+    def _targets(self, y: Any) -> Mapping[str, Any]:
+        if isinstance(y, Mapping):
+            return y
+        if len(self.schema.tasks) == 1:
+            return {self.schema.task_names[0]: y}
+        raise ValueError(
+            f"With several tasks, `y` must be a dict of labels by task {self.schema.task_names}. Received: {type(y)}."
+        )
+
+    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """Train as `keras.Model.fit` does; columns given as arrays are checked against the schema first."""
+        self._check_table(x, y)
+        if isinstance(kwargs.get("validation_data"), tuple):
+            self._check_table(*kwargs["validation_data"][:2])
+        callbacks = kwargs.get("callbacks") or []
+        if self.group_concats and isinstance(callbacks, list | tuple):
+            kwargs["callbacks"] = [CodebookHealth(), *callbacks]
+        return super().fit(x, y, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """Evaluate as `keras.Model.evaluate` does, checked like `fit`."""
+        self._check_table(x, y)
+        return super().evaluate(x, y, **kwargs)
+
+    def predict(self, x: Any, **kwargs: Any) -> Any:
+        """Logits by task as NumPy arrays `(rows, 1)`, checked like `fit`."""
+        self._check_table(x)
+        return super().predict(x, **kwargs)
+
+    def predict_proba(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> dict[str, np.ndarray]:
+        """Probabilities by task, float32 of shape `(rows,)`, for columns or a loader."""
+        logits = self.predict(x, batch_size=batch_size, verbose=verbose)
+        # Split by sign so that no logit overflows the exponential.
+        return {task: _sigmoid(values.reshape(-1)) for task, values in logits.items()}
+
+    def groups(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> dict[str, np.ndarray]:
+        """Learned group ids by placement, int32 of shape `(rows, num_levels)`."""
+        if not self.group_concats:
+            return {}
+        self._check_table(x)
+        ids = {p: GroupIds(layer, name=f"{p}_ids")(self._placement_inputs[p]) for p, layer in self.group_concats.items()}
+        return keras.Model(self.input, ids).predict(x, batch_size=batch_size, verbose=verbose)
+
+    def adapt(self, x: Any, max_rows: int = 50_000) -> None:
+        """Start every placement's codebooks from k-means; call it before `fit`.
+
+        Args:
+            x: columns, or a loader whose batches start with columns.
+            max_rows: number of rows kept for k-means. Defaults to `50_000`.
+        """
+        for placement, layer in self.group_concats.items():
+            # One after another: the representation depends on the groups before it.
+            vectors = keras.Model(self.input, self._placement_inputs[placement])
+            if isinstance(x, Mapping):
+                layer.adapt(vectors.predict(x, verbose=0), max_rows)
+            else:
+                batches = (x[i] for i in range(len(x))) if isinstance(x, keras.utils.PyDataset) else x
+                layer.adapt((vectors.predict_on_batch(batch[0]) for batch in batches), max_rows)
+
+    def _check_table(self, x: Any, y: Any = None) -> None:
+        """Check host columns; loaders and tensors pass, their data was checked when it was prepared."""
+        if not isinstance(x, Mapping) or not all(_on_host(values) for values in x.values()):
+            return
+        targets = None
+        if y is not None:
+            targets = self._targets(y)
+            if not all(_on_host(values) for values in targets.values()):
+                targets = None
+        self.schema.check(x, targets)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "schema": self.schema.to_dict(),
+            "backbone": serialize(self.backbone),
+            "multi_task": self.multi_task,
+            "group_structure": {placement: serialize(layer) for placement, layer in self.group_concats.items()},
+            "residual_learning": serialize(self.residual_learning) if self.residual_learning else False,
+            "embedding_dim": self.embedding_dim,
+            "tower_units": list(self.tower_units),
+            "dropout": self.dropout,
+            "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
+            "task_weights": self.task_weights,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "CTRModel":
+        """Inverse of `get_config`."""
+        config = dict(config)
+        config["schema"] = Schema.from_dict(config["schema"])
+        deserialize = keras.saving.deserialize_keras_object
+        config["backbone"] = deserialize(config["backbone"], custom_objects=custom_objects)
+        config["group_structure"] = {
+            placement: deserialize(layer, custom_objects=custom_objects)
+            for placement, layer in config["group_structure"].items()
+        }
+        if config["residual_learning"]:
+            config["residual_learning"] = deserialize(config["residual_learning"], custom_objects=custom_objects)
+        return cls(**config)
+
+
+def _check_arguments(schema: Any, multi_task: str, task_weights: Mapping[str, float] | None) -> None:
+    if not isinstance(schema, Schema):
+        raise ValueError(f"`schema` must be a grouprank.Schema. Received: {schema!r} of type {type(schema).__name__}.")
+    if multi_task not in MULTI_TASK:
+        raise ValueError(f"`multi_task` must be one of {sorted(MULTI_TASK)}. Received: multi_task={multi_task!r}.")
+    unknown = sorted(set(task_weights or {}) - set(schema.task_names))
+    if unknown:
+        raise ValueError(f"`task_weights` names unknown tasks {unknown}. Tasks of the schema: {schema.task_names}.")
+
+
+def _as_residual_learning(residual_learning: Any) -> ResidualLearning | None:
+    if isinstance(residual_learning, ResidualLearning):
+        return residual_learning
+    if residual_learning is None or isinstance(residual_learning, bool):
+        return ResidualLearning() if residual_learning else None
+    raise ValueError(
+        "`residual_learning` must be True, False or a grouprank.models.ResidualLearning. "
+        f"Received: residual_learning={residual_learning!r}."
+    )
+
+
+def _residual_heads(learning: ResidualLearning, task: str, x: Any) -> dict[str, Any]:
+    heads = {}
+    if learning.has_distillation:
+        head = MLP(learning.units, output_units=1, name=f"{task}_pseudo_head")
+        heads[f"{task}/pseudo"] = head(x)
+    if learning.has_residual:
+        f0 = MLP(learning.units, output_units=1, name=f"{task}_negative_head")(x)
+        f1 = MLP(learning.units, output_units=1, name=f"{task}_positive_head")(x)
+        heads[f"{task}/residual"] = ops.concatenate([f0, f1], axis=-1)
+    return heads
+
+
+def _on_host(values: Any) -> bool:
+    return isinstance(values, np.ndarray | list | tuple)
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    decayed = np.exp(-np.abs(logits))
+    return (np.where(logits >= 0, 1.0, decayed) / (1.0 + decayed)).astype("float32")

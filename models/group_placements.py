@@ -1,0 +1,51 @@
+"""The paper's three places for group structure learning."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from keras import ops
+
+from ..layers import GroupConcat
+from ..schema import Schema
+
+# Placement to the sides whose fields it groups; "representation" groups the backbone's output.
+PLACEMENTS: dict[str, tuple[str, ...]] = {"user": ("user",), "user_ad": ("user", "ad"), "representation": ()}
+
+
+def make_group_concats(group_structure: Any, schema: Schema, embedding_dim: int) -> dict[str, GroupConcat]:
+    """A `GroupConcat` for each placement asked for, in the order data flows through them."""
+    if isinstance(group_structure, str):
+        group_structure = (group_structure,)
+    if not isinstance(group_structure, Iterable):
+        raise ValueError(
+            f"`group_structure` must be a subset of {tuple(PLACEMENTS)} or a dict of GroupConcat by placement. "
+            f"Received: group_structure={group_structure!r}."
+        )
+    given = dict(group_structure) if isinstance(group_structure, Mapping) else dict.fromkeys(group_structure)
+    for placement, layer in given.items():
+        if placement not in PLACEMENTS:
+            raise ValueError(f"Unknown placement {placement!r} in `group_structure`. Choose from {tuple(PLACEMENTS)}.")
+        if layer is not None and not isinstance(layer, GroupConcat):
+            raise ValueError(f"Placement {placement!r} takes a GroupConcat. Received: {layer!r}.")
+        for side in PLACEMENTS[placement]:
+            if not schema.on_side(side):
+                raise ValueError(
+                    f"Placement {placement!r} groups {side} features, but the schema has none. "
+                    f"Give some feature side={side!r}, or leave {placement!r} out of `group_structure` "
+                    f"(received: {tuple(given)})."
+                )
+    return {
+        placement: given[placement] or _default(placement, embedding_dim) for placement in PLACEMENTS if placement in given
+    }
+
+
+def _default(placement: str, embedding_dim: int) -> GroupConcat:
+    # A representation is several fields wide; it keeps twice a field's width of group code.
+    width = 2 * embedding_dim if placement == "representation" else embedding_dim
+    return GroupConcat(code_dim=width, name=f"{placement}_groups")
+
+
+def side_fields(schema: Schema, placement: str, fields: Mapping[str, Any]) -> Any:
+    """The embedded fields that a placement before the backbone groups, side by side."""
+    # Raw fields only, not another placement's codes: placements can then be compared one by one.
+    return ops.concatenate([fields[f.name] for f in schema.on_side(*PLACEMENTS[placement])], axis=-1)

@@ -1,0 +1,147 @@
+"""How a ranking model uses pseudo-labels: eq. 4 – 8."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from ..losses import ObservedBinaryCrossentropy, ResidualLabelLoss
+
+
+@keras.saving.register_keras_serializable(package="grouprank")
+class ResidualLearning:
+    """Residual and distillation losses of a model's tasks, and where their pseudo-labels come from.
+
+    A task's loss becomes `L = CE(f, y) + d · CE(f_pseudo, p) + α · L_res(f0, f1, y, p)`
+    (eq. 4 – 8), with heads `f_pseudo`, `f0` and `f1` of their own on the shared
+    representation. They steer training only: inference and exported models do
+    without them. `weight=0` leaves plain distillation (eq. 6), the control that
+    a residual learning gain has to beat.
+
+    In-sample predictions of a teacher shrink the residual; take them out of time.
+
+    Args:
+        teacher: `"self"` (the task's own prediction), the name of a target column
+            of pseudo-labels with `{task}` standing for the task's name, a dict of
+            such names by task, or a `keras.Model` that maps the model's inputs to
+            `{task: logit}` and is frozen. Defaults to `"self"`.
+        weight: `α` of eq. 8. Defaults to `0.1`.
+        distillation_weight: `d`, factor of eq. 5. `None` takes `1.0`, and `0.0` for
+            `teacher="self"`, which has nothing to distil. Defaults to `None`.
+        reading: how eq. 7 is read, see `ResidualLabelLoss`. Defaults to `"magnitude"`.
+        units: widths of hidden layers of each head. Defaults to `(32,)`.
+        tasks: names of the tasks concerned, `None` for all. Defaults to `None`.
+
+    Raises:
+        ValueError: on a negative weight, or a teacher of another kind.
+
+    Example:
+
+    >>> learning = ResidualLearning(teacher="teacher_{task}", weight=0.2)
+    >>> learning.column("click")
+    'teacher_click'
+    >>> ResidualLearning(teacher="teacher_{task}", weight=0.0).has_residual
+    False
+
+    Reference:
+        *Learning Disentangled Representations for Ads Ranking*, §3.2.
+    """
+
+    def __init__(
+        self,
+        teacher: Any = "self",
+        weight: float = 0.1,
+        distillation_weight: float | None = None,
+        reading: str = "magnitude",
+        units: Sequence[int] = (32,),
+        tasks: Sequence[str] | None = None,
+    ) -> None:
+        if not isinstance(teacher, str | Mapping | keras.Model):
+            raise ValueError(
+                '`teacher` must be "self", the name of a target column, a dict of such names by task or a keras.Model. '
+                f"Received: teacher={teacher!r}."
+            )
+        for argument, value in (("weight", weight), ("distillation_weight", distillation_weight)):
+            if value is not None and value < 0:
+                raise ValueError(f"`{argument}` must not be negative. Received: {argument}={value}.")
+        self.teacher = dict(teacher) if isinstance(teacher, Mapping) else teacher
+        if isinstance(teacher, keras.Model):
+            teacher.trainable = False
+        self.weight = weight
+        if distillation_weight is None:
+            distillation_weight = 0.0 if teacher == "self" else 1.0
+        self.distillation_weight = distillation_weight
+        self.reading = reading
+        self.units = tuple(units)
+        self.tasks = None if tasks is None else tuple(tasks)
+        self._residual_loss = ResidualLabelLoss(reading=reading)
+        self._distillation_loss = ObservedBinaryCrossentropy()
+
+    @property
+    def has_residual(self) -> bool:
+        """Whether heads `f0` and `f1` exist."""
+        return self.weight > 0
+
+    @property
+    def has_distillation(self) -> bool:
+        """Whether head `f_pseudo` exists."""
+        return self.distillation_weight > 0
+
+    def concerns(self, task: str) -> bool:
+        """Whether a task has these losses."""
+        if isinstance(self.teacher, dict) and task not in self.teacher:
+            return False
+        return self.tasks is None or task in self.tasks
+
+    def column(self, task: str) -> str | None:
+        """Name of the target column with the task's pseudo-labels, `None` if they are not a column."""
+        if isinstance(self.teacher, dict):
+            return self.teacher[task]
+        if isinstance(self.teacher, str) and self.teacher != "self":
+            return self.teacher.format(task=task)
+        return None
+
+    def pseudo_labels(self, task: str, targets: Mapping[str, Any], logits: Mapping[str, Any]) -> Any:
+        """Probabilities `(batch,)` for a task; `logits` are the teacher model's, or the model's own."""
+        column = self.column(task)
+        if column is None:
+            return ops.stop_gradient(ops.sigmoid(ops.reshape(ops.cast(logits[task], "float32"), (-1,))))
+        if column not in targets:
+            raise ValueError(
+                f"Task {task!r} takes its pseudo-labels from the target column {column!r}, which is missing. "
+                f"Received targets: {sorted(targets)}. Add the column to `y` (a loader's `targets=[{column!r}]`)."
+            )
+        return ops.reshape(ops.cast(targets[column], "float32"), (-1,))
+
+    def loss(self, label: Any, pseudo_label: Any, heads: Mapping[str, Any], sample_weight: Any) -> Any:
+        """`d · CE(f_pseudo, p) + α · L_res`, for the heads' logits `"pseudo"` (batch, 1) and `"residual"` (batch, 2)."""
+        total: Any = 0.0
+        label = ops.reshape(ops.cast(label, "float32"), (-1,))
+        if "pseudo" in heads:
+            distillation = self._distillation_loss(pseudo_label, heads["pseudo"], sample_weight)
+            total = total + self.distillation_weight * distillation
+        if "residual" in heads:
+            targets = ops.stack([label, pseudo_label], axis=-1)
+            total = total + self.weight * self._residual_loss(targets, heads["residual"], sample_weight)
+        return total
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        teacher = self.teacher
+        return {
+            "teacher": keras.saving.serialize_keras_object(teacher) if isinstance(teacher, keras.Model) else teacher,
+            "weight": self.weight,
+            "distillation_weight": self.distillation_weight,
+            "reading": self.reading,
+            "units": list(self.units),
+            "tasks": None if self.tasks is None else list(self.tasks),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ResidualLearning":
+        """Inverse of `get_config`."""
+        config = dict(config)
+        if isinstance(config["teacher"], dict) and "class_name" in config["teacher"]:
+            config["teacher"] = keras.saving.deserialize_keras_object(config["teacher"])
+        return cls(**config)
