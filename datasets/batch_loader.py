@@ -1,0 +1,164 @@
+"""Batches of named columns for `fit`, on every backend."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+
+class BatchLoader(keras.utils.PyDataset):
+    """Batches of memory-mapped (or plain) columns for `fit`, `evaluate` and `predict`.
+
+    A batch is `({feature: array}, {target: float32 array})`, with the sample weights third if there are any.
+    The last batch is as short as the rows left over.
+
+    With `shuffle=True` the table is cut into blocks of consecutive rows; the blocks are put in random order
+    and the rows permuted inside windows of several blocks. So the disk reads runs of rows, never one row
+    here and one there, and memory holds a window's row numbers and one batch.
+
+    Each batch is a function of `(seed, epoch, index)` alone: batches may be read in any order and from
+    several threads, and a run that resumes at epoch n sees what it would have seen. `epoch` advances after an
+    epoch in which every batch was read. `fit` does not tell a dataset which epoch it is in, so a run that may
+    resume (`BackupAndRestore`) also passes `loader.follow()` among its callbacks.
+
+    Pass `shuffle=False` to `fit`: its default shuffles the order of the batches once more, which changes
+    nothing in them but jumps between windows, slow where the columns do not fit into memory. With
+    `steps_per_epoch` a pass over the rows can span epochs, and then it is not one permutation.
+
+    Args:
+        features: feature name to array, rows first.
+        targets: target name to array of labels, NaN where unobserved.
+        batch_size: rows per batch. Defaults to 4096.
+        shuffle: whether to shuffle in blocks. Defaults to `False`.
+        seed: seed of the shuffle. Defaults to 0.
+        sample_weight: array of weights, or `None`.
+        block_rows: consecutive rows that stay together on disk. Defaults to 2048.
+        window_blocks: blocks among which rows are permuted. Defaults to 64.
+
+    Raises:
+        ValueError: if the columns' lengths differ or an argument is out of range.
+
+    Example:
+
+    >>> loader = BatchLoader({"x": np.arange(5)}, {"click": np.zeros(5)}, batch_size=2)
+    >>> len(loader), loader[2][0]["x"].tolist()
+    (3, [4])
+    """
+
+    def __init__(
+        self,
+        features: Mapping[str, Any],
+        targets: Mapping[str, Any],
+        batch_size: int = 4096,
+        shuffle: bool = False,
+        seed: int = 0,
+        sample_weight: Any = None,
+        block_rows: int = 2048,
+        window_blocks: int = 64,
+    ) -> None:
+        super().__init__()
+        # np.asarray drops the memmap subclass, whose indexing costs several times an array's; the file stays mapped.
+        self._features = {name: np.asarray(values) for name, values in features.items()}
+        self._targets = {name: np.asarray(values) for name, values in targets.items()}
+        self._weight = None if sample_weight is None else np.asarray(sample_weight)
+        rows = {name: len(values) for name, values in {**self._features, **self._targets}.items()}
+        if self._weight is not None:
+            rows["sample_weight"] = len(self._weight)
+        if not self._features or len(set(rows.values())) != 1 or not next(iter(rows.values())):
+            raise ValueError(
+                f"Features, targets and weights need the same number of rows, at least 1. Received: {rows}."
+            )
+        for argument, value, least in (
+            ("batch_size", batch_size, 1),
+            ("seed", seed, 0),
+            ("block_rows", block_rows, 1),
+            ("window_blocks", window_blocks, 1),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+                raise ValueError(
+                    f"`{argument}` must be an integer of at least {least}. Received: {argument}={value!r}."
+                )
+        self.rows = next(iter(rows.values()))
+        self.batch_size = int(batch_size)
+        self.shuffle = shuffle
+        self.seed = int(seed)
+        self._block_rows = int(block_rows)
+        self._window_blocks = int(window_blocks)
+        self._epoch = 0
+        self._served: set[int] = set()
+        # Pure functions of their arguments, so that caching them is safe between threads.
+        self._plan = functools.lru_cache(maxsize=2)(self._make_plan)
+        self._window = functools.lru_cache(maxsize=4)(self._make_window)
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch whose shuffle is served; set it to resume."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+            raise ValueError(f"`epoch` must be an integer of at least 0. Received: {value!r}.")
+        self._epoch = int(value)
+        self._served.clear()
+
+    def follow(self) -> keras.callbacks.Callback:
+        """A callback that sets `epoch` to the number `fit` is at, resumed runs included."""
+        return keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(self, "epoch", epoch))
+
+    def on_epoch_end(self) -> None:
+        """Advance the shuffle; Keras also calls this around epochs that read nothing or one batch."""
+        if len(self._served) == len(self):
+            self.epoch += 1
+
+    def __len__(self) -> int:
+        return -(-self.rows // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"Batch {index} is out of range: there are {len(self)} batches.")
+        self._served.add(index)
+        start = index * self.batch_size
+        stop = min(start + self.batch_size, self.rows)
+        rows = self._shuffled(self._epoch, start, stop) if self.shuffle else None
+        # Reading in the order of the file, then permuting in memory, keeps the disk going forward.
+        order = None if rows is None else np.argsort(rows)
+        ascending = None if rows is None else rows[order]
+
+        def take(column: np.ndarray, dtype: str | None = None) -> np.ndarray:
+            if order is None or ascending is None:
+                return np.array(column[start:stop], dtype=dtype)
+            values = np.empty((len(order), *column.shape[1:]), dtype or column.dtype)
+            values[order] = column[ascending]
+            return values
+
+        x = {name: take(column) for name, column in self._features.items()}
+        y = {name: take(column, "float32") for name, column in self._targets.items()}
+        return (x, y) if self._weight is None else (x, y, take(self._weight, "float32"))
+
+    def _shuffled(self, epoch: int, start: int, stop: int) -> np.ndarray:
+        """Row numbers at positions `start` to `stop` of the epoch's order."""
+        _, offsets = self._plan(epoch)
+        first = int(np.searchsorted(offsets, start, side="right")) - 1
+        last = int(np.searchsorted(offsets, stop, side="left"))
+        parts = [
+            self._window(epoch, window)[max(start - offsets[window], 0) : stop - offsets[window]]
+            for window in range(first, last)
+        ]
+        return np.concatenate(parts)
+
+    def _make_plan(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Order of the blocks, and the position at which each window begins (the end last)."""
+        blocks = np.random.default_rng((self.seed, epoch)).permutation(-(-self.rows // self._block_rows))
+        sizes = np.minimum(self._block_rows, self.rows - blocks * self._block_rows)
+        ends = np.cumsum(sizes)
+        offsets = np.concatenate([[0], ends[self._window_blocks - 1 :: self._window_blocks]])
+        return blocks, offsets if offsets[-1] == self.rows else np.append(offsets, self.rows)
+
+    def _make_window(self, epoch: int, window: int) -> np.ndarray:
+        blocks, _ = self._plan(epoch)
+        chosen = blocks[window * self._window_blocks : (window + 1) * self._window_blocks]
+        rows = (chosen[:, None] * self._block_rows + np.arange(self._block_rows)).reshape(-1)
+        return np.random.default_rng((self.seed, epoch, window)).permutation(rows[rows < self.rows])

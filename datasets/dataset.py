@@ -1,0 +1,52 @@
+"""What `prepare` needs to know of a raw table."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from ..schema import Task
+from .columns import Column
+
+SPLITS = ("train", "validation", "test")
+
+
+class Dataset(Protocol):
+    """A public dataset in its official files: what its columns are and how to read them in chunks.
+
+    Every dataset module offers one class of this shape; `prepare` does the rest. To add a
+    dataset, write such a class and a recipe that names it.
+
+    Attributes:
+        name: short name, e.g. `"criteo-dac"`; used in run folders and messages.
+        columns: the features, not fitted yet, each with its side and its raw column.
+        tasks: the outcomes; each task's name is its label column in the chunks.
+        extras: raw columns kept beside the prepared ones though no model sees them
+            (a teacher's pseudo-labels, planted groups), mapped to their NumPy dtype.
+
+    A dataset may also have these attributes, by which `prepare` knows an earlier result again (with neither,
+    a prepared folder is never reused) and reports what was skipped:
+
+    - `files`: paths of the source files; their sizes and modification times are compared.
+    - `settings`: JSON-like mapping of whatever else decides the rows, such as a generator's seed.
+    - `bad_rows`: malformed rows skipped by the last complete pass over `chunks`.
+    """
+
+    name: str
+    columns: Sequence[Column]
+    tasks: Sequence[Task]
+    extras: Mapping[str, str]
+
+    def chunks(self, chunk_rows: int, max_bad_rows: int = 0) -> Iterator[pl.DataFrame]:
+        """Yield frames of at most about `chunk_rows` rows in file order.
+
+        Each frame has the raw columns of `columns` with the dtype each asks for, the label columns as
+        Float32 (null where unobserved), the extras, and a String column `split` with a value of `SPLITS`.
+        """
+        ...
+
+    @classmethod
+    def download(cls, folder: Path) -> Path:
+        """Fetch the official files into `folder`; raise with instructions where a login is needed."""
+        ...

@@ -1,0 +1,32 @@
+"""What a prepared table depends on, to know it again."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from .dataset import Dataset
+
+_FORMAT = 1  # of the prepared folder
+
+
+def fingerprint_of(dataset: Dataset) -> dict[str, Any]:
+    """The dataset's columns, settings and files (by size and modification time) as JSON-like values."""
+    files = [Path(path) for path in getattr(dataset, "files", ())]
+    fingerprint = {
+        "format": _FORMAT,
+        "dataset": dataset.name,
+        "columns": [{"kind": type(column).__name__, **dataclasses.asdict(column)} for column in dataset.columns],
+        "tasks": [dataclasses.asdict(task) for task in dataset.tasks],
+        "extras": dict(dataset.extras),
+        "settings": dict(getattr(dataset, "settings", {})),
+        "files": [{"name": f.name, "size": f.stat().st_size, "modified_ns": f.stat().st_mtime_ns} for f in files],
+    }
+    names = [c.name for c in dataset.columns] + [t.name for t in dataset.tasks]
+    wrong = [name for name in dataset.extras if name in names or not name.isidentifier()]
+    if wrong:
+        raise ValueError(
+            f"{dataset.name}: extras need names of their own, of letters, digits and underscores. Received: {wrong}."
+        )
+    as_read_back: dict[str, Any] = json.loads(json.dumps(fingerprint))  # tuples become lists
+    return as_read_back

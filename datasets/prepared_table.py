@@ -1,0 +1,120 @@
+"""A table on disk, encoded and split, with the transforms that encoded it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..schema import Schema
+from .batch_loader import BatchLoader
+from .column_file import open_column
+from .dataset import SPLITS
+from .table_transforms import TableTransforms
+
+REPORT_FILE = "report.json"
+COLUMNS_FOLDER = "columns"
+TRANSFORMS_FOLDER = "transforms"
+
+
+class PreparedTable:
+    """A table that `prepare` wrote: encoded columns of each split, memory-mapped, and the fitted transforms.
+
+    Args:
+        folder: folder that `prepare` wrote.
+
+    Raises:
+        ValueError: if the folder is not a prepared table or a file is missing or truncated; names the file.
+
+    Example:
+
+    ```python
+    table = gr.datasets.PreparedTable("prepared/kuairand-pure")
+    model.fit(
+        table.batches("train", shuffle=True), shuffle=False, validation_data=table.batches("validation"), epochs=2
+    )
+    ```
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        report = self.folder / REPORT_FILE
+        if not report.is_file():
+            raise ValueError(
+                f"{self.folder} is not a prepared table: {report} does not exist. Write it with prepare()."
+            )
+        try:
+            self.report: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{report} is damaged ({error}). Delete the folder and prepare the data again.") from error
+        self.transforms = TableTransforms.load(self.folder / TRANSFORMS_FOLDER)
+        self.extras: list[str] = list(self.report["fingerprint"]["extras"])
+        names = [*self.schema.feature_names, *self.schema.task_names, *self.extras]
+        self._columns = {
+            split: {
+                name: open_column(self.folder / COLUMNS_FOLDER / split / f"{name}.npy", self.rows(split))
+                for name in names
+            }
+            for split in SPLITS
+        }
+
+    @property
+    def schema(self) -> Schema:
+        """The fitted schema."""
+        return self.transforms.schema
+
+    def rows(self, split: str) -> int:
+        """Number of rows of a split."""
+        if split not in SPLITS:
+            raise ValueError(f"`split` must be one of {SPLITS}. Received: {split!r}.")
+        return int(self.report["rows"][split])
+
+    def column(self, split: str, name: str) -> np.ndarray:
+        """A feature, task or extra as a read-only memory-mapped array, NaN where a label is unobserved."""
+        self.rows(split)
+        if name not in self._columns[split]:
+            raise ValueError(f"The table has no column {name!r}. Its columns: {list(self._columns[split])}.")
+        return self._columns[split][name]
+
+    def batches(
+        self,
+        split: str,
+        batch_size: int = 4096,
+        shuffle: bool = False,
+        seed: int = 0,
+        targets: Sequence[str] | Mapping[str, Any] | None = None,
+        sample_weight: str | np.ndarray | None = None,
+    ) -> BatchLoader:
+        """Batches of a split for `fit`, `evaluate` and `predict`.
+
+        Args:
+            split: `"train"`, `"validation"` or `"test"`.
+            batch_size: rows per batch. Defaults to 4096.
+            shuffle: whether to shuffle in blocks (see `BatchLoader`). Defaults to `False`.
+            seed: seed of the shuffle. Defaults to 0.
+            targets: more columns for `y`, such as a teacher's pseudo-labels: names of extras, or a dict from
+                name to an array with a value for every row of the split.
+            sample_weight: weights, as the name of an extra or an array, or `None`.
+
+        Raises:
+            ValueError: on an unknown split or extra, a name already taken, or a wrong number of rows.
+        """
+        x = {name: self.column(split, name) for name in self.schema.feature_names}
+        y: dict[str, Any] = {name: self.column(split, name) for name in self.schema.task_names}
+        more = targets if isinstance(targets, Mapping) else {name: self._extra(split, name) for name in targets or ()}
+        taken = sorted(set(more) & {*x, *y})
+        if taken:
+            raise ValueError(f"`targets` may not repeat a feature or task. Received: {taken}. Rename the target.")
+        weight = self._extra(split, sample_weight) if isinstance(sample_weight, str) else sample_weight
+        for name, values in {**more, **({} if weight is None else {"sample_weight": weight})}.items():
+            if len(values) != self.rows(split):
+                raise ValueError(
+                    f"{name!r} needs a value for each of the {self.rows(split)} {split} rows. Received: {len(values)}."
+                )
+        return BatchLoader(x, {**y, **more}, batch_size, shuffle, seed, sample_weight=weight)
+
+    def _extra(self, split: str, name: str) -> np.ndarray:
+        if name not in self.extras:
+            raise ValueError(f"The table has no extra column {name!r}. Its extras: {self.extras}.")
+        return self.column(split, name)

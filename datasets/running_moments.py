@@ -1,0 +1,48 @@
+"""Mean and deviation of a stream of chunks."""
+
+import numpy as np
+
+
+class RunningMoments:
+    """Mean and standard deviation of a stream, merged chunk by chunk (Chan, Golub and LeVeque 1979).
+
+    Summing squares would cancel away every digit on columns with a large mean; merging centred
+    sums does not.
+
+    Example:
+
+    >>> moments = RunningMoments()
+    >>> moments.update(np.array([1.0, 2.0]))
+    >>> moments.update(np.array([3.0, np.inf]))
+    >>> moments.mean
+    2.0
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = 0.0
+        self._centred = 0.0
+        self._low = np.inf
+        self._high = -np.inf
+
+    def update(self, values: np.ndarray) -> None:
+        """Add a chunk; values that are not finite are left out."""
+        values = values[np.isfinite(values)].astype("float64")
+        if not len(values):
+            return
+        mean = float(values.mean())
+        total = self.count + len(values)
+        delta = mean - self.mean
+        self._centred += float(np.square(values - mean).sum()) + delta * delta * self.count * len(values) / total
+        self.mean += delta * len(values) / total
+        self.count = total
+        self._low = min(self._low, float(values.min()))
+        self._high = max(self._high, float(values.max()))
+        if self._low == self._high:  # a rounded mean would leave a constant column a deviation of 1e-16
+            self.mean, self._centred = self._low, 0.0
+
+    @property
+    def std(self) -> float:
+        """Population standard deviation; 1 where it would be 0 or nothing was seen."""
+        std = float(np.sqrt(self._centred / self.count)) if self.count else 0.0
+        return std if std > 0 else 1.0

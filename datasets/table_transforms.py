@@ -1,0 +1,172 @@
+"""Every fitted transform of a table, with its schema: raw columns in, model inputs out."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ..schema import Schema
+from .numeric_transform import NumericTransform
+from .raw_values import Encoded
+from .sequence_transform import SequenceTransform
+from .vector_transform import VectorTransform
+from .vocabulary_transform import VocabularyTransform
+
+Transform = NumericTransform | VocabularyTransform | SequenceTransform | VectorTransform
+
+_FILE = "transforms.json"
+_VOCABULARIES = "vocabularies"
+_VERSION = 1
+
+
+class TableTransforms:
+    """Raw columns in, model inputs out, exactly as in training.
+
+    It is saved beside the prepared columns and exported with the model, so that training and serving
+    cannot disagree: `transforms.json` is for reading, each vocabulary is a text file of one token per line.
+
+    Args:
+        schema: the fitted `Schema`.
+        columns: feature name to its fitted transform, one for every feature of the schema.
+
+    Raises:
+        ValueError: if features and transforms differ, or two features read one raw column as different types.
+
+    Example:
+
+    >>> from grouprank.schema import Categorical, Schema, Task
+    >>> tokens = np.array(["android"], dtype=object)
+    >>> transforms = TableTransforms(
+    ...     Schema([Categorical("os", 2, side="user")], [Task("click")]),
+    ...     {"os": VocabularyTransform("device_os", "string", tokens)},
+    ... )
+    >>> transforms.raw_columns
+    {'device_os': 'string'}
+    >>> transforms({"device_os": np.array([b"android", b"other"])})
+    {'os': array([1, 0], dtype=int32)}
+    """
+
+    def __init__(self, schema: Schema, columns: Mapping[str, Transform]) -> None:
+        if set(schema.feature_names) != set(columns):
+            raise ValueError(
+                f"A schema and its transforms must have the same features. Schema: {schema.feature_names}. "
+                f"Transforms: {list(columns)}."
+            )
+        self.schema = schema
+        self.columns: Mapping[str, Transform] = MappingProxyType({name: columns[name] for name in schema.feature_names})
+        self.raw_columns = raw_dtypes(
+            {name: (transform.raw, transform.dtype) for name, transform in self.columns.items()}
+        )
+        for name, transform in self.columns.items():
+            size = getattr(schema[name], "vocabulary_size", None)
+            if size != getattr(transform, "vocabulary_size", None):
+                raise ValueError(
+                    f"Feature {name!r}: the schema has vocabulary_size={size}, its transform "
+                    f"{getattr(transform, 'vocabulary_size', None)}. Use the schema fitted with the transforms."
+                )
+
+    def encode(self, table: pl.DataFrame | Mapping[str, Any]) -> dict[str, Encoded]:
+        """As `__call__`, with the number of replaced values of each feature."""
+        present = table.columns if isinstance(table, pl.DataFrame) else table
+        missing = [raw for raw in self.raw_columns if raw not in present]
+        if missing:
+            raise ValueError(
+                f"Raw columns are missing: {missing}. Expected: {list(self.raw_columns)}. Received: {list(present)}."
+            )
+        encoded = {name: transform.encode(table[transform.raw]) for name, transform in self.columns.items()}
+        rows = {name: len(values.array) for name, values in encoded.items()}
+        if len(set(rows.values())) > 1:
+            raise ValueError(f"All raw columns must have the same number of rows. Received, by feature: {rows}.")
+        return encoded
+
+    def __call__(self, table: pl.DataFrame | Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Encode raw columns.
+
+        Args:
+            table: a polars frame, or raw column name to array. Strings may be `str`, bytes or `None`
+                (missing, as `""`). Columns that no feature reads are ignored.
+
+        Returns:
+            Feature name to array: int32 ids, float32 numbers.
+        """
+        return {name: values.array for name, values in self.encode(table).items()}
+
+    def save(self, folder: str | Path) -> None:
+        """Write `transforms.json` and the vocabularies into a folder."""
+        folder = Path(folder)
+        (folder / _VOCABULARIES).mkdir(parents=True, exist_ok=True)
+        columns = {}
+        for name, transform in self.columns.items():
+            entry: dict[str, Any] = {"kind": transform.kind, "raw": transform.raw}
+            for field in ("dtype", "divisor", "modulo", "separator", "length", "function", "mean", "std", "dim"):
+                if hasattr(transform, field):
+                    entry[field] = getattr(transform, field)
+            if isinstance(transform, VocabularyTransform | SequenceTransform):
+                entry["vocabulary"] = f"{_VOCABULARIES}/{name}.txt"
+                entry["tokens"] = len(transform.tokens)
+                text = "".join(f"{token}\n" for token in transform.tokens)
+                (folder / entry["vocabulary"]).write_text(text, encoding="utf-8", newline="\n")
+            columns[name] = entry
+        config = {"version": _VERSION, "schema": self.schema.to_dict(), "columns": columns}
+        (folder / _FILE).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "TableTransforms":
+        """Inverse of `save`.
+
+        Raises:
+            ValueError: if a file is missing, of another version or truncated.
+        """
+        path = Path(folder) / _FILE
+        if not path.is_file():
+            raise ValueError(f"{path} does not exist. Pass a folder that TableTransforms.save wrote.")
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if config.get("version") != _VERSION:
+            raise ValueError(
+                f"{path}: expected version {_VERSION}. Received: {config.get('version')!r}. Prepare the data again."
+            )
+        columns = {name: _load_transform(Path(folder), dict(entry)) for name, entry in config["columns"].items()}
+        return cls(Schema.from_dict(config["schema"]), columns)
+
+
+def raw_dtypes(features: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """Raw column to dtype, each once, from feature to (raw column, dtype); two dtypes for one column are an error."""
+    dtypes: dict[str, str] = {}
+    for name, (raw, dtype) in features.items():
+        if dtypes.setdefault(raw, dtype) != dtype:
+            raise ValueError(
+                f"Feature {name!r} reads the raw column {raw!r} as {dtype}, an earlier feature as {dtypes[raw]}. A raw "
+                f"column is one input of the serving signature and has one type: use the same dtype, or drop a feature."
+            )
+    return dtypes
+
+
+def _load_transform(folder: Path, entry: dict[str, Any]) -> Transform:
+    kind = entry.pop("kind")
+    dtype = entry.pop("dtype")
+    if kind == "numeric":
+        return NumericTransform(**entry)
+    if kind == "vector":
+        return VectorTransform(**entry)
+    tokens = _load_tokens(folder / entry.pop("vocabulary"), dtype, entry.pop("tokens"))
+    if kind == "categorical":
+        return VocabularyTransform(dtype=dtype, tokens=tokens, **entry)
+    if kind == "sequence":
+        return SequenceTransform(tokens=tokens, **entry)
+    raise ValueError(f"{folder / _FILE}: expected a kind of transform this version knows. Received: {kind!r}.")
+
+
+def _load_tokens(path: Path, dtype: str, expected: int) -> np.ndarray:
+    if not path.is_file():
+        raise ValueError(f"The vocabulary {path} is missing. Prepare the data again.")
+    with path.open(encoding="utf-8", newline="\n") as file:  # splitlines() would also cut at other Unicode breaks
+        lines = file.read().split("\n")[:-1]
+    if len(lines) != expected:
+        raise ValueError(
+            f"The vocabulary {path} must have {expected} lines. Received: {len(lines)}. Prepare the data again."
+        )
+    return np.array(lines, dtype=object) if dtype == "string" else np.array(lines, dtype=object).astype("int64")

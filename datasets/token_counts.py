@@ -1,0 +1,50 @@
+"""Counts of the distinct tokens of a stream."""
+
+import numpy as np
+import polars as pl
+
+# Merging costs the size of what is already counted, so it waits until this much is new.
+_MERGE_ROWS = 1_000_000
+
+
+class TokenCounts:
+    """Count the distinct values of a stream of chunks; memory grows with the values, not with the rows.
+
+    Example:
+
+    >>> counts = TokenCounts()
+    >>> counts.update(pl.Series(["b", "a", "b", "c"]))
+    >>> counts.tokens(min_count=1, max_size=2).tolist()
+    ['b', 'a']
+    """
+
+    def __init__(self) -> None:
+        self._frames: list[pl.DataFrame] = []
+        self._pending = 0
+
+    def update(self, values: pl.Series) -> None:
+        """Add a chunk of tokens (String or Int64, without nulls)."""
+        counts = values.alias("token").to_frame().group_by("token").agg(pl.len().cast(pl.Int64).alias("count"))
+        self._frames.append(counts)
+        self._pending += len(counts)
+        if self._pending > max(_MERGE_ROWS, len(self._frames[0])):
+            self._merge()
+
+    def _merge(self) -> None:
+        self._frames = [pl.concat(self._frames).group_by("token").agg(pl.col("count").sum())]
+        self._pending = 0
+
+    def tokens(self, min_count: int, max_size: int | None) -> np.ndarray:
+        """Tokens seen at least `min_count` times, by count descending, then by token.
+
+        Tokens with a line break are left out: a vocabulary file has one token per line.
+        """
+        if not self._frames:
+            return np.empty(0, dtype=object)
+        self._merge()
+        frame = self._frames[0].filter(pl.col("count") >= min_count)
+        if frame.schema["token"] == pl.String:
+            frame = frame.filter(~pl.col("token").str.contains("[\r\n]"))
+        frame = frame.sort("count", "token", descending=[True, False])
+        tokens = frame["token"] if max_size is None else frame["token"].head(max_size)
+        return np.array(tokens.to_list(), dtype=object) if tokens.dtype == pl.String else tokens.to_numpy()

@@ -1,0 +1,77 @@
+"""Fitting of a table's transforms, chunk by chunk."""
+
+from collections.abc import Iterable, Sequence
+
+import polars as pl
+
+from ..schema import Schema, Task
+from .columns import CategoricalColumn, Column, NumericColumn, SequenceColumn, VectorColumn
+from .numeric_transform import NumericTransform, apply_function
+from .raw_values import as_float32, as_int64, as_strings
+from .running_moments import RunningMoments
+from .sequence_transform import SequenceTransform, split_tokens
+from .table_transforms import TableTransforms, Transform, raw_dtypes
+from .token_counts import TokenCounts
+from .vector_transform import VectorTransform
+from .vocabulary_transform import VocabularyTransform, integer_tokens
+
+
+class TransformFitter:
+    """Fit `TableTransforms` to chunks of training rows.
+
+    Args:
+        columns: column specs; names are distinct.
+        tasks: the outcomes, for the schema.
+
+    Example:
+
+    >>> from grouprank.schema import Task
+    >>> fitter = TransformFitter([CategoricalColumn("os", "user")], [Task("click")])
+    >>> fitter.update(pl.DataFrame({"os": ["a", "b", "a"]}))
+    >>> fitter.finish().columns["os"].tokens.tolist()
+    ['a', 'b']
+    """
+
+    def __init__(self, columns: Iterable[Column], tasks: Sequence[Task]) -> None:
+        self._columns = tuple(columns)
+        self._tasks = tuple(tasks)
+        Schema(
+            [column.feature(1) for column in self._columns], self._tasks
+        )  # repeated names fail here, not after a pass
+        raw_dtypes({column.name: (column.raw_name, column.dtype) for column in self._columns})
+        self._moments = {c.name: RunningMoments() for c in self._columns if isinstance(c, NumericColumn)}
+        self._counts = {
+            c.name: TokenCounts() for c in self._columns if isinstance(c, CategoricalColumn | SequenceColumn)
+        }
+
+    def update(self, frame: pl.DataFrame) -> None:
+        """Add a chunk of training rows with the raw columns."""
+        for column in self._columns:
+            values = frame[column.raw_name]
+            if isinstance(column, NumericColumn):
+                self._moments[column.name].update(apply_function(column.function, as_float32(column.raw_name, values)))
+            elif isinstance(column, SequenceColumn):
+                pieces = split_tokens(as_strings(column.raw_name, values), column.separator)
+                self._counts[column.name].update(pieces.filter(pieces.list.len() > 0).explode())
+            elif isinstance(column, CategoricalColumn) and column.dtype == "string":
+                self._counts[column.name].update(as_strings(column.raw_name, values))
+            elif isinstance(column, CategoricalColumn):
+                tokens = integer_tokens(as_int64(column.raw_name, values), column.divisor, column.modulo)
+                self._counts[column.name].update(pl.Series(tokens))
+
+    def finish(self) -> TableTransforms:
+        """The transforms fitted to the chunks so far."""
+        transforms = {column.name: self._transform(column) for column in self._columns}
+        features = [column.feature(getattr(transforms[column.name], "vocabulary_size", 1)) for column in self._columns]
+        return TableTransforms(Schema(features, self._tasks), transforms)
+
+    def _transform(self, column: Column) -> Transform:
+        if isinstance(column, NumericColumn):
+            moments = self._moments[column.name]
+            return NumericTransform(column.raw_name, column.function, moments.mean, moments.std)
+        if isinstance(column, VectorColumn):
+            return VectorTransform(column.raw_name, column.dim)
+        tokens = self._counts[column.name].tokens(column.min_count, column.max_size)
+        if isinstance(column, SequenceColumn):
+            return SequenceTransform(column.raw_name, tokens, column.separator, column.length)
+        return VocabularyTransform(column.raw_name, column.dtype, tokens, column.divisor, column.modulo)

@@ -1,0 +1,39 @@
+"""What an export wrote and how closely it was checked."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportReport:
+    """Result of `export`.
+
+    Args:
+        path: the version folder.
+        rows: number of raw rows compared with the Keras model.
+        max_difference: largest difference of a probability over them.
+        border_rows: rows between two groups that rounding tipped; not in `max_difference`.
+        raw: the raw columns compared.
+        probabilities: what the SavedModel answered for them, by task.
+
+    Example:
+
+    >>> print(ExportReport(Path("m/1"), 100, 2e-7, 0, {}, {}))
+    m/1: 100 raw rows scored by the SavedModel in a fresh process, largest difference to Keras 2.0e-07
+    """
+
+    path: Path
+    rows: int
+    max_difference: float
+    border_rows: int
+    raw: dict[str, np.ndarray]
+    probabilities: dict[str, np.ndarray]
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.path}: {self.rows} raw rows scored by the SavedModel in a fresh process, "
+            f"largest difference to Keras {self.max_difference:.1e}"
+        )
+        return text + (f" ({self.border_rows} rows on a border between groups left out)" if self.border_rows else "")
