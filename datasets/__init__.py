@@ -6,14 +6,14 @@ from .columns import CategoricalColumn, Column, NumericColumn, SequenceColumn, V
 from .criteo_dac import CriteoDAC
 from .dataset import SPLITS, Dataset
 from .kuairand import KuaiRandPure
-from .numeric_transform import NumericTransform
 from .prepare import prepare
 from .prepared_table import PreparedTable
-from .sequence_transform import SequenceTransform
 from .synthetic import SyntheticAds
-from .table_transforms import TableTransforms
-from .vector_transform import VectorTransform
-from .vocabulary_transform import VocabularyTransform
+from .transforms.numeric_transform import NumericTransform
+from .transforms.sequence_transform import SequenceTransform
+from .transforms.table_transforms import TableTransforms
+from .transforms.vector_transform import VectorTransform
+from .transforms.vocabulary_transform import VocabularyTransform
 
 __all__ = [
     "SPLITS",

@@ -6,11 +6,11 @@ from pathlib import Path
 import polars as pl
 
 from ..schema import Task
-from .bad_rows import BadRows
 from .columns import CategoricalColumn, Column
-from .delimited_file import DelimitedFile, Kind
-from .file_order_split import file_order_split
-from .official_files import find_file, require_file
+from .raw_files.bad_rows import BadRows
+from .raw_files.delimited_file import DelimitedFile, Kind
+from .raw_files.file_order_split import file_order_split
+from .raw_files.official_files import find_file, require_file
 
 _PAGE = "https://www.kaggle.com/c/avazu-ctr-prediction/data"
 _REMEDY = (
@@ -58,7 +58,6 @@ class Avazu:
         FileNotFoundError: if there is none of these files.
 
     Example:
-
     ```python
     table = gr.datasets.prepare(gr.datasets.Avazu("data/avazu"), "prepared/avazu")
     ```

@@ -41,7 +41,6 @@ class BatchLoader(keras.utils.PyDataset):
         ValueError: if the columns' lengths differ or an argument is out of range.
 
     Example:
-
     >>> loader = BatchLoader({"x": np.arange(5)}, {"click": np.zeros(5)}, batch_size=2)
     >>> len(loader), loader[2][0]["x"].tolist()
     (3, [4])

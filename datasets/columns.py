@@ -55,7 +55,6 @@ class NumericColumn(_Column):
         function: `"log1p"` or `"identity"`. Defaults to `"log1p"`.
 
     Example:
-
     >>> NumericColumn("register_days", "user").raw_name
     'register_days'
     """
@@ -93,7 +92,6 @@ class CategoricalColumn(_Column):
         max_size: most tokens kept (the most frequent), out-of-vocabulary not counted, or `None` for all.
 
     Example:
-
     >>> CategoricalColumn("hour_of_day", "context", raw="hour", dtype="int64", modulo=100).raw_name
     'hour'
     """
@@ -142,7 +140,6 @@ class SequenceColumn(_Column):
         length: number of tokens kept per row (keyword).
 
     Example:
-
     >>> SequenceColumn("tag", "ad", length=3).feature(vocabulary_size=70).shape
     (3,)
     """
@@ -181,7 +178,6 @@ class VectorColumn(_Column):
         dim: number of components (keyword).
 
     Example:
-
     >>> VectorColumn("title_embedding", "ad", dim=64).dtype
     'float32'
     """

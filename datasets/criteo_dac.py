@@ -6,11 +6,11 @@ from pathlib import Path
 import polars as pl
 
 from ..schema import Task
-from .bad_rows import BadRows
 from .columns import CategoricalColumn, Column, NumericColumn
-from .delimited_file import DelimitedFile, Kind
-from .file_order_split import file_order_split
-from .official_files import fetch_archive, find_file, require_file
+from .raw_files.bad_rows import BadRows
+from .raw_files.delimited_file import DelimitedFile, Kind
+from .raw_files.file_order_split import file_order_split
+from .raw_files.official_files import fetch_archive, find_file, require_file
 
 _URL = "https://go.criteo.net/criteo-research-kaggle-display-advertising-challenge-dataset.tar.gz"
 _PAGE = "https://ailab.criteo.com/ressources/"
@@ -58,7 +58,6 @@ class CriteoDAC:
         ValueError: on an unknown column in `sides`.
 
     Example:
-
     ```python
     dataset = gr.datasets.CriteoDAC("data/criteo-dac", sides={"C1": "user"})
     table = gr.datasets.prepare(dataset, "prepared/criteo-dac")

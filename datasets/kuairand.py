@@ -6,10 +6,10 @@ from pathlib import Path
 import polars as pl
 
 from ..schema import Task
-from .bad_rows import BadRows
 from .columns import CategoricalColumn, Column, NumericColumn, SequenceColumn
-from .delimited_file import DelimitedFile, Kind
-from .official_files import fetch_archive, find_file, require_file
+from .raw_files.bad_rows import BadRows
+from .raw_files.delimited_file import DelimitedFile, Kind
+from .raw_files.official_files import fetch_archive, find_file, require_file
 
 _URL = "https://zenodo.org/records/10439422/files/KuaiRand-Pure.tar.gz"
 _MD5 = "0820331067a3784d9691136f772b35a7"  # as the Zenodo record states it
@@ -81,7 +81,6 @@ class KuaiRandPure:
         FileNotFoundError: naming the file that is missing.
 
     Example:
-
     ```python
     table = gr.datasets.prepare(gr.datasets.KuaiRandPure("data/kuairand-pure"), "prepared/kuairand-pure")
     ```

@@ -16,9 +16,9 @@ from .dataset import SPLITS, Dataset
 from .fingerprint import fingerprint_of
 from .partial_folder import partial_folder
 from .prepared_table import COLUMNS_FOLDER, REPORT_FILE, TRANSFORMS_FOLDER, PreparedTable
-from .raw_values import Encoded
-from .table_transforms import TableTransforms
-from .transform_fitter import TransformFitter
+from .transforms.raw_values import Encoded
+from .transforms.table_transforms import TableTransforms
+from .transforms.transform_fitter import TransformFitter
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -56,7 +56,6 @@ def prepare(
             destination that holds something else.
 
     Example:
-
     ```python
     table = gr.datasets.prepare(gr.datasets.KuaiRandPure("data/kuairand-pure"), "prepared/kuairand-pure")
     print(table.report["rows"])

@@ -11,7 +11,7 @@ from ..schema import Schema
 from .batch_loader import BatchLoader
 from .column_file import open_column
 from .dataset import SPLITS
-from .table_transforms import TableTransforms
+from .transforms.table_transforms import TableTransforms
 
 REPORT_FILE = "report.json"
 COLUMNS_FOLDER = "columns"
@@ -28,7 +28,6 @@ class PreparedTable:
         ValueError: if the folder is not a prepared table or a file is missing or truncated; names the file.
 
     Example:
-
     ```python
     table = gr.datasets.PreparedTable("prepared/kuairand-pure")
     model.fit(

@@ -2,8 +2,8 @@ import gzip
 
 import pytest
 
-from grouprank.datasets.bad_rows import BadRows
-from grouprank.datasets.delimited_file import DelimitedFile
+from grouprank.datasets.raw_files.bad_rows import BadRows
+from grouprank.datasets.raw_files.delimited_file import DelimitedFile
 
 KINDS = {"label": "label", "n": "int64", "x": "float32", "s": "string"}
 
@@ -131,7 +131,7 @@ def test_truncated_and_false_gzip(tmp_path, write_lines):
 
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
 def test_the_file_is_read_as_it_is_needed(tmp_path, write_lines, name, monkeypatch):
-    monkeypatch.setattr("grouprank.datasets.delimited_file._BLOCK_BYTES", 1000)
+    monkeypatch.setattr("grouprank.datasets.raw_files.delimited_file._BLOCK_BYTES", 1000)
     path = write_lines(tmp_path / name, ["label,n,x,s", *[f"0,{i},1,abcdefgh" for i in range(5000)]])
     blocks = []
     original = DelimitedFile._blocks

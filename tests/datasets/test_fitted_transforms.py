@@ -16,10 +16,10 @@ from grouprank.datasets import (
     VectorTransform,
     VocabularyTransform,
 )
-from grouprank.datasets.running_moments import RunningMoments
-from grouprank.datasets.token_counts import TokenCounts
-from grouprank.datasets.token_lookup import TokenLookup
-from grouprank.datasets.transform_fitter import TransformFitter
+from grouprank.datasets.transforms.running_moments import RunningMoments
+from grouprank.datasets.transforms.token_counts import TokenCounts
+from grouprank.datasets.transforms.token_lookup import TokenLookup
+from grouprank.datasets.transforms.transform_fitter import TransformFitter
 from grouprank.schema import Task
 
 
@@ -88,7 +88,7 @@ def test_tokens_are_sorted_by_count_then_token():
 
 
 def test_tokens_do_not_depend_on_merging(monkeypatch):
-    monkeypatch.setattr("grouprank.datasets.token_counts._MERGE_ROWS", 3)
+    monkeypatch.setattr("grouprank.datasets.transforms.token_counts._MERGE_ROWS", 3)
     values = np.random.default_rng(0).integers(0, 40, 500)
     counts = TokenCounts()
     for start in range(0, 500, 11):

@@ -29,7 +29,6 @@ class NumericTransform:
         std: their standard deviation (1 for a constant column).
 
     Example:
-
     >>> transform = NumericTransform("price", function="identity", mean=2.0, std=4.0)
     >>> transform(np.array([10.0, np.nan]))
     array([2., 0.], dtype=float32)

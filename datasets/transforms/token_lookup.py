@@ -17,7 +17,6 @@ class TokenLookup:
         ValueError: if a token is repeated.
 
     Example:
-
     >>> TokenLookup(np.array(["ad", "web"], dtype=object)).ids(pl.Series(["web", "x", "ad"])).tolist()
     [2, 0, 1]
     """

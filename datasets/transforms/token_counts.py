@@ -11,7 +11,6 @@ class TokenCounts:
     """Count the distinct values of a stream of chunks; memory grows with the values, not with the rows.
 
     Example:
-
     >>> counts = TokenCounts()
     >>> counts.update(pl.Series(["b", "a", "b", "c"]))
     >>> counts.tokens(min_count=1, max_size=2).tolist()

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from ..schema import Schema, Task
-from .columns import CategoricalColumn, Column, NumericColumn, SequenceColumn, VectorColumn
+from ...schema import Schema, Task
+from ..columns import CategoricalColumn, Column, NumericColumn, SequenceColumn, VectorColumn
 from .numeric_transform import NumericTransform, apply_function
 from .raw_values import as_float32, as_int64, as_strings
 from .running_moments import RunningMoments
@@ -24,7 +24,6 @@ class TransformFitter:
         tasks: the outcomes, for the schema.
 
     Example:
-
     >>> from grouprank.schema import Task
     >>> fitter = TransformFitter([CategoricalColumn("os", "user")], [Task("click")])
     >>> fitter.update(pl.DataFrame({"os": ["a", "b", "a"]}))

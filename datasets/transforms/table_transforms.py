@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ..schema import Schema
+from ...schema import Schema
 from .numeric_transform import NumericTransform
 from .raw_values import Encoded
 from .sequence_transform import SequenceTransform
@@ -37,7 +37,6 @@ class TableTransforms:
         ValueError: if features and transforms differ, or two features read one raw column as different types.
 
     Example:
-
     >>> from grouprank.schema import Categorical, Schema, Task
     >>> tokens = np.array(["android"], dtype=object)
     >>> transforms = TableTransforms(

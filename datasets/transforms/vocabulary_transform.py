@@ -29,7 +29,6 @@ class VocabularyTransform:
         modulo: modulus after the division, or `None`.
 
     Example:
-
     >>> transform = VocabularyTransform("os", "string", np.array(["", "android"], dtype=object))
     >>> transform(["android", "windows", None]).tolist()
     [2, 0, 1]

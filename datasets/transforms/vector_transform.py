@@ -17,7 +17,6 @@ class VectorTransform:
         dim: number of components.
 
     Example:
-
     >>> VectorTransform("embedding", dim=2)(np.array([[1.0, np.nan]]))
     array([[1., 0.]], dtype=float32)
     """

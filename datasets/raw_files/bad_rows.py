@@ -11,7 +11,6 @@ class BadRows:
         limit: rows that may be skipped.
 
     Example:
-
     >>> bad_rows = BadRows(limit=1)
     >>> bad_rows.add(Path("train.txt"), [(7, "expected 40 fields. Received: 38.")])
     >>> bad_rows.count

@@ -10,7 +10,6 @@ class RunningMoments:
     sums does not.
 
     Example:
-
     >>> moments = RunningMoments()
     >>> moments.update(np.array([1.0, 2.0]))
     >>> moments.update(np.array([3.0, np.inf]))

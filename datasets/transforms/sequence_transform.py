@@ -30,7 +30,6 @@ class SequenceTransform:
         length: number of ids per row.
 
     Example:
-
     >>> transform = SequenceTransform("tag", np.array(["7", "62"], dtype=object), ",", length=3)
     >>> transform(["62,7", "", "9,,62"]).tolist()
     [[2, 1, 0], [0, 0, 0], [0, 2, 0]]
