@@ -84,6 +84,7 @@ class PreparedTable:
         seed: int = 0,
         targets: Sequence[str] | Mapping[str, Any] | None = None,
         sample_weight: str | np.ndarray | None = None,
+        rows: slice | None = None,
     ) -> BatchLoader:
         """Batches of a split for `fit`, `evaluate` and `predict`.
 
@@ -95,6 +96,7 @@ class PreparedTable:
             targets: more columns for `y`, such as a teacher's pseudo-labels: names of extras, or a dict from
                 name to an array with a value for every row of the split.
             sample_weight: weights, as the name of an extra or an array, or `None`.
+            rows: the part of the split to serve, e.g. its first half in time, or `None` for all.
 
         Raises:
             ValueError: on an unknown split or extra, a name already taken, or a wrong number of rows.
@@ -111,7 +113,11 @@ class PreparedTable:
                 raise ValueError(
                     f"{name!r} needs a value for each of the {self.rows(split)} {split} rows. Received: {len(values)}."
                 )
-        return BatchLoader(x, {**y, **more}, batch_size, shuffle, seed, sample_weight=weight)
+        part = slice(None) if rows is None else rows
+        features = {name: values[part] for name, values in x.items()}
+        targets = {name: values[part] for name, values in {**y, **more}.items()}
+        weight = None if weight is None else weight[part]
+        return BatchLoader(features, targets, batch_size, shuffle, seed, sample_weight=weight)
 
     def _extra(self, split: str, name: str) -> np.ndarray:
         if name not in self.extras:

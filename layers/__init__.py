@@ -7,4 +7,12 @@ from .mlp import MLP
 from .multi_task import SharedBottom
 from .residual_quantizer import ResidualQuantizer
 
-__all__ = ["MLP", "EmbeddingCollection", "GroupConcat", "GroupIds", "NumericEmbedding", "ResidualQuantizer", "SharedBottom"]
+__all__ = [
+    "MLP",
+    "EmbeddingCollection",
+    "GroupConcat",
+    "GroupIds",
+    "NumericEmbedding",
+    "ResidualQuantizer",
+    "SharedBottom",
+]

@@ -192,7 +192,9 @@ class GroupConcat(keras.layers.Layer):
             keras.layers.Dense(
                 width,
                 activation=None if index == last else self.activation,
-                kernel_initializer=keras.initializers.GlorotUniform(seed=None if self.seed is None else self.seed + index),
+                kernel_initializer=keras.initializers.GlorotUniform(
+                    seed=None if self.seed is None else self.seed + index
+                ),
                 dtype=self.dtype_policy,
                 name=f"{name}_{index}",
             )

@@ -203,9 +203,7 @@ class ResidualQuantizer(keras.layers.Layer):
                 residuals = [ops.where(counted, r, 0.0) for r in residuals]
                 vectors = [ops.where(counted, e, 0.0) for e in vectors]
             self._add_losses(residuals, vectors, weight)
-            self._update(
-                codes, [ops.stop_gradient(r) for r in residuals], ops.stop_gradient(codebooks), weight
-            )
+            self._update(codes, [ops.stop_gradient(r) for r in residuals], ops.stop_gradient(codebooks), weight)
         straight_through = z + ops.stop_gradient(quantized - z)
         shape = ops.shape(inputs)
         outputs = ops.cast(ops.reshape(straight_through, shape), self.compute_dtype)
@@ -342,11 +340,33 @@ class ResidualQuantizer(keras.layers.Layer):
         else:
             self._shift.assign(np.zeros_like(codebooks))
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...], **kwargs: Any) -> Any:
-        """Shape of the output (see "Output shape")."""
-        if kwargs.get("return_codes"):
-            return tuple(input_shape), (*input_shape[:-1], self.num_levels)
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of the output without codes (see "Output shape")."""
         return tuple(input_shape)
+
+    def compute_output_spec(
+        self,
+        inputs: Any,
+        training: bool | None = None,
+        mask: Any = None,
+        sample_weight: Any = None,
+        return_codes: bool = False,
+    ) -> Any:
+        """Symbolic outputs, a pair with `return_codes=True`."""
+        quantized = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+        if not return_codes:
+            return quantized
+        return quantized, keras.KerasTensor((*inputs.shape[:-1], self.num_levels), dtype="int32")
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save the state of the reset's draws too, which Keras leaves out: a resumed run draws as one never killed."""
+        super().save_own_variables(store)
+        store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Inverse of `save_own_variables`."""
+        self.seed_generator.state.assign(store["seed_state"])
+        super().load_own_variables({key: store[key] for key in store.keys() if key != "seed_state"})  # noqa: SIM118
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -143,7 +143,7 @@ class CTRModel(keras.Model):
         self.dropout = dropout
         self.embeddings_regularizer = regularizer
         self.task_weights = dict(task_weights or {})
-        self.placement_inputs = placement_inputs
+        self._placement_inputs = placement_inputs
         self._task_loss = ObservedBinaryCrossentropy()
         # Tracked by the model, so that it is saved with it and its weights are part of a compiled step.
         teacher = learning.teacher if learning is not None else None
@@ -283,8 +283,18 @@ class CTRModel(keras.Model):
         if not self.group_concats:
             return {}
         self._check_table(x)
-        ids = {p: GroupIds(layer, name=f"{p}_ids")(self.placement_inputs[p]) for p, layer in self.group_concats.items()}
-        return keras.Model(self.input, ids).predict(x, batch_size=batch_size, verbose=verbose)
+        return self.group_ids_model().predict(x, batch_size=batch_size, verbose=verbose)
+
+    def logits_model(self) -> keras.Model:
+        """The part that inference needs, of the same weights: no residual heads, no teacher, no optimizer."""
+        return keras.Model(self.input, self._of_tasks(self.output))
+
+    def group_ids_model(self) -> keras.Model:
+        """Columns in, `{placement: group ids}` out, of the same weights."""
+        ids = {
+            p: GroupIds(layer, name=f"{p}_ids")(self._placement_inputs[p]) for p, layer in self.group_concats.items()
+        }
+        return keras.Model(self.input, ids)
 
     def adapt(self, x: Any, max_rows: int = 50_000) -> None:
         """Start every placement's codebooks from k-means; call it before `fit`.
@@ -295,7 +305,7 @@ class CTRModel(keras.Model):
         """
         for placement, layer in self.group_concats.items():
             # One after another: the representation depends on the groups before it.
-            vectors = keras.Model(self.input, self.placement_inputs[placement])
+            vectors = keras.Model(self.input, self._placement_inputs[placement])
             if isinstance(x, Mapping):
                 layer.adapt(vectors.predict(x, verbose=0), max_rows)
             else:

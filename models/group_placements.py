@@ -35,7 +35,9 @@ def make_group_concats(group_structure: Any, schema: Schema, embedding_dim: int)
                     f"(received: {tuple(given)})."
                 )
     return {
-        placement: given[placement] or _default(placement, embedding_dim) for placement in PLACEMENTS if placement in given
+        placement: given[placement] or _default(placement, embedding_dim)
+        for placement in PLACEMENTS
+        if placement in given
     }
 
 

@@ -115,7 +115,7 @@ class ResidualLearning:
         return ops.reshape(ops.cast(targets[column], "float32"), (-1,))
 
     def loss(self, label: Any, pseudo_label: Any, heads: Mapping[str, Any], sample_weight: Any) -> Any:
-        """`d · CE(f_pseudo, p) + α · L_res`, for the heads' logits `"pseudo"` (batch, 1) and `"residual"` (batch, 2)."""
+        """`d · CE(f_pseudo, p) + α · L_res`, for the logits of heads `"pseudo"` and `"residual"` (batch, 2)."""
         total: Any = 0.0
         label = ops.reshape(ops.cast(label, "float32"), (-1,))
         if "pseudo" in heads:

@@ -1,6 +1,7 @@
 """Comparison of host arrays with a schema, in words."""
 
-from collections.abc import Mapping, Sequence as Items
+from collections.abc import Mapping
+from collections.abc import Sequence as Items
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,9 @@ def check_table(
 
 def _column(table: Mapping[str, Any], name: str, kind: str, expected: Items[str]) -> np.ndarray:
     if name not in table:
-        raise ValueError(f"The {kind} column {name!r} is missing. Expected: {list(expected)}. Received: {sorted(map(str, table))}.")
+        raise ValueError(
+            f"The {kind} column {name!r} is missing. Expected: {list(expected)}. Received: {sorted(map(str, table))}."
+        )
     return np.asarray(table[name])
 
 
@@ -44,7 +47,9 @@ def _check_values(feature: Feature, values: np.ndarray) -> None:
         raise ValueError(f"{described}: expected shape {('rows', *feature.shape)}. Received: {values.shape}.")
     if isinstance(feature, Categorical | Sequence):
         if values.dtype.kind not in "iu":
-            raise ValueError(f"{described}: ids must be integers. Received dtype: {values.dtype}. Map the values to ids first.")
+            raise ValueError(
+                f"{described}: ids must be integers. Received dtype: {values.dtype}. Map the values to ids first."
+            )
         wrong = np.argwhere((values < 0) | (values >= feature.vocabulary_size))
         expected = f"an id in [0, {feature.vocabulary_size})"
         remedy = "Map unknown values to id 0 (out-of-vocabulary) or enlarge vocabulary_size."

@@ -11,6 +11,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def check_name(kind: str, name: Any) -> None:
+    """Raise if a name cannot name a model input."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(
             f"A {kind} name must be a string of letters, digits and underscores that does not start "
@@ -22,7 +23,9 @@ def check_name(kind: str, name: Any) -> None:
 
 def _check_size(owner: str, argument: str, value: Any, minimum: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
-        raise ValueError(f"{owner}: `{argument}` must be an integer of at least {minimum}. Received: {argument}={value!r}.")
+        raise ValueError(
+            f"{owner}: `{argument}` must be an integer of at least {minimum}. Received: {argument}={value!r}."
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -69,7 +69,9 @@ class Schema:
         seen: set[str] = set()
         for name in [*self.feature_names, *self.task_names]:
             if name in seen:
-                raise ValueError(f"The name {name!r} is used more than once in the schema. Every feature and task needs its own name.")
+                raise ValueError(
+                    f"The name {name!r} is used more than once. Every feature and task of a schema needs its own."
+                )
             seen.add(name)
 
     def _check_shared_tables(self) -> None:
@@ -100,7 +102,9 @@ class Schema:
                         f"Received: given={parent!r}. Tasks: {list(parents)}."
                     )
                 if parent in path:
-                    raise ValueError(f"The tasks' parents form a cycle: {' given '.join([*path, parent])}. Remove one `given`.")
+                    raise ValueError(
+                        f"The tasks' parents form a cycle: {' given '.join([*path, parent])}. Remove one `given`."
+                    )
                 path.append(parent)
                 parent = parents[parent]
 
@@ -151,7 +155,9 @@ class Schema:
             entry = dict(entry)
             kind = entry.pop("kind", None)
             if kind not in _KINDS:
-                raise ValueError(f"A feature's `kind` must be one of {sorted(_KINDS)}. Received: kind={kind!r} in {entry}.")
+                raise ValueError(
+                    f"A feature's `kind` must be one of {sorted(_KINDS)}. Received: kind={kind!r} in {entry}."
+                )
             features.append(_construct(_KINDS[kind], entry))
         return cls(features, [_construct(Task, dict(entry)) for entry in config["tasks"]])
 

@@ -2,5 +2,6 @@
 
 from .export import export
 from .export_report import ExportReport
+from .verify import verify
 
-__all__ = ["ExportReport", "export"]
+__all__ = ["ExportReport", "export", "verify"]

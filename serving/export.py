@@ -1,26 +1,17 @@
 """Exports a trained model as a SavedModel that answers raw rows."""
 
+import dataclasses
 import json
-import os
-import pickle
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
-import polars as pl
-
 from ..datasets import TableTransforms
 from .export_report import ExportReport
-from .sample_rows import sample_rows
-
-# Rounding may tip a row that lies between two groups; more rows than this are an error.
-MAX_BORDER_SHARE = 0.001
+from .fresh_process import run_fresh_process
+from .verify import verify
 
 
 def export(
@@ -57,7 +48,7 @@ def export(
         FileExistsError: when the version folder exists; it is never overwritten.
         ValueError: when the version is no integer, the transforms belong to
             another schema, or the model cannot be rebuilt in a fresh process.
-        RuntimeError: when the SavedModel disagrees with the Keras model.
+        RuntimeError: when the SavedModel disagrees with the Keras model (see `verify`).
 
     Example:
 
@@ -74,7 +65,6 @@ def export(
             "`transforms` were fitted for other features than the model's. "
             f"Transforms: {transforms.schema.feature_names}. Model: {model.schema.feature_names}."
         )
-    raw = _columns(sample_rows(transforms, model.schema) if rows is None else rows, transforms, model)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the rename stays on one file system; TF Serving skips names that are no integers.
     work = Path(tempfile.mkdtemp(prefix=f".{path.name}.unfinished-", dir=path.parent))
@@ -83,14 +73,12 @@ def export(
         (work / "modules.json").write_text(json.dumps(_custom_modules(model)))
         if transforms is not None:
             transforms.save(work / "transforms")
-        _run([sys.executable, "-m", "grouprank.serving.write_saved_model", str(work)], "The SavedModel was not written")
-        served = _score_in_fresh_process(work, raw)
-        report = _compare(model, path, transforms, raw, served, tolerance)
-        work.chmod(0o755)
+        run_fresh_process(["-m", "grouprank.serving.write_saved_model", str(work)], "The SavedModel was not written")
+        report = verify(model, work / "saved_model", transforms, rows, tolerance)
         (work / "saved_model").rename(_check_path(path))
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return report
+    return dataclasses.replace(report, path=path)
 
 
 def _check_path(path: Path) -> Path:
@@ -101,33 +89,10 @@ def _check_path(path: Path) -> Path:
         )
     if path.exists():
         versions = [int(p.name) for p in path.parent.iterdir() if p.name.isdigit()]
-        raise FileExistsError(f"{path} exists and is never overwritten. Export to {path.parent / str(max(versions) + 1)}.")
+        raise FileExistsError(
+            f"{path} exists and is never overwritten. Export to {path.parent / str(max(versions) + 1)}."
+        )
     return path
-
-
-def _columns(rows: Any, transforms: TableTransforms | None, model: Any) -> dict[str, np.ndarray]:
-    """The columns that the signature takes, as NumPy arrays of its dtypes."""
-    if transforms is None:
-        names: Any = dict.fromkeys(model.schema.feature_names)
-    else:
-        names = transforms.raw_columns
-    available = rows.columns if isinstance(rows, pl.DataFrame) else list(rows)
-    missing = [name for name in names if name not in available]
-    if missing:
-        raise ValueError(f"`rows` lacks the raw columns {missing}. Expected: {list(names)}. Received: {list(available)}.")
-    columns = {}
-    for name, dtype in names.items():
-        values = rows[name]
-        if isinstance(values, pl.Series):
-            values = values.fill_null("" if dtype == "string" else None).to_numpy()
-        if dtype == "string":
-            values = np.array([v if isinstance(v, bytes) else str("" if v is None else v).encode() for v in values], object)
-        elif dtype == "float32":
-            values = np.asarray(values, "float32")
-        columns[name] = np.asarray(values)
-    if not len(next(iter(columns.values()))):
-        raise ValueError("`rows` is empty; the SavedModel is compared on at least one row.")
-    return columns
 
 
 def _custom_modules(model: Any) -> dict[str, Any]:
@@ -148,62 +113,3 @@ def _custom_modules(model: Any) -> dict[str, Any]:
                 "Move them to a module and import it."
             )
     return {"names": names, "script": script}
-
-
-def _run(command: list[str], failure: str) -> None:
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        # The server's arithmetic: one thread count or vector width must not decide a comparison at 1e-5.
-        "TF_ENABLE_ONEDNN_OPTS": "0",
-        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-    }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines()
-        raise RuntimeError(f"{failure}: {lines[-1] if lines else 'no message'}\n" + "\n".join(lines[-30:]))
-
-
-def _score_in_fresh_process(work: Path, raw: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    rows, scores = work / "rows.pickle", work / "scores.pickle"
-    rows.write_bytes(pickle.dumps(dict(raw)))
-    script = Path(__file__).with_name("score_rows.py")
-    command = [sys.executable, str(script), str(work / "saved_model"), str(rows), str(scores)]
-    _run(command, "The SavedModel was written but does not answer")
-    return pickle.loads(scores.read_bytes())
-
-
-def _compare(
-    model: Any,
-    path: Path,
-    transforms: TableTransforms | None,
-    raw: Mapping[str, np.ndarray],
-    served: dict[str, dict[str, np.ndarray]],
-    tolerance: float,
-) -> ExportReport:
-    inputs = dict(raw) if transforms is None else transforms(raw)
-    expected = model.predict_proba(inputs)
-    count = len(next(iter(expected.values())))
-    border = np.zeros(count, bool)
-    for placement, ids in model.groups(inputs).items():
-        border |= (ids != served["groups"][placement]).any(axis=-1)
-    differences = np.max([np.abs(expected[task] - served["serving_default"][task]) for task in expected], axis=0)
-    # NaN compares false with everything, and is never within a tolerance.
-    wrong = ~(differences <= tolerance) & ~border
-    if wrong.any() or border.sum() > max(1, MAX_BORDER_SHARE * count):
-        row = int(np.argmax(wrong)) if wrong.any() else int(np.argmax(border))
-        scores = {t: (float(expected[t][row]), float(served["serving_default"][t][row])) for t in expected}
-        raise RuntimeError(
-            f"The SavedModel disagrees with the Keras model ({keras.backend.backend()} backend): {int(wrong.sum())} of "
-            f"{count} rows differ by more than {tolerance:g}, {int(border.sum())} fall into other groups. "
-            f"First: row {row}, (Keras, SavedModel) = {scores}. Nothing was published."
-        )
-    return ExportReport(
-        path=path,
-        rows=count,
-        max_difference=float(differences[~border].max(initial=0.0)),
-        border_rows=int(border.sum()),
-        raw=dict(raw),
-        probabilities=served["serving_default"],
-    )

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..datasets import TableTransforms
+from ..datasets import TableTransforms, VectorTransform
 
 _DTYPES = {"string": tf.string, "int64": tf.int64, "float32": tf.float32}
 # A vocabulary file cannot hold an empty line for TensorFlow's reader; this one stands in its place.
@@ -36,7 +36,7 @@ class GraphTransforms(tf.Module):
 
     def signature(self) -> dict[str, tf.TensorSpec]:
         """A spec per raw column, of any batch size."""
-        widths = {t.raw: [t.dim] for t in self._transforms.columns.values() if t.kind == "vector"}
+        widths = {t.raw: [t.dim] for t in self._transforms.columns.values() if isinstance(t, VectorTransform)}
         return {
             raw: tf.TensorSpec([None, *widths.get(raw, [])], _DTYPES[dtype], name=raw)
             for raw, dtype in self._transforms.raw_columns.items()

@@ -9,7 +9,7 @@ from ..schema import Categorical, Schema, Sequence
 
 
 def sample_rows(transforms: TableTransforms | None, schema: Schema, rows: int = 256, seed: int = 0) -> dict[str, Any]:
-    """Raw columns drawn from the vocabularies, with unseen tokens and missing numbers; model inputs without transforms."""
+    """Raw columns from the vocabularies, with unseen tokens and missing numbers; without transforms, model inputs."""
     generator = np.random.default_rng(seed)
     if transforms is None:
         return {f.name: _inputs(f, rows, generator) for f in schema.features}

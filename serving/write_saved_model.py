@@ -18,7 +18,6 @@ import keras
 import tensorflow as tf
 
 from ..datasets import TableTransforms
-from ..layers import GroupIds
 from .graph_transforms import GraphTransforms
 
 
@@ -27,12 +26,12 @@ def write_saved_model(folder: Path) -> None:
     _import_modules(json.loads((folder / "modules.json").read_text()))
     model = keras.models.load_model(folder / "model.keras", compile=False)
     module = tf.Module()
+    encode: Callable[..., Any] = dict
+    signature = _input_signature(model)
     if (folder / "transforms").exists():
         transforms = GraphTransforms(TableTransforms.load(folder / "transforms"), folder / "vocabularies")
         module.transforms = transforms  # tracked, so that its tables and their files are saved
         signature, encode = transforms.signature(), transforms
-    else:
-        signature, encode = _input_signature(model), dict
     signatures = {"serving_default": _concrete(_probabilities(model), encode, signature)}
     if model.group_concats:
         signatures["groups"] = _concrete(_group_ids(model), encode, signature)
@@ -56,7 +55,7 @@ def _input_signature(model: Any) -> dict[str, tf.TensorSpec]:
 
 
 def _probabilities(model: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    logits = keras.Model(model.input, {task: model.output[task] for task in model.schema.task_names})
+    logits = model.logits_model()
 
     def probabilities(inputs: dict[str, Any]) -> dict[str, Any]:
         return {task: tf.sigmoid(tf.reshape(z, [-1])) for task, z in logits(inputs, training=False).items()}
@@ -65,8 +64,7 @@ def _probabilities(model: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 def _group_ids(model: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    ids = {p: GroupIds(layer)(model.placement_inputs[p]) for p, layer in model.group_concats.items()}
-    groups = keras.Model(model.input, ids)
+    groups = model.group_ids_model()
     return lambda inputs: groups(inputs, training=False)
 
 

@@ -78,7 +78,8 @@ class EmbeddingCollection(keras.layers.Layer):
         for name, owner in self.shares.items():
             if name not in self.vocabulary_sizes or owner not in owners:
                 raise ValueError(
-                    f"`shares` maps a feature to one that owns its rows. Received: {name!r} -> {owner!r}. Owners: {owners}."
+                    f"`shares` maps a feature to one that owns its rows. Received: {name!r} -> {owner!r}. "
+                    f"Owners: {owners}."
                 )
         starts = np.cumsum([0, *(self.vocabulary_sizes[name] for name in owners)])
         self._first_row = dict(zip(owners, starts[:-1].tolist(), strict=True))

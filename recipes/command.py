@@ -1,0 +1,100 @@
+"""The command line that the recipes share."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import keras
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ..datasets import Dataset
+from .ctr_study import StudySettings, run_ctr_study
+
+Run = Annotated[
+    Path | None, typer.Option("--run", help="Run folder. Default: runs/RECIPE/BACKEND-seed-SEED.", show_default=False)
+]
+SavedModels = Annotated[Path, typer.Option("--saved-models", help="Where versions are exported, as DIR/RECIPE/N.")]
+BadRows = Annotated[int, typer.Option("--max-bad-rows", min=0, help="Malformed rows to skip before giving up.")]
+Groups = Annotated[str, typer.Option("--groups", help="Placements of groups, comma separated; empty for none.")]
+Teacher = Annotated[str, typer.Option(help="Pseudo-labels of residual learning: self, out_of_time or column.")]
+Backbone = Annotated[str, typer.Option(help="dcn_v2 or mlp.")]
+Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training rows.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Rows per training step.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of weights and shuffling, the same for both models.")]
+
+
+def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None:
+    """Parse the command line of a recipe on one public dataset and run it.
+
+    Args:
+        name: name of the recipe; run and export folders carry it.
+        dataset: the dataset's class.
+        defaults: the recipe's settings, which options override.
+    """
+
+    placements = ",".join(defaults.group_structure)
+
+    def main(
+        data: Annotated[Path, typer.Option("--data", help="Folder with the official files.")],
+        download: Annotated[bool, typer.Option("--download", help="Fetch the files into --data first.")] = False,
+        run: Run = None,
+        saved_models: SavedModels = Path("saved_models"),
+        backbone: Backbone = defaults.backbone,
+        groups: Groups = placements,
+        teacher: Teacher = defaults.teacher,
+        epochs: Epochs = defaults.epochs,
+        batch_size: BatchSize = defaults.batch_size,
+        seed: Seed = defaults.seed,
+        max_bad_rows: BadRows = 0,
+    ) -> None:
+        def settings() -> StudySettings:
+            chosen = tuple(part.strip() for part in groups.split(",") if part.strip())
+            return dataclasses.replace(
+                defaults,
+                backbone=backbone,
+                group_structure=chosen,
+                teacher=teacher,
+                epochs=epochs,
+                batch_size=batch_size,
+                seed=seed,
+            )
+
+        def open_dataset() -> Dataset:
+            return dataset(dataset.download(data) if download else data)
+
+        run_study(name, open_dataset, settings, run, saved_models, max_bad_rows)
+
+    main.__doc__ = (
+        f"Train a baseline and a candidate (groups and residual learning) on {dataset.__name__}, compare them on the "
+        "test rows and export the candidate. Run again after a kill, it resumes."
+    )
+    run_command(main)
+
+
+def run_command(main: Callable[..., None]) -> None:
+    """Parse the command line of a function and call it."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    app()
+
+
+def run_study(
+    name: str,
+    dataset: Callable[[], Dataset],
+    settings: Callable[[], StudySettings],
+    run: Path | None,
+    saved_models: Path,
+    max_bad_rows: int = 0,
+) -> None:
+    """Run a study; what the user got wrong becomes one message without a traceback."""
+    console = Console()
+    try:
+        chosen = settings()
+        folder = run or Path("runs") / name / f"{keras.backend.backend()}-seed-{chosen.seed}"
+        run_ctr_study(dataset(), chosen, folder, saved_models / name, max_bad_rows, console)
+    except (ValueError, OSError, RuntimeError) as error:
+        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        raise typer.Exit(1) from error

@@ -1,0 +1,240 @@
+"""A baseline and a candidate with groups and residual learning, side by side on one dataset."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from .. import reports
+from ..datasets import Dataset, PreparedTable, prepare
+from ..layers import GroupConcat
+from ..models import CTRModel, ResidualLearning
+from ..serving import ExportReport, export, verify
+from .out_of_time_teacher import out_of_time_pseudo_labels
+from .run_folder import RunFolder
+from .train_model import train_model
+
+TEACHERS = ("self", "out_of_time", "column")
+EXPORT_ROWS = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class StudySettings:
+    """Everything that decides a study's results.
+
+    Args:
+        backbone: name of the backbone.
+        group_structure: placements of the candidate's groups.
+        num_levels: levels of each placement's codebooks.
+        codebook_size: codes a level.
+        residual_weight: `α` of eq. 8.
+        distillation_weight: factor of eq. 5, `None` for the teacher's default.
+        teacher: `"self"`, `"out_of_time"` (a baseline trained on the earlier half of the
+            training rows) or `"column"` (the dataset's `teacher_TASK` columns).
+        embedding_dim: width of embeddings.
+        dropout: dropout rate.
+        embedding_l2: L2 factor of the embedding table.
+        learning_rate: of Adam.
+        batch_size: rows per step.
+        epochs: passes over the training rows.
+        seed: of weights and shuffling, the same for both models.
+    """
+
+    backbone: str = "dcn_v2"
+    group_structure: tuple[str, ...] = ("user", "user_ad", "representation")
+    num_levels: int = 3
+    codebook_size: int = 64
+    residual_weight: float = 0.1
+    distillation_weight: float | None = None
+    teacher: str = "self"
+    embedding_dim: int = 16
+    dropout: float = 0.0
+    embedding_l2: float = 0.0
+    learning_rate: float = 1e-3
+    batch_size: int = 1024
+    epochs: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.teacher not in TEACHERS:
+            raise ValueError(f"`teacher` must be one of {TEACHERS}. Received: teacher={self.teacher!r}.")
+
+    def pseudo_label_column(self, task: str) -> str:
+        """Name of the target column that holds a task's pseudo-labels."""
+        return f"teacher_{task}"
+
+    def baseline(self, table: PreparedTable) -> CTRModel:
+        """The model without groups and residual learning."""
+        return self._model(table, group_structure=(), residual_learning=False)
+
+    def candidate(self, table: PreparedTable) -> CTRModel:
+        """The model with both."""
+        groups = {placement: self._group_concat(placement) for placement in self.group_structure}
+        teacher = "self" if self.teacher == "self" else self.pseudo_label_column("{task}")
+        learning = ResidualLearning(teacher, self.residual_weight, self.distillation_weight)
+        return self._model(table, group_structure=groups, residual_learning=learning)
+
+    def _group_concat(self, placement: str) -> GroupConcat:
+        return GroupConcat(
+            self.num_levels,
+            self.codebook_size,
+            code_dim=self.embedding_dim * (2 if placement == "representation" else 1),
+            seed=self.seed,
+            name=f"{placement}_groups",
+        )
+
+    def _model(self, table: PreparedTable, **arguments: Any) -> CTRModel:
+        return CTRModel(
+            table.schema,
+            backbone=self.backbone,
+            embedding_dim=self.embedding_dim,
+            dropout=self.dropout,
+            embeddings_regularizer=keras.regularizers.L2(self.embedding_l2) if self.embedding_l2 else None,
+            **arguments,
+        )
+
+
+def run_ctr_study(
+    dataset: Dataset,
+    settings: StudySettings,
+    run: Path,
+    saved_models: Path,
+    max_bad_rows: int = 0,
+    console: Console | None = None,
+) -> ExportReport:
+    """Prepare, train both models, compare them on the test rows, export the candidate.
+
+    Every stage is kept in the run folder; called again after a kill, it goes on
+    where it stopped.
+
+    Args:
+        dataset: the raw table.
+        settings: what to train.
+        run: the run folder.
+        saved_models: folder of the versions, e.g. `saved_models/criteo_ctr`.
+        max_bad_rows: malformed raw rows to skip before giving up. Defaults to `0`.
+        console: where to print. Defaults to standard output.
+
+    Returns:
+        The export's report.
+    """
+    console = console or Console()
+    config = {"dataset": dataset.name, "backend": keras.backend.backend(), **dataclasses.asdict(settings)}
+    folder = RunFolder(run, config)
+    console.print(f"{dataset.name} on {keras.backend.backend()}, run folder {run}")
+    table = _prepare(dataset, run / "prepared", max_bad_rows, console)
+    schedule: dict[str, Any] = {
+        "epochs": settings.epochs,
+        "batch_size": settings.batch_size,
+        "learning_rate": settings.learning_rate,
+        "seed": settings.seed,
+        "console": console,
+    }
+    baseline = train_model(lambda: settings.baseline(table), folder.folder("baseline"), table, **schedule)
+    targets = _targets(settings, table, folder, schedule)
+    candidate = train_model(
+        lambda: settings.candidate(table), folder.folder("candidate"), table, targets=targets, **schedule
+    )
+    comparison = _compare(table, baseline, candidate)
+    folder.write_json("metrics.json", comparison.to_dict())
+    (run / "metrics.md").write_text(comparison.to_markdown(), encoding="utf-8")
+    console.print(comparison.to_table(f"Test rows of {dataset.name}, seed {settings.seed}"))
+    report = _export(dataset, candidate, table, folder, saved_models, max_bad_rows)
+    console.print(str(report), soft_wrap=True, highlight=False)
+    console.print(_scored_rows(report))
+    return report
+
+
+def _prepare(dataset: Dataset, destination: Path, max_bad_rows: int, console: Console) -> PreparedTable:
+    with Progress(console=console, transient=True) as progress:
+        bars: dict[str, Any] = {}
+
+        def on_progress(stage: str, done: int, total: int | None) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task(f"prepare: {stage}", total=total)
+            progress.update(bars[stage], completed=done, total=total)
+
+        table = prepare(dataset, destination, max_bad_rows=max_bad_rows, on_progress=on_progress)
+    rows = ", ".join(f"{split} {table.rows(split):,}" for split in ("train", "validation", "test"))
+    console.print(f"prepared rows: {rows}; malformed rows skipped: {table.report['bad_rows']}", highlight=False)
+    imputed = sum(sum(by_split.values()) for by_split in table.report["imputed"].values())
+    if imputed:
+        console.print(f"missing or infinite numbers imputed with the training mean: {imputed:,}", highlight=False)
+    return table
+
+
+def _targets(
+    settings: StudySettings, table: PreparedTable, folder: RunFolder, schedule: dict[str, Any]
+) -> dict[str, Any] | None:
+    columns = {task: settings.pseudo_label_column(task) for task in table.schema.task_names}
+    if settings.teacher == "self":
+        return None
+    if settings.teacher == "column":
+        return {column: table.column("train", column) for column in columns.values()}
+    place = folder.folder("teacher")
+
+    def train_teacher(rows: slice) -> CTRModel:
+        return train_model(lambda: settings.baseline(table), place, table, rows=rows, **schedule)
+
+    return out_of_time_pseudo_labels(train_teacher, table, columns, place)
+
+
+def _compare(table: PreparedTable, baseline: CTRModel, candidate: CTRModel) -> reports.Comparison:
+    figures = {}
+    for name, model in (("baseline", baseline), ("candidate", candidate)):
+        probabilities = model.predict_proba(table.batches("test", 8192))
+        figures[name] = {
+            task: reports.task_metrics(table.column("test", task), probabilities[task])
+            for task in table.schema.task_names
+        }
+    return reports.compare(figures["baseline"], {"candidate": figures["candidate"]})
+
+
+def _export(
+    dataset: Dataset,
+    model: CTRModel,
+    table: PreparedTable,
+    folder: RunFolder,
+    saved_models: Path,
+    max_bad_rows: int,
+) -> ExportReport:
+    rows = next(iter(dataset.chunks(EXPORT_ROWS, max_bad_rows))).head(EXPORT_ROWS)
+    done = folder.read_json("export.json")
+    if done is not None and Path(done["path"]).exists():
+        return verify(model, done["path"], table.transforms, rows)
+    versions = [int(p.name) for p in saved_models.glob("*") if p.name.isdigit()]
+    version = saved_models / str(max(versions, default=0) + 1)
+    report = export(model, version, transforms=table.transforms, rows=rows)
+    folder.write_json(
+        "export.json",
+        {"path": str(version.resolve()), "rows": report.rows, "max_difference": report.max_difference},
+    )
+    return report
+
+
+def _scored_rows(report: ExportReport, count: int = 5, columns: int = 5) -> Table:
+    """The first raw rows with what the SavedModel answered."""
+    table = Table(title=f"Raw rows scored by {report.path}")
+    shown = list(report.raw)[:columns]
+    for name in shown:
+        table.add_column(name)
+    if len(report.raw) > columns:
+        table.add_column(f"… {len(report.raw) - columns} more")
+    for task in report.probabilities:
+        table.add_column(f"P({task})", justify="right")
+    for row in range(min(count, report.rows)):
+        cells = [_cell(report.raw[name][row]) for name in shown]
+        cells += ["…"] if len(report.raw) > columns else []
+        table.add_row(*cells, *(f"{values[row]:.4f}" for values in report.probabilities.values()))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)

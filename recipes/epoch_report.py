@@ -1,0 +1,53 @@
+"""Progress of a training run, readable with four tasks."""
+
+from typing import Any
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+_NE = "normalized_entropy"
+
+
+class EpochReport(keras.callbacks.Callback):
+    """A bar over the steps, and a line with every task's validation NE after each epoch.
+
+    Keras' own bar prints some thirty figures a line with four tasks; they are in `history.csv`.
+
+    Args:
+        name: what is being trained.
+        console: where to print.
+    """
+
+    def __init__(self, name: str, console: Console) -> None:
+        super().__init__()
+        self._name = name
+        self._console = console
+        self._progress: Progress | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Start the bar."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=self._console, transient=True)
+        self._progress.start()
+        label = f"{self._name}: epoch {epoch + 1}/{self.params['epochs']}"
+        self._bar = self._progress.add_task(label, total=self.params.get("steps"))
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Move the bar."""
+        if self._progress is not None:
+            self._progress.update(self._bar, completed=batch + 1)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Print the line."""
+        if self._progress is not None:
+            self._progress.stop()
+        logs = logs or {}
+        entropies = {k.removeprefix("val_").removesuffix(f"_{_NE}"): v for k, v in logs.items() if k.endswith(_NE)}
+        validated = {k: v for k, v in entropies.items() if f"val_{k}_{_NE}" in logs or f"val_{_NE}" in logs}
+        figures = "  ".join(f"{task.removesuffix(_NE) or 'NE'} {value:.5f}" for task, value in validated.items())
+        self._console.print(
+            f"{self._name}: epoch {epoch + 1}/{self.params['epochs']}  loss {logs.get('loss', float('nan')):.4f}  "
+            f"val_loss {logs.get('val_loss', float('nan')):.5f}  validation NE: {figures}",
+            highlight=False,
+        )

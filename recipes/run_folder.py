@@ -1,0 +1,59 @@
+"""The folder of one run: its configuration, and which of its stages are done."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class RunFolder:
+    """Where a recipe writes, and picks up again after it was killed.
+
+    Args:
+        path: the folder; made if it does not exist.
+        config: everything that decides the results. A folder with another
+            configuration is refused, so that no run mixes two.
+
+    Raises:
+        ValueError: naming the settings that differ.
+
+    Example:
+
+    >>> import tempfile
+    >>> run = RunFolder(Path(tempfile.mkdtemp()) / "run", {"seed": 1})
+    >>> run.write_json("metrics.json", {"ne": 0.9})
+    >>> run.read_json("metrics.json")
+    {'ne': 0.9}
+    """
+
+    def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
+        self.path = path
+        wanted = json.loads(json.dumps(config))
+        path.mkdir(parents=True, exist_ok=True)
+        found = self.read_json("config.json")
+        if found is None:
+            self.write_json("config.json", wanted)
+        elif found != wanted:
+            names = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+            differ = ", ".join(f"{name}: {found.get(name)!r} there, {wanted.get(name)!r} now" for name in names)
+            raise ValueError(
+                f"{path} holds a run with other settings ({differ}). Pass --run another/folder, or delete this one."
+            )
+
+    def folder(self, *names: str) -> Path:
+        """A folder inside the run, made if it does not exist."""
+        folder = self.path.joinpath(*names)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def read_json(self, name: str) -> Any:
+        """What `write_json` wrote, `None` if it did not."""
+        path = self.path / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write in one step: a killed run leaves the whole file or none."""
+        partial = self.path / f"{name}.partial"
+        partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, self.path / name)
