@@ -1,6 +1,7 @@
 """The command line that the recipes share."""
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,7 +35,6 @@ def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None
         dataset: the dataset's class.
         defaults: the recipe's settings, which options override.
     """
-
     placements = ",".join(defaults.group_structure)
 
     def main(
@@ -90,7 +90,8 @@ def run_study(
     max_bad_rows: int = 0,
 ) -> None:
     """Run a study; what the user got wrong becomes one message without a traceback."""
-    console = Console()
+    # Rich takes 80 columns where it writes to a file; the tables need more.
+    console = Console(width=None if sys.stdout.isatty() else 120)
     try:
         chosen = settings()
         folder = run or Path("runs") / name / f"{keras.backend.backend()}-seed-{chosen.seed}"

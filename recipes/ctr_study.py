@@ -151,7 +151,7 @@ def run_ctr_study(
 
 
 def _prepare(dataset: Dataset, destination: Path, max_bad_rows: int, console: Console) -> PreparedTable:
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bars: dict[str, Any] = {}
 
         def on_progress(stage: str, done: int, total: int | None) -> None:

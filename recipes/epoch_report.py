@@ -28,7 +28,9 @@ class EpochReport(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the bar."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=self._console, transient=True)
+        self._progress = Progress(
+            *columns, console=self._console, transient=True, disable=not self._console.is_terminal
+        )
         self._progress.start()
         label = f"{self._name}: epoch {epoch + 1}/{self.params['epochs']}"
         self._bar = self._progress.add_task(label, total=self.params.get("steps"))

@@ -73,7 +73,7 @@ def _columns(rows: Any, transforms: TableTransforms | None, model: Any) -> dict[
     for name, dtype in names.items():
         values = rows[name]
         if isinstance(values, pl.Series):
-            values = values.fill_null("" if dtype == "string" else None).to_numpy()
+            values = (values.fill_null("") if dtype == "string" else values).to_numpy()
         if dtype == "string":
             values = np.array(
                 [v if isinstance(v, bytes) else str("" if v is None else v).encode() for v in values], object

@@ -1,0 +1,43 @@
+"""The share of codes that are used at all."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from .codebook_counts import CodebookCounts
+
+
+@keras.saving.register_keras_serializable(package="grouprank")
+class CodebookUtilization(CodebookCounts):
+    """Share of codes used at least once since the last reset, averaged over levels.
+
+    1 minus this is the share of dead codes. It grows with the number of rows seen: compare it on the same rows.
+
+    Args:
+        codebook_size: number of codes per level.
+        num_levels: number of levels.
+        name: name of the metric. Defaults to `"codebook_utilization"`.
+        dtype: dtype of the result. Defaults to `None`, i.e. `keras.config.floatx()`.
+
+    Call arguments:
+        y_true: ignored, may be `None`.
+        y_pred: integer codes of shape `(..., num_levels)`; codes outside `[0, codebook_size)`, such as -1, are ignored.
+        sample_weight: `None` or one weight per row; a row of weight 0 uses no code.
+
+    Example:
+
+    >>> metric = CodebookUtilization(codebook_size=4, num_levels=2)
+    >>> metric.update_state(None, [[0, 3], [1, 3], [2, 3], [2, -1]])
+    >>> float(metric.result())  # levels: 3 of 4 and 1 of 4
+    0.5
+    """
+
+    def __init__(
+        self, codebook_size: int, num_levels: int, name: str = "codebook_utilization", dtype: Any = None
+    ) -> None:
+        super().__init__(codebook_size, num_levels, name=name, dtype=dtype)
+
+    def result(self) -> Any:
+        """The mean over levels of the share of codes seen since the last reset."""
+        return ops.cast(ops.mean(ops.cast(self.counts > 0.0, "float32")), self.dtype)
