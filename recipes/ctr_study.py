@@ -217,16 +217,16 @@ def _export(
     return report
 
 
-def _scored_rows(report: ExportReport, count: int = 5, columns: int = 5) -> Table:
+def _scored_rows(report: ExportReport, count: int = 5, columns: int = 3) -> Table:
     """The first raw rows with what the SavedModel answered."""
     table = Table(title=f"Raw rows scored by {report.path}")
     shown = list(report.raw)[:columns]
     for name in shown:
-        table.add_column(name)
+        table.add_column(name, no_wrap=True, max_width=24)
     if len(report.raw) > columns:
-        table.add_column(f"… {len(report.raw) - columns} more")
+        table.add_column(f"+{len(report.raw) - columns}", no_wrap=True)
     for task in report.probabilities:
-        table.add_column(f"P({task})", justify="right")
+        table.add_column(f"P({task})", justify="right", no_wrap=True)
     for row in range(min(count, report.rows)):
         cells = [_cell(report.raw[name][row]) for name in shown]
         cells += ["…"] if len(report.raw) > columns else []

@@ -17,7 +17,9 @@ from ..datasets import Dataset, SyntheticAds
 from .command import Epochs, Run, SavedModels, Seed, run_command, run_study
 from .ctr_study import StudySettings
 
-SETTINGS = StudySettings(backbone="mlp", num_levels=2, codebook_size=32, teacher="column", batch_size=512, epochs=2)
+SETTINGS = StudySettings(
+    backbone="mlp", num_levels=2, codebook_size=32, teacher="column", dropout=0.2, batch_size=512, epochs=2
+)
 
 
 def main(

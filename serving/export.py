@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -12,6 +13,8 @@ from ..datasets import TableTransforms
 from .export_report import ExportReport
 from .fresh_process import run_fresh_process
 from .verify import verify
+
+_UNFINISHED = ".unfinished-"
 
 
 def export(
@@ -67,7 +70,8 @@ def export(
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the rename stays on one file system; TF Serving skips names that are no integers.
-    work = Path(tempfile.mkdtemp(prefix=f".{path.name}.unfinished-", dir=path.parent))
+    _remove_leftovers(path.parent)
+    work = Path(tempfile.mkdtemp(prefix=f"{_UNFINISHED}{os.getpid()}-", dir=path.parent))
     try:
         model.save(work / "model.keras")
         (work / "modules.json").write_text(json.dumps(_custom_modules(model)))
@@ -93,6 +97,18 @@ def _check_path(path: Path) -> Path:
             f"{path} exists and is never overwritten. Export to {path.parent / str(max(versions) + 1)}."
         )
     return path
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete what exports killed on this machine left behind."""
+    for leftover in folder.glob(f"{_UNFINISHED}*"):
+        try:
+            os.kill(int(leftover.name.removeprefix(_UNFINISHED).split("-")[0]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(leftover, ignore_errors=True)
+        except (PermissionError, ValueError):
+            # Somebody else's process, or a name that is not ours: not known to be dead.
+            continue
 
 
 def _custom_modules(model: Any) -> dict[str, Any]:

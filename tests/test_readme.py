@@ -1,0 +1,41 @@
+"""The README's code runs as it stands."""
+
+import re
+from pathlib import Path
+
+import keras
+import pytest
+
+import grouprank as gr
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def block(marker):
+    (found,) = [code for code in BLOCKS if marker in code]
+    return found
+
+
+def test_a_plain_keras_model_of_ones_own(capsys):
+    names = {}
+    exec(block("ResidualLabelLoss()"), names)
+    assert {name: z.shape for name, z in names["model"].output.items()} == {"click": (None, 1), "residual": (None, 2)}
+    assert "user_groups_perplexity" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("backbone", [False, True])
+def test_a_table_and_a_backbone_of_ones_own(backbone):
+    names = {"gr": gr, "keras": keras}
+    exec(block("last_clicked"), names)
+    if backbone:
+        names["schema"] = gr.Schema(names["schema"].features, names["schema"].tasks)
+        exec(block("SumOfFields"), names)
+    assert set(names["model"].schema.task_names) == {"click", "purchase"}
+
+
+def test_every_command_is_a_recipe_that_exists():
+    commands = re.findall(r"python -m grouprank\.recipes\.(\w+)", README)
+    assert {"demo", "kuairand_ctr", "criteo_ctr", "avazu_ctr"} == set(commands)
+    for name in commands:
+        assert (Path(gr.__file__).parent / "recipes" / f"{name}.py").is_file()
