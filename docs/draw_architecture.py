@@ -55,7 +55,8 @@ def main() -> None:
     arrow(axes, (6.6, 5.03), (7.9, 5.52), dashed=True)
     arrow(axes, (8.6, 6.18), (8.6, 6.57), dashed=True)
     axes.text(8.6, 6.72, "fit label − pseudo-label", ha="center", fontsize=9, color="#1c2733")
-    note = "GSL: a residual quantizer finds groups; their codes are concatenated back.  ResL: a head per class fits the residual."
+    note = "GSL: a residual quantizer finds groups; their codes are concatenated back.  "
+    note += "ResL: a head per class fits the residual."
     axes.text(4.9, -0.25, note, ha="center", fontsize=9, color="#44546a")
     axes.set_xlim(-0.5, 10.3)
     axes.set_ylim(-0.5, 7.0)

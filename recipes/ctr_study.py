@@ -146,6 +146,7 @@ def run_ctr_study(
     console.print(comparison.to_table(f"Test rows of {dataset.name}, seed {settings.seed}"))
     report = _export(dataset, candidate, table, folder, saved_models, max_bad_rows)
     console.print(str(report), soft_wrap=True, highlight=False)
+    console.print(f"Raw rows as they stand in the file, scored by {report.path}:", soft_wrap=True, highlight=False)
     console.print(_scored_rows(report))
     return report
 
@@ -219,7 +220,7 @@ def _export(
 
 def _scored_rows(report: ExportReport, count: int = 5, columns: int = 3) -> Table:
     """The first raw rows with what the SavedModel answered."""
-    table = Table(title=f"Raw rows scored by {report.path}")
+    table = Table()
     shown = list(report.raw)[:columns]
     for name in shown:
         table.add_column(name, no_wrap=True, max_width=24)

@@ -47,7 +47,8 @@ class EpochReport(keras.callbacks.Callback):
         logs = logs or {}
         entropies = {k.removeprefix("val_").removesuffix(f"_{_NE}"): v for k, v in logs.items() if k.endswith(_NE)}
         validated = {k: v for k, v in entropies.items() if f"val_{k}_{_NE}" in logs or f"val_{_NE}" in logs}
-        figures = "  ".join(f"{task.removesuffix(_NE) or 'NE'} {value:.5f}" for task, value in validated.items())
+        # With one task Keras leaves its name out.
+        figures = "  ".join(f"{task.removesuffix(_NE)} {value:.5f}".strip() for task, value in validated.items())
         self._console.print(
             f"{self._name}: epoch {epoch + 1}/{self.params['epochs']}  loss {logs.get('loss', float('nan')):.4f}  "
             f"val_loss {logs.get('val_loss', float('nan')):.5f}  validation NE: {figures}",

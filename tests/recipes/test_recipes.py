@@ -38,7 +38,7 @@ def table(tmp_path_factory):
 
 
 def quiet():
-    return Console(file=open(os.devnull, "w"))  # noqa: SIM115 - lives as long as the console
+    return Console(file=open(os.devnull, "w"))
 
 
 def schedule(**changes):
@@ -52,7 +52,7 @@ def test_study_end_to_end_and_again(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert report.path == tmp_path / "saved_models" / "tiny" / "1"
     assert report.max_difference <= 1e-5
-    assert {"candidate", "NE gain", "calibration", "P(link_click)"} <= {w for w in _words(printed)}
+    assert {"candidate", "NE gain", "calibration", "P(link_click)"} <= set(_words(printed))
     for name in ("baseline", "candidate"):
         folder = tmp_path / "run" / name
         lines = (folder / "history.csv").read_text().splitlines()
@@ -84,16 +84,16 @@ def _words(text):
 def test_an_interrupted_training_resumes_to_the_same_model(tmp_path, table, monkeypatch):
     whole = train_model(lambda: SETTINGS.candidate(table), _folder(tmp_path, "whole"), table, **schedule())
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def die(self, epoch, logs=None):
-        raise Killed
+        raise KilledError
 
     part = _folder(tmp_path, "part")
     with monkeypatch.context() as patched:
         patched.setattr(EpochReport, "on_epoch_end", die)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             train_model(lambda: SETTINGS.candidate(table), part, table, **schedule())
     assert not (part / "model.keras").exists()
     resumed = train_model(lambda: SETTINGS.candidate(table), part, table, **schedule())
