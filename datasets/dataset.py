@@ -31,6 +31,24 @@ class Dataset(Protocol):
     - `files`: paths of the source files; their sizes and modification times are compared.
     - `settings`: JSON-like mapping of whatever else decides the rows, such as a generator's seed.
     - `bad_rows`: malformed rows skipped by the last complete pass over `chunks`.
+
+    Example:
+
+    ```python
+    class MyLog:
+        name = "my-log"
+        columns = (gr.datasets.CategoricalColumn("country", "user"), gr.datasets.NumericColumn("bid", "ad"))
+        tasks = (gr.Task("click"),)
+        extras = {}
+
+        def chunks(self, chunk_rows, max_bad_rows=0):
+            for frame in my_frames(chunk_rows):  # columns country, bid, click
+                yield frame.with_columns(split=pl.lit("train"))
+
+        @classmethod
+        def download(cls, folder):
+            raise NotImplementedError("Ask the data team.")
+    ```
     """
 
     name: str

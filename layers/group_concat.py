@@ -204,6 +204,7 @@ class GroupConcat(keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None, sample_weight: Any = None) -> Any:
         """Append the aggregated codes of the inputs' groups."""
         x = inputs if self.input_gradient else ops.stop_gradient(inputs)
+        x = _without_junk(x, mask, sample_weight)
         z = self._encode(x)
         quantized, codes = self.quantizer(
             z, training=training, mask=mask, sample_weight=sample_weight, return_codes=True
@@ -304,3 +305,12 @@ def _build_network(layers: list[keras.layers.Dense], input_shape: tuple[int | No
     for layer in layers:
         layer.build(input_shape)
         input_shape = layer.compute_output_shape(input_shape)
+
+
+def _without_junk(x: Any, mask: Any, sample_weight: Any) -> Any:
+    """Zeros for what is not finite in rows that do not count: 0 · NaN in a gradient would be NaN."""
+    for given in (mask, sample_weight):
+        if given is not None:
+            counted = ops.reshape(ops.cast(given, "float32"), (*ops.shape(x)[:-1], 1)) > 0
+            x = ops.where(ops.logical_or(counted, ops.isfinite(x)), x, ops.zeros_like(x))
+    return x

@@ -35,7 +35,7 @@ class GroupIds(keras.layers.Layer):
     >>> x = keras.Input((4,))
     >>> h = groups(x)
     >>> model = keras.Model(x, {"score": keras.layers.Dense(1)(h), "groups": GroupIds(groups)(x)})
-    >>> model.output_shape["groups"]
+    >>> model.output["groups"].shape
     (None, 2)
     """
 

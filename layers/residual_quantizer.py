@@ -146,7 +146,7 @@ class ResidualQuantizer(keras.layers.Layer):
             raise ValueError(f"The last axis of the inputs must be known. Received: input_shape={input_shape}.")
         shape = (self.num_levels, self.codebook_size, dim)
         gradient = self.codebook_update == "gradient"
-        # Names differ by update so that weights of one are never loaded into the other.
+        # Names differ by update: `load_own_variables` refuses weights of the other.
         self._codebooks = self.add_weight(
             name="codebooks",
             shape=shape,
@@ -359,14 +359,23 @@ class ResidualQuantizer(keras.layers.Layer):
         return quantized, keras.KerasTensor((*inputs.shape[:-1], self.num_levels), dtype="int32")
 
     def save_own_variables(self, store: Any) -> None:
-        """Save the state of the reset's draws too, which Keras leaves out: a resumed run draws as one never killed."""
-        super().save_own_variables(store)
-        store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
+        """Save by name, with the state of the reset's draws, which Keras leaves out.
+
+        A resumed run then moves dead codes onto the rows that an uninterrupted one would.
+        """
+        for variable in (*self.weights, self.seed_generator.state):
+            store[variable.name] = ops.convert_to_numpy(variable)
 
     def load_own_variables(self, store: Any) -> None:
         """Inverse of `save_own_variables`."""
-        self.seed_generator.state.assign(store["seed_state"])
-        super().load_own_variables({key: store[key] for key in store.keys() if key != "seed_state"})  # noqa: SIM118
+        variables = {variable.name: variable for variable in (*self.weights, self.seed_generator.state)}
+        if set(store.keys()) != set(variables):
+            raise ValueError(
+                f"The weights of {self.name!r} were saved by another configuration than codebook_update="
+                f"{self.codebook_update!r}. Expected: {sorted(variables)}. Received: {sorted(store.keys())}."
+            )
+        for name, variable in variables.items():
+            variable.assign(store[name])
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

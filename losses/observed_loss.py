@@ -18,6 +18,16 @@ class ObservedLoss(keras.losses.Loss):
             observed rows, `Σ w·l / Σ w`, 0 where there are none), `"sum"` or `"none"`.
         name: name of the loss.
         dtype: dtype of the computation. Defaults to `float32`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> class ObservedSquaredError(ObservedLoss):
+    ...     def row_loss(self, y_true, y_pred):
+    ...         observed = ops.logical_not(ops.isnan(y_true))
+    ...         return ops.square(ops.where(observed, y_true, 0.0) - y_pred), observed
+    >>> float(ObservedSquaredError()(np.array([1.0, np.nan]), np.array([0.5, 0.0])))
+    0.25
     """
 
     def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None, dtype: Any = None) -> None:

@@ -186,6 +186,8 @@ class CTRModel(keras.Model):
                 f"{type(self).__name__} has its own loss; leave `loss` out. Received: loss={loss!r}. "
                 "Use `task_weights` and `residual_learning` to shape it, or override `compute_loss`."
             )
+        if metrics is not None and weighted_metrics is not None:
+            raise ValueError("Pass either `metrics` or `weighted_metrics`; here they mean the same.")
         given = metrics if metrics is not None else weighted_metrics
         super().compile(
             optimizer=optimizer if optimizer is not None else keras.optimizers.Adam(1e-3),
@@ -322,6 +324,8 @@ class CTRModel(keras.Model):
             if not all(_on_host(values) for values in targets.values()):
                 targets = None
         self.schema.check(x, targets)
+        if targets is not None and self.residual_learning is not None:
+            self.residual_learning.check(targets, self.schema.task_names)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from ..losses import ObservedBinaryCrossentropy, ResidualLabelLoss
+from ..losses.observed_loss import check_targets
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -113,6 +114,13 @@ class ResidualLearning:
                 f"Received targets: {sorted(targets)}. Add the column to `y` (a loader's `targets=[{column!r}]`)."
             )
         return ops.reshape(ops.cast(targets[column], "float32"), (-1,))
+
+    def check(self, targets: Mapping[str, Any], task_names: Sequence[str]) -> None:
+        """Raise if a pseudo-label of a target column on the host lies outside `[0, 1]`."""
+        for task in task_names:
+            column = self.column(task) if self.concerns(task) else None
+            if column is not None and column in targets:
+                check_targets(f"Pseudo-label column {column!r}", targets[column])
 
     def loss(self, label: Any, pseudo_label: Any, heads: Mapping[str, Any], sample_weight: Any) -> Any:
         """`d · CE(f_pseudo, p) + α · L_res`, for the logits of heads `"pseudo"` and `"residual"` (batch, 2)."""

@@ -128,6 +128,8 @@ def run_ctr_study(
     folder = RunFolder(run, config)
     console.print(f"{dataset.name} on {keras.backend.backend()}, run folder {run}")
     table = _prepare(dataset, run / "prepared", max_bad_rows, console)
+    # A wrong placement or backbone should show now, not after the baseline's hours.
+    settings.candidate(table)
     schedule: dict[str, Any] = {
         "epochs": settings.epochs,
         "batch_size": settings.batch_size,

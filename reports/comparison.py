@@ -18,6 +18,13 @@ class Comparison:
         baseline: metrics of the baseline by task.
         candidates: metrics of each candidate by name, then by task.
         baseline_name: how the baseline is called in tables. Defaults to `"baseline"`.
+
+    Example:
+
+    >>> from .task_metrics import task_metrics
+    >>> found = compare({"click": task_metrics([0, 1], [0.4, 0.6])}, {})
+    >>> print(found.to_markdown().splitlines()[0])
+    | task | model | NE | NE gain | AUC | calibration | rate | rows |
     """
 
     baseline: Mapping[str, TaskMetrics]

@@ -22,6 +22,11 @@ class TaskMetrics:
         normalized_entropy: cross-entropy over the entropy of the rate; `None` if that is 0 (one class only).
         auc: weighted area under the ROC curve, ties counting one half; `None` with one class only.
         calibration: sum of probabilities over sum of labels; `None` without positives.
+
+    Example:
+
+    >>> task_metrics([0, 0], [0.1, 0.2]).to_dict()["auc"] is None
+    True
     """
 
     rows: int

@@ -71,6 +71,8 @@ class EmbeddingCollection(keras.layers.Layer):
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.01)
         )
         self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
+        if embedding_dim < 1:
+            raise ValueError(f"`embedding_dim` must be a positive integer. Received: embedding_dim={embedding_dim}.")
         for name, size in self.vocabulary_sizes.items():
             if size < 1:
                 raise ValueError(f"Feature {name!r}: the vocabulary size must be at least 1. Received: {size}.")

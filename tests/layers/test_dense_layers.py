@@ -1,0 +1,67 @@
+import keras
+import numpy as np
+import pytest
+from support.fixed_weights import as_array, set_fixed_weights, wave
+
+from grouprank.layers import MLP, NumericEmbedding, SharedBottom
+
+
+class TestMLP:
+    def test_against_numpy(self):
+        layer = MLP((3, 2), activation="relu", output_units=1)
+        x = wave(5, 4)
+        layer.build((None, 4))
+        set_fixed_weights(layer)
+        k0, b0, k1, b1, k2, b2 = (as_array(weight) for weight in layer.weights)
+        hidden = np.maximum(np.maximum(x @ k0 + b0, 0) @ k1 + b1, 0)
+        np.testing.assert_allclose(as_array(layer(x)), hidden @ k2 + b2, rtol=1e-5, atol=1e-6)
+
+    def test_no_units_are_the_identity(self):
+        layer = MLP(())
+        np.testing.assert_array_equal(as_array(layer(wave(2, 3))), wave(2, 3))
+        assert layer.compute_output_shape((None, 3)) == (None, 3)
+
+    def test_dropout_in_training_only(self):
+        layer = MLP((50,), activation="linear", dropout=0.5)
+        x = np.ones((4, 3), "float32")
+        quiet = as_array(layer(x))
+        np.testing.assert_array_equal(as_array(layer(x, training=False)), quiet)
+        assert 0.2 < (as_array(layer(x, training=True)) == 0).mean() < 0.8
+
+    def test_regularizer_is_a_loss(self):
+        layer = MLP((2,), kernel_regularizer=keras.regularizers.L2(0.5))
+        layer(wave(2, 3))
+        assert float(as_array(layer.losses[0])) == pytest.approx(0.5 * (as_array(layer.weights[0]) ** 2).sum(), rel=1e-5)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (((0,),), "`units` must hold positive integers"),
+            (((2.5,),), "`units` must hold positive integers"),
+            (((2,), "relu", 1.0), r"`dropout` must lie in \[0, 1\)"),
+        ],
+    )
+    def test_errors(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            MLP(*arguments)
+
+
+class TestNumericEmbedding:
+    def test_against_numpy(self):
+        layer = NumericEmbedding(3)
+        x = wave(4, 2)
+        layer.build((None, 2))
+        set_fixed_weights(layer)
+        vectors, bias = (as_array(weight) for weight in layer.weights)
+        np.testing.assert_allclose(as_array(layer(x)), x[..., None] * vectors + bias, rtol=1e-6)
+
+    def test_error(self):
+        with pytest.raises(ValueError, match="`embedding_dim` must be a positive integer"):
+            NumericEmbedding(0)
+
+
+def test_shared_bottom_is_shared():
+    layer = SharedBottom(["click", "like"], units=(3,))
+    out = layer(wave(2, 4))
+    np.testing.assert_array_equal(as_array(out["click"]), as_array(out["like"]))
+    assert len(layer.weights) == 2

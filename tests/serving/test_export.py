@@ -1,0 +1,241 @@
+"""The SavedModel answers raw rows as the Keras model answers prepared ones, and nothing half-written is seen."""
+
+import itertools
+import os
+import sys
+import textwrap
+from pathlib import Path
+
+import keras
+import numpy as np
+import polars as pl
+import pytest
+
+import grouprank as gr
+from grouprank.datasets import (
+    NumericTransform,
+    SequenceTransform,
+    TableTransforms,
+    VectorTransform,
+    VocabularyTransform,
+)
+
+DATA = Path(os.environ.get("GROUPRANK_DATA", Path(__file__).parents[3] / "shared" / "data"))
+ROWS = 600
+
+
+def strings(*values):
+    return np.array(values, dtype=object)
+
+
+SCHEMA = gr.Schema(
+    [
+        gr.Categorical("user_id", 41, side="user"),
+        gr.Categorical("hour", 25, side="context"),
+        gr.Categorical("os", 6, side="user"),
+        gr.Categorical("unknown", 1, side="user"),
+        gr.Sequence("tags", 4, 3, side="ad"),
+        gr.Numeric("bid", side="ad"),
+        gr.Numeric("age", side="ad"),
+        gr.Vector("image", 4),
+    ],
+    [gr.Task("click"), gr.Task("like")],
+)
+TRANSFORMS = TableTransforms(
+    SCHEMA,
+    {
+        "user_id": VocabularyTransform("user_id", "int64", np.arange(5, 45)),
+        "hour": VocabularyTransform("raw_hour", "int64", np.arange(24), modulo=100),
+        "os": VocabularyTransform("os", "string", strings("android", "", "iös 9", "a\tb", " x")),
+        "unknown": VocabularyTransform("never_seen", "string", strings()),
+        "tags": SequenceTransform("tags", strings("a", "b", "c"), ",", 3),
+        "bid": NumericTransform("bid", "log1p", 0.5, 2.0),
+        "age": NumericTransform("age", "identity", 3.0, 1.5),
+        "image": VectorTransform("image", 4),
+    },
+)
+
+
+def raw_rows(rows=ROWS):
+    rng = np.random.default_rng(0)
+    return {
+        "user_id": np.append(rng.integers(0, 60, rows - 2), [np.iinfo("int64").max, np.iinfo("int64").min]),
+        "raw_hour": rng.integers(14102100, 14102130, rows) * rng.choice([-1, 1], rows),
+        "os": rng.choice(strings("android", "", "iös 9", "a\tb", "zzz", "\x1f<empty>\x1f", " x", "日本"), rows),
+        "never_seen": rng.choice(strings("", "q"), rows),
+        "tags": rng.choice(strings("", ",", "a", "b,,c", "z,a,b,c", "a,b,c,a", "日本"), rows),
+        "bid": rng.choice(np.array([0, -3, 1e30, -1e30, np.nan, np.inf, -np.inf, 7.5], "float32"), rows),
+        "age": rng.normal(3, 2, rows).astype("float32"),
+        "image": rng.choice(np.array([0.5, -1.0, np.nan, np.inf], "float32"), (rows, 4)),
+    }
+
+
+def tiny_model(schema=SCHEMA, backbone="mlp"):
+    keras.utils.set_random_seed(0)
+    groups = {p: gr.layers.GroupConcat(2, 8, 4, seed=0, name=f"{p}_groups") for p in ("user", "representation")}
+    model = gr.models.CTRModel(schema, backbone, group_structure=groups, embedding_dim=4, tower_units=(8,))
+    model.compile()
+    return model
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A model with optimizer slots, its folder and the report of its export."""
+    model = tiny_model()
+    inputs = TRANSFORMS(raw_rows())
+    labels = np.random.default_rng(1).integers(0, 2, (ROWS, 2)).astype("float32")
+    model.adapt(inputs)
+    model.fit(inputs, {"click": labels[:, 0], "like": labels[:, 1]}, batch_size=200, verbose=0)
+    path = tmp_path_factory.mktemp("export") / "tiny" / "7"
+    return model, path, gr.serving.export(model, path, transforms=TRANSFORMS, rows=raw_rows())
+
+
+def test_raw_rows_get_the_keras_models_probabilities(exported):
+    model, path, report = exported
+    assert report.path == path
+    assert report.rows == ROWS
+    assert report.max_difference <= 1e-5
+    assert report.border_rows <= 1
+    expected = model.predict_proba(TRANSFORMS(raw_rows()))
+    for task in ("click", "like"):
+        assert np.ptp(expected[task]) > 1e-3, "a constant would prove nothing"
+        found = np.abs(report.probabilities[task] - expected[task])
+        assert np.sort(found)[-2] <= 1e-5
+    assert list(report.probabilities) == ["click", "like"]
+    assert "largest difference" in str(report)
+
+
+def test_only_the_version_appears(exported):
+    _, path, _ = exported
+    assert [entry.name for entry in path.parent.iterdir()] == ["7"]
+    assert sorted(p.name for p in (path / "assets").iterdir()) == ["hour.txt", "os.txt", "tags.txt", "user_id.txt"]
+
+
+def test_an_existing_version_is_never_touched(exported):
+    model, path, _ = exported
+    before = {p: p.stat().st_mtime_ns for p in path.rglob("*")}
+    with pytest.raises(FileExistsError, match=r"never overwritten\. Export to .*8"):
+        gr.serving.export(model, path, transforms=TRANSFORMS)
+    assert {p: p.stat().st_mtime_ns for p in path.rglob("*")} == before
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="reads the graph with TensorFlow")
+def test_the_graph_is_plain_and_holds_only_what_it_serves(exported):
+    import tensorflow as tf
+    from tensorflow.python.saved_model import loader_impl
+
+    model, path, _ = exported
+    meta = loader_impl.parse_saved_model(str(path)).meta_graphs[0]
+    nodes = itertools.chain(meta.graph_def.node, *(f.node_def for f in meta.graph_def.library.function))
+    ops = {node.op for node in nodes}
+    assert {"LookupTableFindV2", "MatMul", "ArgMin"} <= ops
+    assert not {op for op in ops if "PyFunc" in op or "Xla" in op}
+
+    loaded = tf.saved_model.load(str(path))
+    specs = loaded.signatures["serving_default"].structured_input_signature[1]
+    assert {name: spec.dtype.name for name, spec in specs.items()} == TRANSFORMS.raw_columns
+    assert all(spec.shape[0] is None for spec in specs.values())
+    assert set(loaded.signatures["groups"].structured_outputs) == {"user", "representation"}
+    served = sum(int(np.prod(v.shape)) for v in loaded.variables_read)
+    heads = [layer for layer in model.layers if layer.name.endswith(("_negative_head", "_positive_head"))]
+    assert heads
+    slots = sum(int(np.prod(v.shape)) for v in model.optimizer.variables)
+    everything = sum(int(np.prod(w.shape)) for w in model.weights)
+    assert served <= everything - sum(layer.count_params() for layer in heads)
+    size = (path / "variables" / "variables.data-00000-of-00001").stat().st_size
+    assert size < 4 * (everything + slots)
+
+
+def test_a_disagreement_publishes_nothing(exported, tmp_path):
+    model, _, _ = exported
+    with pytest.raises(RuntimeError, match=r"disagrees with the Keras model .* rows differ by more than -1"):
+        gr.serving.export(model, tmp_path / "other" / "1", transforms=TRANSFORMS, tolerance=-1.0)
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_leftovers_of_a_killed_export_are_removed(exported, tmp_path, monkeypatch):
+    model, _, _ = exported
+    dead = tmp_path / ".unfinished-999999999-abc"
+    ours = tmp_path / f".unfinished-{os.getpid()}-abc"
+    dead.mkdir()
+    ours.mkdir()
+
+    def fail(*arguments):
+        raise RuntimeError("stopped")
+
+    # The function of the same name hides the module.
+    monkeypatch.setattr(sys.modules["grouprank.serving.export"], "run_fresh_process", fail)
+    with pytest.raises(RuntimeError, match="stopped"):
+        gr.serving.export(model, tmp_path / "1", transforms=TRANSFORMS)
+    assert [entry.name for entry in tmp_path.iterdir()] == [ours.name]
+
+
+def test_what_the_user_gets_wrong(exported, tmp_path):
+    model, path, _ = exported
+    with pytest.raises(ValueError, match=r"version and must be an integer.*Received: .*latest"):
+        gr.serving.export(model, tmp_path / "latest", transforms=TRANSFORMS)
+    with pytest.raises(ValueError, match="`model` must be a grouprank model"):
+        gr.serving.export(keras.Sequential(), tmp_path / "1")
+    other = TableTransforms(
+        gr.Schema([gr.Numeric("bid")], [gr.Task("click")]), {"bid": NumericTransform("bid", "identity", 0.0, 1.0)}
+    )
+    with pytest.raises(ValueError, match="fitted for other features"):
+        gr.serving.export(model, tmp_path / "1", transforms=other)
+    with pytest.raises(ValueError, match=r"`rows` lacks the raw columns \['raw_hour'"):
+        gr.serving.verify(model, path, TRANSFORMS, {"user_id": [1]})
+    with pytest.raises(ValueError, match="`rows` is empty"):
+        gr.serving.verify(model, path, TRANSFORMS, raw_rows(3) | {n: v[:0] for n, v in raw_rows(3).items()})
+    assert not (tmp_path / "1").exists()
+
+
+def test_a_backbone_from_a_module_of_the_users(tmp_path, monkeypatch):
+    (tmp_path / "my_backbones.py").write_text(
+        textwrap.dedent(
+            """
+            import keras
+            import grouprank as gr
+
+            @keras.saving.register_keras_serializable(package="my_project")
+            class SumOfFields(gr.models.Backbone):
+                def call(self, fields, training=None):
+                    return sum(fields.values())
+            """
+        )
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from my_backbones import SumOfFields
+
+    model = gr.models.CTRModel(SCHEMA, SumOfFields(), group_structure=(), residual_learning=False, embedding_dim=4)
+    # Without transforms the signature takes ids and floats, on rows drawn from the schema.
+    report = gr.serving.export(model, tmp_path / "models" / "1")
+    assert report.rows == 256
+    assert report.max_difference <= 1e-5
+    assert set(report.raw) == set(SCHEMA.feature_names)
+    del sys.modules["my_backbones"]
+
+
+@pytest.mark.skipif(not (DATA / "kuairand-pure").exists(), reason=f"{DATA} has no kuairand-pure")
+def test_real_rows_of_kuairand(tmp_path):
+    check_real_rows(gr.datasets.KuaiRandPure(DATA / "kuairand-pure"), tmp_path)
+
+
+@pytest.mark.skipif(not (DATA / "criteo-dac").exists(), reason=f"{DATA} has no criteo-dac")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the backends differ on KuaiRand already")
+def test_real_rows_of_criteo(tmp_path):
+    check_real_rows(gr.datasets.CriteoDAC(DATA / "criteo-dac"), tmp_path)
+
+
+def check_real_rows(dataset, tmp_path):
+    """Rows of the official files, the last ones, that no vocabulary was fitted on."""
+    table = gr.datasets.prepare(dataset, tmp_path / "prepared")
+    model = tiny_model(table.schema)
+    model.adapt(table.batches("train", shuffle=True), max_rows=5000)
+    *_, last = dataset.chunks(50_000)
+    rows = last.filter(pl.col("split") == "test").tail(2000)
+    report = gr.serving.export(model, tmp_path / "models" / "1", transforms=table.transforms, rows=rows)
+    assert report.rows == 2000
+    assert report.max_difference <= 1e-5
+    prepared = model.predict_proba(table.batches("test"))
+    for task in table.schema.task_names:
+        off = np.abs(prepared[task][-2000:] - report.probabilities[task]) > 1e-5
+        assert off.sum() <= 2, "the prepared rows and the raw ones must be the same rows"
