@@ -3,6 +3,7 @@
 from . import backbones
 from .backbones import Backbone
 from .ctr_model import CTRModel
+from .ranking_model import RankingModel
 from .residual_learning import ResidualLearning
 
-__all__ = ["Backbone", "CTRModel", "ResidualLearning", "backbones"]
+__all__ = ["Backbone", "CTRModel", "RankingModel", "ResidualLearning", "backbones"]

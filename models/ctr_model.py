@@ -9,18 +9,19 @@ from keras import ops
 
 from ..layers import MLP, GroupIds, SharedBottom
 from ..losses import ObservedBinaryCrossentropy
-from ..metrics import Calibration, CodebookHealth, NormalizedEntropy
+from ..metrics import CodebookHealth
 from ..schema import Schema
 from . import backbones
 from .embed_features import embed_features, make_inputs
 from .group_placements import make_group_concats, side_fields
+from .ranking_model import RankingModel
 from .residual_learning import ResidualLearning
 
 MULTI_TASK = {"shared_bottom": SharedBottom}
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
-class CTRModel(keras.Model):
+class CTRModel(RankingModel):
     """Predicts the rates of several outcomes of an impression.
 
     Named columns go in, `{task: logit}` comes out:
@@ -105,7 +106,7 @@ class CTRModel(keras.Model):
         **kwargs: Any,
     ) -> None:
         _check_arguments(schema, multi_task, task_weights)
-        learning = _as_residual_learning(residual_learning)
+        learning = ResidualLearning.get(residual_learning)
         regularizer = keras.regularizers.get(embeddings_regularizer)
         # === Layers ===
         group_concats = make_group_concats(group_structure, schema, embedding_dim)
@@ -130,7 +131,7 @@ class CTRModel(keras.Model):
             # Float32 under every dtype policy: cross entropy needs the range, serving the precision.
             outputs[task] = keras.layers.Activation("linear", dtype="float32", name=task)(logit)
             if learning is not None and learning.concerns(task):
-                outputs.update(_residual_heads(learning, task, x))
+                outputs.update(learning.make_heads(task, x))
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         # === Config ===
         self.schema = schema
@@ -148,68 +149,6 @@ class CTRModel(keras.Model):
         # Tracked by the model, so that it is saved with it and its weights are part of a compiled step.
         teacher = learning.teacher if learning is not None else None
         self.teacher = teacher if isinstance(teacher, keras.Model) else None
-
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> dict[str, Any]:
-        """Logits of the tasks; while training, those of the residual learning heads too."""
-        outputs = super().call(inputs, training=training, mask=mask)
-        return outputs if training else self._of_tasks(outputs)
-
-    def compute_output_spec(self, inputs: Any, training: bool | None = None, mask: Any = None) -> dict[str, Any]:
-        """Symbolic outputs, as `call` returns them."""
-        outputs = super().compute_output_spec(inputs, training=training, mask=mask)
-        return outputs if training else self._of_tasks(outputs)
-
-    def _of_tasks(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
-        return {task: outputs[task] for task in self.schema.task_names}
-
-    def compile(
-        self,
-        optimizer: Any = None,
-        loss: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """Configure training.
-
-        Args:
-            optimizer: Keras optimizer or its name. `None` takes Adam at 0.001.
-            loss: must be `None`; the loss is built in.
-            metrics: dict of lists of metrics by task, on probabilities' logits.
-                `None` takes normalized entropy, AUC and calibration for every task.
-                They are always weighted, since rows without a label have weight 0.
-            weighted_metrics: as `metrics`.
-            **kwargs: further arguments of `keras.Model.compile`.
-        """
-        if loss is not None:
-            raise ValueError(
-                f"{type(self).__name__} has its own loss; leave `loss` out. Received: loss={loss!r}. "
-                "Use `task_weights` and `residual_learning` to shape it, or override `compute_loss`."
-            )
-        if metrics is not None and weighted_metrics is not None:
-            raise ValueError("Pass either `metrics` or `weighted_metrics`; here they mean the same.")
-        given = metrics if metrics is not None else weighted_metrics
-        super().compile(
-            optimizer=optimizer if optimizer is not None else keras.optimizers.Adam(1e-3),
-            weighted_metrics=given if given is not None else self._default_metrics(),
-            **kwargs,
-        )
-
-    def _default_metrics(self) -> dict[str, list[keras.Metric]]:
-        return {
-            task: [
-                NormalizedEntropy(from_logits=True),
-                keras.metrics.AUC(from_logits=True, num_thresholds=1000, name="auc"),
-                Calibration(from_logits=True),
-            ]
-            for task in self.schema.task_names
-        }
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile as a saved model was."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.optimizer is not None and self.built:
-            self.optimizer.build(self.trainable_variables)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -231,54 +170,16 @@ class CTRModel(keras.Model):
             total = total + ops.sum(ops.cast(loss, "float32"))
         return total
 
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
-        """Metrics of each task over the rows whose label is known."""
-        targets = self._targets(y)
-        labels, weights = {}, {}
-        for task in self.schema.task_names:
-            label = ops.reshape(ops.cast(targets[task], "float32"), (-1, 1))
-            observed = ops.logical_not(ops.isnan(label))
-            weight = ops.cast(observed, "float32")
-            given = sample_weight[task] if isinstance(sample_weight, Mapping) else sample_weight
-            if given is not None:
-                weight = weight * ops.reshape(ops.cast(given, "float32"), (-1, 1))
-            labels[task], weights[task] = ops.where(observed, label, 0.0), weight
-        return super().compute_metrics(x, labels, self._of_tasks(y_pred), weights)
-
-    def _targets(self, y: Any) -> Mapping[str, Any]:
-        if isinstance(y, Mapping):
-            return y
-        if len(self.schema.tasks) == 1:
-            return {self.schema.task_names[0]: y}
-        raise ValueError(
-            f"With several tasks, `y` must be a dict of labels by task {self.schema.task_names}. Received: {type(y)}."
-        )
-
     def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """Train as `keras.Model.fit` does; columns given as arrays are checked against the schema first."""
-        self._check_table(x, y)
-        if isinstance(kwargs.get("validation_data"), tuple):
-            self._check_table(*kwargs["validation_data"][:2])
         callbacks = kwargs.get("callbacks") or []
         if self.group_concats and isinstance(callbacks, list | tuple):
             kwargs["callbacks"] = [CodebookHealth(), *callbacks]
         return super().fit(x, y, **kwargs)
 
-    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
-        """Evaluate as `keras.Model.evaluate` does, checked like `fit`."""
-        self._check_table(x, y)
-        return super().evaluate(x, y, **kwargs)
-
-    def predict(self, x: Any, **kwargs: Any) -> Any:
-        """Logits by task as NumPy arrays `(rows, 1)`, checked like `fit`."""
-        self._check_table(x)
-        return super().predict(x, **kwargs)
-
-    def predict_proba(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> dict[str, np.ndarray]:
-        """Probabilities by task, float32 of shape `(rows,)`, for columns or a loader."""
-        logits = self.predict(x, batch_size=batch_size, verbose=verbose)
-        # Split by sign so that no logit overflows the exponential.
-        return {task: _sigmoid(values.reshape(-1)) for task, values in logits.items()}
+    def _check_more_targets(self, targets: Mapping[str, Any]) -> None:
+        if self.residual_learning is not None:
+            self.residual_learning.check(targets, self.schema.task_names)
 
     def groups(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> dict[str, np.ndarray]:
         """Learned group ids by placement, int32 of shape `(rows, num_levels)`."""
@@ -286,10 +187,6 @@ class CTRModel(keras.Model):
             return {}
         self._check_table(x)
         return self.group_ids_model().predict(x, batch_size=batch_size, verbose=verbose)
-
-    def logits_model(self) -> keras.Model:
-        """The part that inference needs, of the same weights: no residual heads, no teacher, no optimizer."""
-        return keras.Model(self.input, self._of_tasks(self.output))
 
     def group_ids_model(self) -> keras.Model:
         """Columns in, `{placement: group ids}` out, of the same weights."""
@@ -313,19 +210,6 @@ class CTRModel(keras.Model):
             else:
                 batches = (x[i] for i in range(len(x))) if isinstance(x, keras.utils.PyDataset) else x
                 layer.adapt((vectors.predict_on_batch(batch[0]) for batch in batches), max_rows)
-
-    def _check_table(self, x: Any, y: Any = None) -> None:
-        """Check host columns; loaders and tensors pass, their data was checked when it was prepared."""
-        if not isinstance(x, Mapping) or not all(_on_host(values) for values in x.values()):
-            return
-        targets = None
-        if y is not None:
-            targets = self._targets(y)
-            if not all(_on_host(values) for values in targets.values()):
-                targets = None
-        self.schema.check(x, targets)
-        if targets is not None and self.residual_learning is not None:
-            self.residual_learning.check(targets, self.schema.task_names)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -369,35 +253,3 @@ def _check_arguments(schema: Any, multi_task: str, task_weights: Mapping[str, fl
     unknown = sorted(set(task_weights or {}) - set(schema.task_names))
     if unknown:
         raise ValueError(f"`task_weights` names unknown tasks {unknown}. Tasks of the schema: {schema.task_names}.")
-
-
-def _as_residual_learning(residual_learning: Any) -> ResidualLearning | None:
-    if isinstance(residual_learning, ResidualLearning):
-        return residual_learning
-    if residual_learning is None or isinstance(residual_learning, bool):
-        return ResidualLearning() if residual_learning else None
-    raise ValueError(
-        "`residual_learning` must be True, False or a grouprank.models.ResidualLearning. "
-        f"Received: residual_learning={residual_learning!r}."
-    )
-
-
-def _residual_heads(learning: ResidualLearning, task: str, x: Any) -> dict[str, Any]:
-    heads = {}
-    if learning.has_distillation:
-        head = MLP(learning.units, output_units=1, name=f"{task}_pseudo_head")
-        heads[f"{task}/pseudo"] = head(x)
-    if learning.has_residual:
-        f0 = MLP(learning.units, output_units=1, name=f"{task}_negative_head")(x)
-        f1 = MLP(learning.units, output_units=1, name=f"{task}_positive_head")(x)
-        heads[f"{task}/residual"] = ops.concatenate([f0, f1], axis=-1)
-    return heads
-
-
-def _on_host(values: Any) -> bool:
-    return isinstance(values, np.ndarray | list | tuple)
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    decayed = np.exp(-np.abs(logits))
-    return (np.where(logits >= 0, 1.0, decayed) / (1.0 + decayed)).astype("float32")

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ..layers import MLP
 from ..losses import ObservedBinaryCrossentropy, ResidualLabelLoss
 from ..losses.observed_loss import check_targets
 
@@ -79,6 +80,18 @@ class ResidualLearning:
         self._residual_loss = ResidualLabelLoss(reading=reading)
         self._distillation_loss = ObservedBinaryCrossentropy()
 
+    @classmethod
+    def get(cls, identifier: Any) -> "ResidualLearning | None":
+        """The given object, one with the defaults for `True`, `None` for `False`."""
+        if isinstance(identifier, cls):
+            return identifier
+        if identifier is None or isinstance(identifier, bool):
+            return cls() if identifier else None
+        raise ValueError(
+            "`residual_learning` must be True, False or a grouprank.models.ResidualLearning. "
+            f"Received: residual_learning={identifier!r}."
+        )
+
     @property
     def has_residual(self) -> bool:
         """Whether heads `f0` and `f1` exist."""
@@ -114,6 +127,20 @@ class ResidualLearning:
                 f"Received targets: {sorted(targets)}. Add the column to `y` (a loader's `targets=[{column!r}]`)."
             )
         return ops.reshape(ops.cast(targets[column], "float32"), (-1,))
+
+    def make_heads(self, task: str, representation: Any) -> dict[str, Any]:
+        """Symbolic logits of a task's heads: `task/pseudo` (batch, 1) and `task/residual` (batch, 2)."""
+        heads = {}
+        if self.has_distillation:
+            heads[f"{task}/pseudo"] = self._head(f"{task}_pseudo_head")(representation)
+        if self.has_residual:
+            f0 = self._head(f"{task}_negative_head")(representation)
+            f1 = self._head(f"{task}_positive_head")(representation)
+            heads[f"{task}/residual"] = ops.concatenate([f0, f1], axis=-1)
+        return heads
+
+    def _head(self, name: str) -> MLP:
+        return MLP(self.units, output_units=1, name=name)
 
     def check(self, targets: Mapping[str, Any], task_names: Sequence[str]) -> None:
         """Raise if a pseudo-label of a target column on the host lies outside `[0, 1]`."""

@@ -1,0 +1,163 @@
+"""What every prebuilt model does with its tasks: metrics, missing labels, checks, probabilities."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from ..metrics import Calibration, NormalizedEntropy
+from ..schema import Schema
+
+
+class RankingModel(keras.Model):
+    """Base of models that map named columns to a logit per task of a schema.
+
+    A subclass builds the functional graph in `__init__`, sets `schema`, and
+    implements `compute_loss`. While training its graph may have outputs beside
+    the tasks'; outside of training they are left out.
+
+    Example:
+
+    See `CTRModel`.
+    """
+
+    schema: Schema
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> dict[str, Any]:
+        """Logits of the tasks; while training, the graph's other outputs too."""
+        outputs = super().call(inputs, training=training, mask=mask)
+        return outputs if training else self._of_tasks(outputs)
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None, mask: Any = None) -> dict[str, Any]:
+        """Symbolic outputs, as `call` returns them."""
+        outputs = super().compute_output_spec(inputs, training=training, mask=mask)
+        return outputs if training else self._of_tasks(outputs)
+
+    def _of_tasks(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
+        return {task: outputs[task] for task in self.schema.task_names}
+
+    def compile(
+        self,
+        optimizer: Any = None,
+        loss: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configure training.
+
+        Args:
+            optimizer: Keras optimizer or its name. `None` takes Adam at 0.001.
+            loss: must be `None`; the loss is built in.
+            metrics: dict of lists of metrics by task, on probabilities' logits.
+                `None` takes normalized entropy, AUC and calibration for every task.
+                They are always weighted, since rows without a label have weight 0.
+            weighted_metrics: as `metrics`.
+            **kwargs: further arguments of `keras.Model.compile`.
+        """
+        if loss is not None:
+            raise ValueError(
+                f"{type(self).__name__} has its own loss; leave `loss` out. Received: loss={loss!r}. "
+                "Use `task_weights` and `residual_learning` to shape it, or override `compute_loss`."
+            )
+        if metrics is not None and weighted_metrics is not None:
+            raise ValueError("Pass either `metrics` or `weighted_metrics`; here they mean the same.")
+        given = metrics if metrics is not None else weighted_metrics
+        super().compile(
+            optimizer=optimizer if optimizer is not None else keras.optimizers.Adam(1e-3),
+            weighted_metrics=given if given is not None else self._default_metrics(),
+            **kwargs,
+        )
+
+    def _default_metrics(self) -> dict[str, list[keras.Metric]]:
+        return {
+            task: [
+                NormalizedEntropy(from_logits=True),
+                keras.metrics.AUC(from_logits=True, num_thresholds=1000, name="auc"),
+                Calibration(from_logits=True),
+            ]
+            for task in self.schema.task_names
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as a saved model was."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Metrics of each task over the rows whose label is known."""
+        targets = self._targets(y)
+        labels, weights = {}, {}
+        for task in self.schema.task_names:
+            label = ops.reshape(ops.cast(targets[task], "float32"), (-1, 1))
+            observed = ops.logical_not(ops.isnan(label))
+            weight = ops.cast(observed, "float32")
+            given = sample_weight[task] if isinstance(sample_weight, Mapping) else sample_weight
+            if given is not None:
+                weight = weight * ops.reshape(ops.cast(given, "float32"), (-1, 1))
+            labels[task], weights[task] = ops.where(observed, label, 0.0), weight
+        return super().compute_metrics(x, labels, self._of_tasks(y_pred), weights)
+
+    def _targets(self, y: Any) -> Mapping[str, Any]:
+        if isinstance(y, Mapping):
+            return y
+        if len(self.schema.tasks) == 1:
+            return {self.schema.task_names[0]: y}
+        raise ValueError(
+            f"With several tasks, `y` must be a dict of labels by task {self.schema.task_names}. Received: {type(y)}."
+        )
+
+    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """Train as `keras.Model.fit` does; columns given as arrays are checked against the schema first."""
+        self._check_table(x, y)
+        if isinstance(kwargs.get("validation_data"), tuple):
+            self._check_table(*kwargs["validation_data"][:2])
+        return super().fit(x, y, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """Evaluate as `keras.Model.evaluate` does, checked like `fit`."""
+        self._check_table(x, y)
+        return super().evaluate(x, y, **kwargs)
+
+    def predict(self, x: Any, **kwargs: Any) -> Any:
+        """Logits by task as NumPy arrays `(rows, 1)`, checked like `fit`."""
+        self._check_table(x)
+        return super().predict(x, **kwargs)
+
+    def predict_proba(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> dict[str, np.ndarray]:
+        """Probabilities by task, float32 of shape `(rows,)`, for columns or a loader."""
+        logits = self.predict(x, batch_size=batch_size, verbose=verbose)
+        # Split by sign so that no logit overflows the exponential.
+        return {task: _sigmoid(values.reshape(-1)) for task, values in logits.items()}
+
+    def logits_model(self) -> keras.Model:
+        """The part that inference needs, of the same weights: no residual heads, no teacher, no optimizer."""
+        return keras.Model(self.input, self._of_tasks(self.output))
+
+    def _check_table(self, x: Any, y: Any = None) -> None:
+        """Check host columns; loaders and tensors pass, their data was checked when it was prepared."""
+        if not isinstance(x, Mapping) or not all(_on_host(values) for values in x.values()):
+            return
+        targets = None
+        if y is not None:
+            targets = self._targets(y)
+            if not all(_on_host(values) for values in targets.values()):
+                targets = None
+        self.schema.check(x, targets)
+        if targets is not None:
+            self._check_more_targets(targets)
+
+    def _check_more_targets(self, targets: Mapping[str, Any]) -> None:
+        """Check the target columns on the host that are no task's label."""
+
+
+def _on_host(values: Any) -> bool:
+    return isinstance(values, np.ndarray | list | tuple)
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    decayed = np.exp(-np.abs(logits))
+    return (np.where(logits >= 0, 1.0, decayed) / (1.0 + decayed)).astype("float32")
