@@ -107,6 +107,8 @@ class CTRModel(RankingModel):
     ) -> None:
         _check_arguments(schema, multi_task, task_weights)
         learning = ResidualLearning.get(residual_learning)
+        if learning is not None:
+            learning.check_tasks(schema.task_names)
         regularizer = keras.regularizers.get(embeddings_regularizer)
         # === Layers ===
         group_concats = make_group_concats(group_structure, schema, embedding_dim)
@@ -185,7 +187,7 @@ class CTRModel(RankingModel):
         """Learned group ids by placement, int32 of shape `(rows, num_levels)`."""
         if not self.group_concats:
             return {}
-        self._check_table(x)
+        x, _ = self._checked(x)
         return self.group_ids_model().predict(x, batch_size=batch_size, verbose=verbose)
 
     def group_ids_model(self) -> keras.Model:
@@ -202,14 +204,15 @@ class CTRModel(RankingModel):
             x: columns, or a loader whose batches start with columns.
             max_rows: number of rows kept for k-means. Defaults to `50_000`.
         """
+        x, _ = self._checked(x)
         for placement, layer in self.group_concats.items():
             # One after another: the representation depends on the groups before it.
             vectors = keras.Model(self.input, self._placement_inputs[placement])
             if isinstance(x, Mapping):
                 layer.adapt(vectors.predict(x, verbose=0), max_rows)
             else:
-                batches = (x[i] for i in range(len(x))) if isinstance(x, keras.utils.PyDataset) else x
-                layer.adapt((vectors.predict_on_batch(batch[0]) for batch in batches), max_rows)
+                # Called as they are: compiling a prediction for a glance at the data takes longer.
+                layer.adapt((vectors(batch[0], training=False) for batch in _some_batches(x, max_rows)), max_rows)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -253,3 +256,14 @@ def _check_arguments(schema: Any, multi_task: str, task_weights: Mapping[str, fl
     unknown = sorted(set(task_weights or {}) - set(schema.task_names))
     if unknown:
         raise ValueError(f"`task_weights` names unknown tasks {unknown}. Tasks of the schema: {schema.task_names}.")
+    if any(weight < 0 for weight in (task_weights or {}).values()):
+        raise ValueError(f"`task_weights` must not be negative. Received: {dict(task_weights or {})}.")
+
+
+def _some_batches(data: Any, max_rows: int) -> Any:
+    """Batches with about twice the rows wanted, spread over a loader; all batches of another iterable."""
+    if not isinstance(data, keras.utils.PyDataset):
+        return data
+    rows = len(next(iter(data[0][0].values())))
+    wanted = min(len(data), -(-2 * max_rows // rows))
+    return (data[int(index)] for index in np.linspace(0, len(data) - 1, wanted))

@@ -103,6 +103,12 @@ class RankingModel(keras.Model):
 
     def _targets(self, y: Any) -> Mapping[str, Any]:
         if isinstance(y, Mapping):
+            missing = [task for task in self.schema.task_names if task not in y]
+            if missing:
+                raise ValueError(
+                    f"`y` lacks the labels of {missing}. Expected: {self.schema.task_names} (NaN where unobserved). "
+                    f"Received: {sorted(y)}."
+                )
             return y
         if len(self.schema.tasks) == 1:
             return {self.schema.task_names[0]: y}
@@ -112,19 +118,20 @@ class RankingModel(keras.Model):
 
     def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """Train as `keras.Model.fit` does; columns given as arrays are checked against the schema first."""
-        self._check_table(x, y)
-        if isinstance(kwargs.get("validation_data"), tuple):
-            self._check_table(*kwargs["validation_data"][:2])
+        x, y = self._checked(x, y)
+        validation = kwargs.get("validation_data")
+        if isinstance(validation, tuple | list):
+            kwargs["validation_data"] = (*self._checked(*validation[:2]), *validation[2:])
         return super().fit(x, y, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """Evaluate as `keras.Model.evaluate` does, checked like `fit`."""
-        self._check_table(x, y)
+        x, y = self._checked(x, y)
         return super().evaluate(x, y, **kwargs)
 
     def predict(self, x: Any, **kwargs: Any) -> Any:
         """Logits by task as NumPy arrays `(rows, 1)`, checked like `fit`."""
-        self._check_table(x)
+        x, _ = self._checked(x)
         return super().predict(x, **kwargs)
 
     def predict_proba(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> dict[str, np.ndarray]:
@@ -137,18 +144,23 @@ class RankingModel(keras.Model):
         """The part that inference needs, of the same weights: no residual heads, no teacher, no optimizer."""
         return keras.Model(self.input, self._of_tasks(self.output))
 
-    def _check_table(self, x: Any, y: Any = None) -> None:
-        """Check host columns; loaders and tensors pass, their data was checked when it was prepared."""
+    def _checked(self, x: Any, y: Any = None) -> tuple[Any, Any]:
+        """Host columns compared with the schema, as arrays, without those it does not list.
+
+        Loaders and tensors pass as they are: their data was checked when it was prepared.
+        """
         if not isinstance(x, Mapping) or not all(_on_host(values) for values in x.values()):
-            return
-        targets = None
-        if y is not None:
-            targets = self._targets(y)
-            if not all(_on_host(values) for values in targets.values()):
-                targets = None
+            return x, y
+        targets = None if y is None else self._targets(y)
+        if targets is not None and not all(_on_host(values) for values in targets.values()):
+            targets = None
         self.schema.check(x, targets)
-        if targets is not None:
-            self._check_more_targets(targets)
+        x = {f.name: np.asarray(x[f.name]).reshape((-1, *f.shape)) for f in self.schema.features}
+        if targets is None:
+            return x, y
+        self._check_more_targets(targets)
+        tasks = self.schema.task_names
+        return x, {name: np.asarray(v, "float32" if name in tasks else None) for name, v in targets.items()}
 
     def _check_more_targets(self, targets: Mapping[str, Any]) -> None:
         """Check the target columns on the host that are no task's label."""

@@ -119,6 +119,11 @@ class ResidualLearning:
     def pseudo_labels(self, task: str, targets: Mapping[str, Any], logits: Mapping[str, Any]) -> Any:
         """Probabilities `(batch,)` for a task; `logits` are the teacher model's, or the model's own."""
         column = self.column(task)
+        if column is None and task not in logits:
+            raise ValueError(
+                f"The teacher gives no logit for task {task!r}. It must map the model's inputs to {{task: logit}}; "
+                f"received outputs: {sorted(logits)}. Use `tasks` to leave {task!r} out."
+            )
         if column is None:
             return ops.stop_gradient(ops.sigmoid(ops.reshape(ops.cast(logits[task], "float32"), (-1,))))
         if column not in targets:
@@ -141,6 +146,13 @@ class ResidualLearning:
 
     def _head(self, name: str) -> MLP:
         return MLP(self.units, output_units=1, name=name)
+
+    def check_tasks(self, task_names: Sequence[str]) -> None:
+        """Raise if a task named here is none of a schema's: its losses would silently be missing."""
+        named = [*(self.tasks or ()), *(self.teacher if isinstance(self.teacher, dict) else ())]
+        unknown = sorted(set(named) - set(task_names))
+        if unknown:
+            raise ValueError(f"`residual_learning` names unknown tasks {unknown}. Tasks: {list(task_names)}.")
 
     def check(self, targets: Mapping[str, Any], task_names: Sequence[str]) -> None:
         """Raise if a pseudo-label of a target column on the host lies outside `[0, 1]`."""
