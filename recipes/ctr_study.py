@@ -125,11 +125,12 @@ def run_ctr_study(
     """
     console = console or Console()
     config = {"dataset": dataset.name, "backend": keras.backend.backend(), **dataclasses.asdict(settings)}
-    folder = RunFolder(run, config)
     console.print(f"{dataset.name} on {keras.backend.backend()}, run folder {run}")
     table = _prepare(dataset, run / "prepared", max_bad_rows, console)
     # A wrong placement or backbone should show now, not after the baseline's hours.
     settings.candidate(table)
+    # After both, so that mended data or settings need no other folder.
+    folder = RunFolder(run, config)
     schedule: dict[str, Any] = {
         "epochs": settings.epochs,
         "batch_size": settings.batch_size,
