@@ -184,6 +184,7 @@ class GroupConcat(keras.layers.Layer):
                 out, use_bias=False, kernel_initializer="zeros", dtype=self.dtype_policy, name="projection"
             )
             self._projection.build((*input_shape[:-1], out))
+        self.input_spec = keras.layers.InputSpec(axes={-1: dim})
         self.built = True
 
     def _network(self, name: str, units: tuple[int, ...]) -> list[keras.layers.Dense]:
@@ -209,7 +210,7 @@ class GroupConcat(keras.layers.Layer):
         quantized, codes = self.quantizer(
             z, training=training, mask=mask, sample_weight=sample_weight, return_codes=True
         )
-        if training and self._decoder and self.reconstruction_weight:
+        if training and self.trainable and self._decoder and self.reconstruction_weight:
             self.add_loss(self.reconstruction_weight * self._reconstruction_loss(x, quantized, mask, sample_weight))
         groups = self._aggregate(self._code_vectors(z, codes))
         if self._projection is not None:

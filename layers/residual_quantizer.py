@@ -54,7 +54,8 @@ class ResidualQuantizer(keras.layers.Layer):
 
     Call arguments:
         inputs: vectors `z`, of floating dtype.
-        training: update codebooks and add losses only if `True`.
+        training: update codebooks and add losses only if `True` (and the layer
+            is not frozen by `trainable = False`).
         mask: boolean, shape of the inputs' leading axes; `False` rows neither
             move the codebooks nor count in the losses.
         sample_weight: non-negative weights, shape of the inputs' leading axes.
@@ -163,6 +164,7 @@ class ResidualQuantizer(keras.layers.Layer):
             self._sums = self._statistic("codebook_sums", shape, 0.0)
             self._sums.assign(self._codebooks / self.codebook_size)
         self.steps = self.add_weight(name="steps", shape=(), initializer="zeros", trainable=False, dtype="int32")
+        self.input_spec = keras.layers.InputSpec(axes={-1: dim})
         self.built = True
 
     def _statistic(self, name: str, shape: tuple[int, ...], value: float) -> keras.Variable:
@@ -195,7 +197,7 @@ class ResidualQuantizer(keras.layers.Layer):
         codebooks = self.codebooks
         codes, residuals, vectors = self._search(z, codebooks)
         quantized = sum(vectors)
-        if training:
+        if training and self.trainable:
             weight = self._row_weight(mask, sample_weight)
             if weight is not None:
                 # Rows that do not count may hold anything, even NaN, and 0 · NaN is NaN.

@@ -168,7 +168,7 @@ class CTRModel(RankingModel):
                 pseudo_label = learning.pseudo_labels(task, targets, teacher_logits)
                 loss = loss + learning.loss(targets[task], pseudo_label, heads, weight)
             total = total + self.task_weights.get(task, 1.0) * loss
-        for loss in self.losses:
+        for loss in self.losses if training else ():
             total = total + ops.sum(ops.cast(loss, "float32"))
         return total
 
@@ -177,6 +177,9 @@ class CTRModel(RankingModel):
         callbacks = kwargs.get("callbacks") or []
         if self.group_concats and isinstance(callbacks, list | tuple):
             kwargs["callbacks"] = [CodebookHealth(), *callbacks]
+        if self.residual_learning is not None and y is not None:
+            # Before the step is traced: an error inside it leaves JAX models unusable.
+            self.residual_learning.check_columns(self._targets(y), self.schema.task_names)
         return super().fit(x, y, **kwargs)
 
     def _check_more_targets(self, targets: Mapping[str, Any]) -> None:

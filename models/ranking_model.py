@@ -119,14 +119,17 @@ class RankingModel(keras.Model):
     def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """Train as `keras.Model.fit` does; columns given as arrays are checked against the schema first."""
         x, y = self._checked(x, y)
+        kwargs["sample_weight"] = _checked_weight(y, kwargs.get("sample_weight"))
         validation = kwargs.get("validation_data")
         if isinstance(validation, tuple | list):
-            kwargs["validation_data"] = (*self._checked(*validation[:2]), *validation[2:])
+            checked = self._checked(*validation[:2])
+            kwargs["validation_data"] = (*checked, *(_checked_weight(checked[1], w) for w in validation[2:]))
         return super().fit(x, y, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
         """Evaluate as `keras.Model.evaluate` does, checked like `fit`."""
         x, y = self._checked(x, y)
+        kwargs["sample_weight"] = _checked_weight(y, kwargs.get("sample_weight"))
         return super().evaluate(x, y, **kwargs)
 
     def predict(self, x: Any, **kwargs: Any) -> Any:
@@ -158,16 +161,38 @@ class RankingModel(keras.Model):
         x = {f.name: np.asarray(x[f.name]).reshape((-1, *f.shape)) for f in self.schema.features}
         if targets is None:
             return x, y
-        self._check_more_targets(targets)
         tasks = self.schema.task_names
-        return x, {name: np.asarray(v, "float32" if name in tasks else None) for name, v in targets.items()}
+        targets = {name: np.asarray(v, "float32" if name in tasks else None) for name, v in targets.items()}
+        self._check_more_targets(targets)
+        return x, targets
 
     def _check_more_targets(self, targets: Mapping[str, Any]) -> None:
         """Check the target columns on the host that are no task's label."""
 
 
 def _on_host(values: Any) -> bool:
-    return isinstance(values, np.ndarray | list | tuple)
+    # Columns of polars and pandas are arrays by `__array__`; so are some backends' tensors, which are left alone.
+    return isinstance(values, list | tuple) or (hasattr(values, "__array__") and not ops.is_tensor(values))
+
+
+def _checked_weight(y: Any, weight: Any) -> Any:
+    """Sample weights as Keras wants them: one for every target; those of targets left out are 1."""
+    named = isinstance(weight, Mapping)
+    for name, values in weight.items() if named else [(None, weight)]:
+        if named and isinstance(y, Mapping) and name not in y:
+            raise ValueError(f"`sample_weight` names an unknown target {name!r}. Targets: {sorted(y)}.")
+        if values is not None and _on_host(values):
+            column = np.asarray(values, "float64").reshape(-1)
+            wrong = np.flatnonzero(~(np.isfinite(column) & (column >= 0)))
+            if wrong.size:
+                raise ValueError(
+                    f"`sample_weight`{f' of {name!r}' if named else ''}, row {wrong[0]}: expected a finite number, "
+                    f"not negative. Received: {column[wrong[0]]:g}; {wrong.size} of {column.size} rows are wrong."
+                )
+    if not named or not isinstance(y, Mapping):
+        return weight
+    rows = len(next(iter(y.values())))
+    return {name: weight.get(name, np.ones(rows, "float32")) for name in y}
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -126,11 +126,7 @@ class ResidualLearning:
             )
         if column is None:
             return ops.stop_gradient(ops.sigmoid(ops.reshape(ops.cast(logits[task], "float32"), (-1,))))
-        if column not in targets:
-            raise ValueError(
-                f"Task {task!r} takes its pseudo-labels from the target column {column!r}, which is missing. "
-                f"Received targets: {sorted(targets)}. Add the column to `y` (a loader's `targets=[{column!r}]`)."
-            )
+        self.check_columns(targets, [task])
         return ops.reshape(ops.cast(targets[column], "float32"), (-1,))
 
     def make_heads(self, task: str, representation: Any) -> dict[str, Any]:
@@ -153,6 +149,16 @@ class ResidualLearning:
         unknown = sorted(set(named) - set(task_names))
         if unknown:
             raise ValueError(f"`residual_learning` names unknown tasks {unknown}. Tasks: {list(task_names)}.")
+
+    def check_columns(self, targets: Mapping[str, Any], task_names: Sequence[str]) -> None:
+        """Raise if a target column of pseudo-labels is missing."""
+        for task in task_names:
+            column = self.column(task) if self.concerns(task) else None
+            if column is not None and column not in targets:
+                raise ValueError(
+                    f"Task {task!r} takes its pseudo-labels from the target column {column!r}, which is missing. "
+                    f"Received targets: {sorted(targets)}. Add the column to `y` (a loader's `targets=[{column!r}]`)."
+                )
 
     def check(self, targets: Mapping[str, Any], task_names: Sequence[str]) -> None:
         """Raise if a pseudo-label of a target column on the host lies outside `[0, 1]`."""

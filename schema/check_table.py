@@ -20,7 +20,7 @@ def check_table(
         _check_values(feature, values)
     if y is not None:
         for name in task_names:
-            labels = _column(y, name, "task", task_names).astype("float64").reshape(-1)
+            labels = _numbers(name, _column(y, name, "task", task_names)).reshape(-1)
             rows[name] = len(labels)
             wrong = np.flatnonzero((labels < 0) | (labels > 1))
             if wrong.size:
@@ -37,7 +37,24 @@ def _column(table: Mapping[str, Any], name: str, kind: str, expected: Items[str]
         raise ValueError(
             f"The {kind} column {name!r} is missing. Expected: {list(expected)}. Received: {sorted(map(str, table))}."
         )
-    return np.asarray(table[name])
+    try:
+        values = np.asarray(table[name])
+    except ValueError:
+        raise ValueError(
+            f"The {kind} column {name!r} is no array: its rows differ in length. Pad or cut them to one."
+        ) from None
+    if not values.ndim:
+        raise ValueError(f"The {kind} column {name!r} must have a row axis. Received the single value {values}.")
+    return values
+
+
+def _numbers(task: str, labels: np.ndarray) -> np.ndarray:
+    try:
+        return labels.astype("float64")
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"Task {task!r}: expected numbers in [0, 1] (NaN where unobserved). Received dtype: {labels.dtype}."
+        ) from None
 
 
 def _check_values(feature: Feature, values: np.ndarray) -> None:

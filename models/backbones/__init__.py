@@ -17,7 +17,7 @@ def get(identifier: Any, **arguments: Any) -> Backbone:
         return identifier
     if isinstance(identifier, dict):
         return keras.saving.deserialize_keras_object(identifier)
-    if identifier in BACKBONES:
+    if isinstance(identifier, str) and identifier in BACKBONES:
         return BACKBONES[identifier](**arguments)
     raise ValueError(
         f"`backbone` must be one of {sorted(BACKBONES)} or an instance of a `grouprank.models.Backbone` subclass. "

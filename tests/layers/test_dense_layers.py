@@ -31,7 +31,9 @@ class TestMLP:
     def test_regularizer_is_a_loss(self):
         layer = MLP((2,), kernel_regularizer=keras.regularizers.L2(0.5))
         layer(wave(2, 3))
-        assert float(as_array(layer.losses[0])) == pytest.approx(0.5 * (as_array(layer.weights[0]) ** 2).sum(), rel=1e-5)
+        assert float(as_array(layer.losses[0])) == pytest.approx(
+            0.5 * (as_array(layer.weights[0]) ** 2).sum(), rel=1e-5
+        )
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

@@ -63,8 +63,6 @@ def test_repeated_ids_add_up_their_gradients():
     np.testing.assert_allclose(found[:4], [[0, 0], [2, 2], [1, 1], [0, 0]])
 
 
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

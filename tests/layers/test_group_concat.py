@@ -300,6 +300,22 @@ def test_unknown_width():
             getattr(GroupConcat(), method)((None, None))
 
 
+def test_another_width_is_refused():
+    with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 4"):
+        group_concat()(wave(2, 5))
+
+
+@pytest.mark.parametrize("update", ["ema", "gradient"])
+def test_a_frozen_layer_keeps_its_groups(update):
+    layer = group_concat(codebook_update=update, reset_dead_codes=True)
+    layer.trainable = False
+    before = [as_array(weight).copy() for weight in layer.weights]
+    layer(X, training=True)
+    assert layer.losses == []
+    for old, new in zip(before, layer.weights, strict=True):
+        np.testing.assert_array_equal(as_array(new), old)
+
+
 def test_in_a_plain_keras_model():
     """The README's user: one more layer in a functional model, trained by `fit`."""
     rng = np.random.default_rng(0)

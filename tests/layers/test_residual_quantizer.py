@@ -12,8 +12,9 @@ from grouprank.layers import ResidualQuantizer
 LEVELS, SIZE, DIM, ROWS = 3, 5, 4, 12
 BOOKS = 0.6 * wave(LEVELS, SIZE, DIM, start=0.3)
 Z = wave(ROWS, DIM)
-GOLDEN_CODES = [[0, 4, 3], [0, 0, 2], [1, 0, 2], [3, 0, 2], [3, 0, 3], [4, 0, 2]] + [
-    [4, 2, 4], [4, 3, 0], [4, 3, 0], [0, 3, 0], [0, 3, 0], [0, 4, 0]
+GOLDEN_CODES = [
+    *([0, 4, 3], [0, 0, 2], [1, 0, 2], [3, 0, 2], [3, 0, 3], [4, 0, 2]),
+    *([4, 2, 4], [4, 3, 0], [4, 3, 0], [0, 3, 0], [0, 3, 0], [0, 4, 0]),
 ]
 BOTH = pytest.mark.parametrize("update", ["ema", "gradient"])
 
