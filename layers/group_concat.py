@@ -207,12 +207,14 @@ class GroupConcat(keras.layers.Layer):
         x = inputs if self.input_gradient else ops.stop_gradient(inputs)
         x = _without_junk(x, mask, sample_weight)
         z = self._encode(x)
+        # In training the call moves the codebooks (on torch in place); a row gets the codes it was matched with.
+        codebooks = ops.copy(self.quantizer.codebooks)
         quantized, codes = self.quantizer(
             z, training=training, mask=mask, sample_weight=sample_weight, return_codes=True
         )
         if training and self.trainable and self._decoder and self.reconstruction_weight:
             self.add_loss(self.reconstruction_weight * self._reconstruction_loss(x, quantized, mask, sample_weight))
-        groups = self._aggregate(self._code_vectors(z, codes))
+        groups = self._aggregate(self._code_vectors(z, codes, codebooks))
         if self._projection is not None:
             groups = self._projection(groups)
         return ops.concatenate([inputs, ops.cast(groups, inputs.dtype)], axis=-1)
@@ -222,9 +224,9 @@ class GroupConcat(keras.layers.Layer):
             x = layer(x)
         return x
 
-    def _code_vectors(self, z: Any, codes: Any) -> Any:
+    def _code_vectors(self, z: Any, codes: Any, codebooks: Any) -> Any:
         """Each level's code, `(..., num_levels, width)`, with the chosen gradient."""
-        vectors = self.quantizer.code_vectors(codes)
+        vectors = self.quantizer.code_vectors(codes, codebooks)
         if self.output_gradient == "codebook":
             if self._offsets is None:
                 return vectors

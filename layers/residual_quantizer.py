@@ -306,10 +306,15 @@ class ResidualQuantizer(keras.layers.Layer):
         codes, _, _ = self._search(z, self.codebooks)
         return ops.reshape(ops.stack(codes, axis=-1), (*ops.shape(inputs)[:-1], self.num_levels))
 
-    def code_vectors(self, codes: Any) -> Any:
-        """Codes of each level, float32 of shape `(..., num_levels, dim)`, differentiable in the codebooks."""
+    def code_vectors(self, codes: Any, codebooks: Any = None) -> Any:
+        """Codes of each level, float32 of shape `(..., num_levels, dim)`, differentiable in the codebooks.
+
+        Args:
+            codes: indices of shape `(..., num_levels)`.
+            codebooks: codebooks to look them up in; `None` takes the present ones. Defaults to `None`.
+        """
         offsets = ops.arange(self.num_levels, dtype="int32") * self.codebook_size
-        codebooks = self.codebooks
+        codebooks = self.codebooks if codebooks is None else codebooks
         rows = ops.reshape(codebooks, (-1, codebooks.shape[-1]))
         return ops.take(rows, ops.cast(codes, "int32") + offsets, axis=0)
 

@@ -50,19 +50,20 @@ class CodebookHealth(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Say so now if there is nothing to report."""
-        if self.model.built and not self._usages():
+        if self.model.built and not self._usages(frozen=True):
             raise ValueError(
                 f"CodebookHealth found no layer with a `codebook_usage` in the model {self.model.name!r}. It reports "
                 "layers such as grouprank.layers.ResidualQuantizer; leave the callback out of models without one."
             )
 
-    def _usages(self) -> dict[str, Any]:
+    def _usages(self, frozen: bool = False) -> dict[str, Any]:
         """Usage variables by layer name: each once, under the outermost layer that has it."""
         usages: dict[str, Any] = {}
         seen: set[int] = set()
         for layer in self.model._flatten_layers():
             variable = getattr(layer, "codebook_usage", None)
-            if variable is None or id(variable) in seen:
+            # A frozen layer, of a teacher say, reports nothing: its codebooks stand still.
+            if variable is None or id(variable) in seen or not (layer.trainable or frozen):
                 continue
             seen.add(id(variable))
             name, number = layer.name, 1

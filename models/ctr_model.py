@@ -34,7 +34,8 @@ class CTRModel(RankingModel):
     task over the rows whose label is known (NaN: unknown), weighted by
     `task_weights`, plus what residual learning and the group layers add in
     training. `val_loss` is the cross entropies alone, so that a candidate and its
-    baseline can be compared by it.
+    baseline can be compared by it (as Keras averages it over batches; normalized
+    entropy is exact).
 
     While training, the model's outputs also hold the logits of the residual
     learning heads, as `task/residual` and `task/pseudo`.
@@ -152,13 +153,23 @@ class CTRModel(RankingModel):
         teacher = learning.teacher if learning is not None else None
         self.teacher = teacher if isinstance(teacher, keras.Model) else None
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Configure training; see `RankingModel.compile`. A teacher is frozen again."""
+        if self.teacher is not None:
+            self.teacher.trainable = False
+        super().compile(*args, **kwargs)
+
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         """Eq. 8 summed over tasks, plus the layers' own losses."""
         targets = self._targets(y)
         learning = self.residual_learning if training else None
-        teacher_logits = y_pred if self.teacher is None or learning is None else self.teacher(x, training=False)
+        teacher_logits = y_pred
+        if learning is not None and self.teacher is not None:
+            # A teacher of our own kind may know fewer columns than its pupil.
+            known = self.teacher.schema.feature_names if isinstance(self.teacher, RankingModel) else x
+            teacher_logits = self.teacher({name: x[name] for name in known}, training=False)
         total = ops.zeros((), "float32")
         for task in self.schema.task_names:
             weight = sample_weight[task] if isinstance(sample_weight, Mapping) else sample_weight
@@ -172,15 +183,18 @@ class CTRModel(RankingModel):
             total = total + ops.sum(ops.cast(loss, "float32"))
         return total
 
-    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
-        """Train as `keras.Model.fit` does; columns given as arrays are checked against the schema first."""
+    def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, **kwargs: Any) -> Any:
+        """Train as `keras.Model.fit` does; columns given as arrays are checked against the schema first.
+
+        `sample_weight` weighs a row's losses and metrics; the codebooks follow every row of a batch.
+        """
         callbacks = kwargs.get("callbacks") or []
         if self.group_concats and isinstance(callbacks, list | tuple):
             kwargs["callbacks"] = [CodebookHealth(), *callbacks]
         if self.residual_learning is not None and y is not None:
             # Before the step is traced: an error inside it leaves JAX models unusable.
             self.residual_learning.check_columns(self._targets(y), self.schema.task_names)
-        return super().fit(x, y, **kwargs)
+        return super().fit(x, y, batch_size, epochs, **kwargs)
 
     def _check_more_targets(self, targets: Mapping[str, Any]) -> None:
         if self.residual_learning is not None:
@@ -191,7 +205,8 @@ class CTRModel(RankingModel):
         if not self.group_concats:
             return {}
         x, _ = self._checked(x)
-        return self.group_ids_model().predict(x, batch_size=batch_size, verbose=verbose)
+        ids = self.group_ids_model().predict(x, batch_size=batch_size, verbose=verbose)
+        return {placement: ids[placement] for placement in self.group_concats}
 
     def group_ids_model(self) -> keras.Model:
         """Columns in, `{placement: group ids}` out, of the same weights."""

@@ -116,7 +116,7 @@ class RankingModel(keras.Model):
             f"With several tasks, `y` must be a dict of labels by task {self.schema.task_names}. Received: {type(y)}."
         )
 
-    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+    def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, **kwargs: Any) -> Any:
         """Train as `keras.Model.fit` does; columns given as arrays are checked against the schema first."""
         x, y = self._checked(x, y)
         kwargs["sample_weight"] = _checked_weight(y, kwargs.get("sample_weight"))
@@ -124,18 +124,18 @@ class RankingModel(keras.Model):
         if isinstance(validation, tuple | list):
             checked = self._checked(*validation[:2])
             kwargs["validation_data"] = (*checked, *(_checked_weight(checked[1], w) for w in validation[2:]))
-        return super().fit(x, y, **kwargs)
+        return super().fit(x, y, batch_size, epochs, **kwargs)
 
-    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+    def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, **kwargs: Any) -> Any:
         """Evaluate as `keras.Model.evaluate` does, checked like `fit`."""
         x, y = self._checked(x, y)
         kwargs["sample_weight"] = _checked_weight(y, kwargs.get("sample_weight"))
-        return super().evaluate(x, y, **kwargs)
+        return super().evaluate(x, y, batch_size, **kwargs)
 
-    def predict(self, x: Any, **kwargs: Any) -> Any:
+    def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
         """Logits by task as NumPy arrays `(rows, 1)`, checked like `fit`."""
         x, _ = self._checked(x)
-        return super().predict(x, **kwargs)
+        return super().predict(x, batch_size, **kwargs)
 
     def predict_proba(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> dict[str, np.ndarray]:
         """Probabilities by task, float32 of shape `(rows,)`, for columns or a loader."""

@@ -16,7 +16,8 @@ class EmbeddingCollection(keras.layers.Layer):
     turns their lookups into one gather and their weights into one variable.
 
     Id 0 is out-of-vocabulary. An id outside its feature's range is read as 0 on
-    every backend: JAX would return NaN for it, TensorFlow and torch raise.
+    every backend: JAX would return NaN for it, TensorFlow and torch raise. (JAX cuts
+    64-bit ids to 32 bits before any layer sees them; `Schema.check` finds those.)
 
     Args:
         vocabulary_sizes: feature name to number of ids, id 0 included.

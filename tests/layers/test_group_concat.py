@@ -329,3 +329,17 @@ def test_in_a_plain_keras_model():
     history = model.fit(data, labels, batch_size=64, epochs=10, verbose=0).history["loss"]
     assert history[-1] < 0.8 * history[0]
     assert int(as_array(model.get_layer("groups").quantizer.steps)) == 40
+
+
+def test_in_training_a_row_gets_the_codes_it_was_matched_with():
+    # A decay of 0 and a reset at every step move the codebooks as far as they can go in one batch.
+    layer = GroupConcat(num_levels=1, codebook_size=4, ema_decay=0.0, output_gradient="none", seed=0)
+    layer.quantizer.reset_interval = 1
+    x = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
+    layer.build(x.shape)
+    before = np.asarray(keras.ops.convert_to_numpy(layer.quantizer.codebooks))[0].copy()
+    nearest = np.argmin(((x[:, None] - before) ** 2).sum(axis=-1), axis=1)
+    appended = keras.ops.convert_to_numpy(layer(x, training=True))[:, 3:]
+    after = keras.ops.convert_to_numpy(layer.quantizer.codebooks)[0]
+    assert np.abs(after - before).max() > 0.1
+    np.testing.assert_allclose(appended, before[nearest], rtol=1e-6)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from grouprank.layers import ResidualQuantizer
 from grouprank.metrics import CodebookHealth, CodebookPerplexity, CodebookUtilization
 
 BOTH = pytest.mark.parametrize("cls", [CodebookPerplexity, CodebookUtilization])
@@ -205,3 +206,14 @@ def test_codebook_health_of_two_layers_of_one_name():
 def test_codebook_health_without_a_quantizer():
     with pytest.raises(ValueError, match="codebook_usage"):
         health_model().fit(np.ones((8, 2)), np.ones((8, 1)), verbose=0, callbacks=[CodebookHealth()])
+
+
+def test_health_leaves_frozen_quantizers_out():
+    moving, frozen = ResidualQuantizer(1, 4, name="moving"), ResidualQuantizer(1, 4, name="frozen")
+    frozen.trainable = False
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(moving(inputs) + frozen(inputs)))
+    model.compile("sgd", "mse", run_eagerly=keras.backend.backend() == "tensorflow")
+    x = np.random.default_rng(0).normal(size=(16, 3)).astype("float32")
+    history = model.fit(x, x[:, :1], callbacks=[CodebookHealth()], verbose=0).history
+    assert set(history) == {"loss", "moving_perplexity", "moving_utilization"}

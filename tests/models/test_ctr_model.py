@@ -272,7 +272,7 @@ class TestAdapt:
             return error, np.exp(-sum(share * np.log(share) for share in shares if share > 0))
 
         (error, perplexity), used = measure(), len(np.unique(model.groups(x)["representation"][:, 0]))
-        model.adapt(x if source == "columns" else ads.loader(x, {"click": np.zeros(256)}, 100))
+        model.adapt(x if source == "columns" else ads.loader(x, {"click": np.zeros(256)}, 128))
         adapted_error, adapted_perplexity = measure()
         assert adapted_error < 0.5 * error
         assert adapted_perplexity > max(perplexity, 4)

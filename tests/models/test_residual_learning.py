@@ -293,3 +293,13 @@ class TestArguments:
     def test_unknown_tasks(self, ads, arguments):
         with pytest.raises(ValueError, match=r"unknown tasks \['clik'\].*\['click', 'like'\]"):
             ads.model(residual_learning=gr.models.ResidualLearning(**arguments))
+
+
+def test_unfreezing_the_model_does_not_unfreeze_its_teacher(ads):
+    teacher = ads.model(group_structure=(), residual_learning=False)
+    model = ads.model(group_structure=(), residual_learning=gr.models.ResidualLearning(teacher=teacher))
+    model.trainable = False
+    model.trainable = True
+    model.compile()
+    assert not teacher.trainable_weights
+    assert model.trainable_weights
