@@ -9,7 +9,7 @@ from keras import ops
 
 def collect_rows(data: Any, max_rows: int, seed: int | None) -> np.ndarray:
     """Up to `max_rows` float32 rows drawn uniformly from an array or an iterable of batches."""
-    generator = np.random.default_rng(seed)
+    generator = _generator(seed)
     kept: np.ndarray | None = None
     priorities = np.empty(0)
     for batch in _batches(data):
@@ -31,6 +31,11 @@ def collect_rows(data: Any, max_rows: int, seed: int | None) -> np.ndarray:
     return kept
 
 
+def _generator(seed: int | None) -> np.random.Generator:
+    # NumPy's global state is what `keras.utils.set_random_seed` seeds.
+    return np.random.default_rng(np.random.randint(2**31) if seed is None else seed)
+
+
 def _batches(data: Any) -> Any:
     if isinstance(data, keras.utils.PyDataset):
         batches: Any = (data[index] for index in range(data.num_batches or 0))
@@ -46,7 +51,7 @@ def fit_codebooks(
     rows: np.ndarray, num_levels: int, codebook_size: int, seed: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Codebooks `(levels, codes, dim)` by k-means on each level's residuals, and each code's share of the rows."""
-    generator = np.random.default_rng(seed)
+    generator = _generator(seed)
     residual, books, usages = rows, [], []
     for _ in range(num_levels):
         book, codes = k_means(residual, codebook_size, generator)

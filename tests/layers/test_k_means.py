@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -54,3 +55,13 @@ def test_sample_is_uniform_over_rows_and_repeats_with_the_seed(batch):
     assert kept.shape == (100, 1)
     assert len(np.unique(kept)) == 100
     assert 400 < kept.mean() < 600
+
+
+def test_without_a_seed_adapt_follows_keras_global_seed():
+    rows = np.random.default_rng(0).normal(size=(200, 3)).astype("float32")
+    found = []
+    for _ in range(2):
+        keras.utils.set_random_seed(3)
+        found.append(fit_codebooks(rows, 1, 8, None)[0])
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.array_equal(found[0], fit_codebooks(rows, 1, 8, None)[0])
