@@ -8,6 +8,7 @@ from keras import ops
 
 from .codebook_adaptation import collect_rows
 from .residual_quantizer import ResidualQuantizer
+from .row_weights import row_weight, squared_distance
 
 AGGREGATES = ("sum", "mean", "concat")
 OUTPUT_GRADIENTS = ("codebook", "straight_through", "none")
@@ -252,15 +253,9 @@ class GroupConcat(keras.layers.Layer):
     def _reconstruction_loss(self, x: Any, quantized: Any, mask: Any, sample_weight: Any) -> Any:
         for layer in self._decoder:
             quantized = layer(quantized)
-        rows = ops.sum(ops.square(ops.cast(x, "float32") - ops.cast(quantized, "float32")), axis=-1)
-        weight = ops.ones_like(rows)
-        if mask is not None:
-            weight = weight * ops.cast(mask, "float32")
-        if sample_weight is not None:
-            weight = weight * ops.reshape(ops.cast(sample_weight, "float32"), ops.shape(rows))
-        total = ops.sum(weight)
-        rows = ops.where(weight > 0, rows, 0.0)
-        return ops.sum(rows * weight) / ops.where(total > 0, total, 1.0)
+        dim = x.shape[-1]
+        original, decoded = (ops.reshape(ops.cast(v, "float32"), (-1, dim)) for v in (x, quantized))
+        return squared_distance(original, decoded, row_weight(mask, sample_weight))
 
     def encode(self, inputs: Any) -> Any:
         """Group ids of the inputs: code indices, int32 of shape `(..., num_levels)`."""

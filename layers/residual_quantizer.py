@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from .codebook_adaptation import collect_rows, fit_codebooks
+from .row_weights import draw_rows, row_weight, squared_distance
 
 CODEBOOK_UPDATES = ("ema", "gradient")
 
@@ -198,7 +199,7 @@ class ResidualQuantizer(keras.layers.Layer):
         codes, residuals, vectors = self._search(z, codebooks)
         quantized = sum(vectors)
         if training and self.trainable:
-            weight = self._row_weight(mask, sample_weight)
+            weight = row_weight(mask, sample_weight)
             if weight is not None:
                 # Rows that do not count may hold anything, even NaN, and 0 · NaN is NaN.
                 counted = ops.expand_dims(weight > 0, -1)
@@ -228,23 +229,14 @@ class ResidualQuantizer(keras.layers.Layer):
             residual = residual - ops.stop_gradient(vector)
         return codes, residuals, vectors
 
-    def _row_weight(self, mask: Any, sample_weight: Any) -> Any:
-        weight = None
-        if mask is not None:
-            weight = ops.cast(ops.reshape(mask, (-1,)), "float32")
-        if sample_weight is not None:
-            rows = ops.cast(ops.reshape(sample_weight, (-1,)), "float32")
-            weight = rows if weight is None else weight * rows
-        return weight
-
     def _add_losses(self, residuals: list[Any], vectors: list[Any], weight: Any) -> None:
         pairs = list(zip(residuals, vectors, strict=True))
         terms = []
         if self.commitment_weight:
-            commitment = sum(_squared_distance(r, ops.stop_gradient(e), weight) for r, e in pairs)
+            commitment = sum(squared_distance(r, ops.stop_gradient(e), weight) for r, e in pairs)
             terms.append(self.commitment_weight * commitment)
         if self.codebook_update == "gradient" and self.codebook_weight:
-            codebook = sum(_squared_distance(ops.stop_gradient(r), e, weight) for r, e in pairs)
+            codebook = sum(squared_distance(ops.stop_gradient(r), e, weight) for r, e in pairs)
             terms.append(self.codebook_weight * codebook)
         if terms:
             self.add_loss(sum(terms))
@@ -252,10 +244,10 @@ class ResidualQuantizer(keras.layers.Layer):
     def _update(self, codes: list[Any], residuals: list[Any], codebooks: Any, weight: Any) -> None:
         """Move the averages toward the batch and dead codes onto its rows."""
         rows = ops.shape(residuals[0])[0]
-        row_weight = ops.ones((rows,), "float32") if weight is None else weight
-        total = ops.sum(row_weight)
+        weights = ops.ones((rows,), "float32") if weight is None else weight
+        total = ops.sum(weights)
         seen = total > 0
-        share = row_weight / ops.where(seen, total, 1.0)
+        share = weights / ops.where(seen, total, 1.0)
         draws = keras.random.uniform((self.num_levels, self.codebook_size), dtype="float32", seed=self.seed_generator)
         self.steps.assign(self.steps + 1)
         due = ops.logical_and(ops.equal(self.steps % self.reset_interval, 0), seen)
@@ -273,7 +265,7 @@ class ResidualQuantizer(keras.layers.Layer):
                 book = ops.where(seen, moved, book)
             if self.reset_dead_codes:
                 dead = ops.logical_and(due, usage < dead_below)
-                picked = _draw_rows(draws[level], row_weight, weight is None)
+                picked = draw_rows(draws[level], weight, rows)
                 book = ops.where(ops.expand_dims(dead, -1), ops.take(residuals[level], picked, axis=0), book)
                 # Twice the threshold: a moved code that wins nothing is tried elsewhere after about 70 batches.
                 usage = ops.where(dead, 2.0 * dead_below, usage)
@@ -400,23 +392,3 @@ class ResidualQuantizer(keras.layers.Layer):
             "codebook_initializer": keras.initializers.serialize(self.codebook_initializer),
             "seed": self.seed,
         }
-
-
-def _squared_distance(a: Any, b: Any, weight: Any) -> Any:
-    """Mean over rows of the squared Euclidean distance."""
-    rows = ops.sum(ops.square(a - b), axis=-1)
-    if weight is None:
-        return ops.mean(rows)
-    total = ops.sum(weight)
-    return ops.sum(rows * weight) / ops.where(total > 0, total, 1.0)
-
-
-def _draw_rows(draws: Any, row_weight: Any, uniform: bool) -> Any:
-    """Row indices drawn in proportion to the weights, from uniform draws in `[0, 1)`."""
-    rows = ops.shape(row_weight)[0]
-    if uniform:
-        index = ops.cast(draws * ops.cast(rows, "float32"), "int32")
-    else:
-        cumulative = ops.cumsum(row_weight)
-        index = ops.cast(ops.searchsorted(cumulative, draws * cumulative[-1], side="right"), "int32")
-    return ops.minimum(index, rows - 1)

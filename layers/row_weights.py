@@ -1,0 +1,36 @@
+"""Which rows count, and means over them."""
+
+from typing import Any
+
+from keras import ops
+
+
+def row_weight(mask: Any, sample_weight: Any) -> Any:
+    """Weight of each row, float32 of shape `(rows,)`, from a mask and weights of any leading axes; `None` for all 1."""
+    weight = None
+    if mask is not None:
+        weight = ops.cast(ops.reshape(mask, (-1,)), "float32")
+    if sample_weight is not None:
+        rows = ops.cast(ops.reshape(sample_weight, (-1,)), "float32")
+        weight = rows if weight is None else weight * rows
+    return weight
+
+
+def squared_distance(a: Any, b: Any, weight: Any) -> Any:
+    """Weighted mean over rows of the squared Euclidean distance; 0 where no row counts."""
+    rows = ops.sum(ops.square(a - b), axis=-1)
+    if weight is None:
+        return ops.mean(rows)
+    total = ops.sum(weight)
+    # Rows that do not count may hold anything, and 0 · NaN is NaN.
+    return ops.sum(ops.where(weight > 0, rows, 0.0) * weight) / ops.where(total > 0, total, 1.0)
+
+
+def draw_rows(draws: Any, weight: Any, rows: Any) -> Any:
+    """Row indices in proportion to the weights (`None`: uniform), from uniform draws in `[0, 1)`."""
+    if weight is None:
+        index = ops.cast(draws * ops.cast(rows, "float32"), "int32")
+    else:
+        cumulative = ops.cumsum(weight)
+        index = ops.cast(ops.searchsorted(cumulative, draws * cumulative[-1], side="right"), "int32")
+    return ops.minimum(index, rows - 1)
