@@ -11,8 +11,9 @@ bin := $(abspath $(VENV))/bin
 demo: $(VENV)/.installed
 	KERAS_BACKEND=tensorflow $(bin)/python -m grouprank.recipes.demo
 
+# A backend's suite keeps about one core busy, so two run side by side; each prints when it is done.
 test: lint
-	@for backend in $(BACKENDS); do $(MAKE) --no-print-directory test-$$backend || exit 1; done
+	@$(MAKE) --no-print-directory --output-sync=target -j2 $(addprefix test-,$(BACKENDS))
 
 $(addprefix test-,$(BACKENDS)): test-%: $(VENV)/.installed-dev
 	KERAS_BACKEND=$* $(bin)/python -m pytest tests
