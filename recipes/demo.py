@@ -18,7 +18,7 @@ from .command import Epochs, Run, SavedModels, Seed, run_command, run_study
 from .ctr_study import StudySettings
 
 SETTINGS = StudySettings(
-    backbone="mlp", num_levels=2, codebook_size=32, teacher="column", dropout=0.2, batch_size=512, epochs=2
+    backbone="mlp", num_levels=2, codebook_size=32, teacher="column", dropout=0.2, batch_size=256, epochs=1
 )
 
 
