@@ -38,7 +38,7 @@ class _Column:
         return self.raw or self.name
 
     def feature(self, vocabulary_size: int) -> Feature:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must implement `feature`.")
 
 
 @dataclasses.dataclass(frozen=True)
