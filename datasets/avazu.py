@@ -74,14 +74,14 @@ class Avazu:
         self.bad_rows = 0
         self._rows: int | None = None
 
-    def chunks(self, chunk_rows: int, max_bad_rows: int = 0) -> Iterator[pl.DataFrame]:
+    def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
         """Yield frames of at most `chunk_rows` rows in file order (see `Dataset.chunks`)."""
         bad_rows = BadRows(max_bad_rows)
         file = DelimitedFile(self._path, ",")
         if self._rows is None:
             self._rows = file.count_rows()
         kinds: dict[str, Kind] = {_LABEL: "label", **{column.raw_name: column.dtype for column in self.columns}}
-        for frame, lines in file.chunks(chunk_rows, kinds, bad_rows):
+        for frame, lines in file.chunks(chunk_rows, kinds, bad_rows, workers):
             self.bad_rows = bad_rows.count
             yield frame.with_columns(file_order_split(lines - 1 - file.header_lines, self._rows))
         self.bad_rows = bad_rows.count

@@ -32,6 +32,8 @@ class Dataset(Protocol):
     - `settings`: JSON-like mapping of whatever else decides the rows, such as a generator's seed.
     - `bad_rows`: malformed rows skipped by the last complete pass over `chunks`.
 
+    `chunks` may take a third argument, `workers`: how many threads may read ahead (see `DelimitedFile.chunks`).
+
     Example:
 
     ```python

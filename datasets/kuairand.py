@@ -101,7 +101,7 @@ class KuaiRandPure:
         self.files = (*self._logs, self._users, self._videos)
         self.bad_rows = 0
 
-    def chunks(self, chunk_rows: int, max_bad_rows: int = 0) -> Iterator[pl.DataFrame]:
+    def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
         """Yield joined frames of at most `chunk_rows` rows in time order (see `Dataset.chunks`)."""
         bad_rows = BadRows(max_bad_rows)
         users = self._side_table(self._users, "user_id", self._raw("user"), bad_rows)
@@ -109,7 +109,7 @@ class KuaiRandPure:
         kinds: dict[str, Kind] = {**self._raw("context"), **_IN_LOG, "date": "int64"}
         kinds |= {task.name: "label" for task in self.tasks}
         for path in self._logs:
-            for log, _ in DelimitedFile(path, ",").chunks(chunk_rows, kinds, bad_rows):
+            for log, _ in DelimitedFile(path, ",").chunks(chunk_rows, kinds, bad_rows, workers):
                 self.bad_rows = bad_rows.count
                 split = (
                     pl.when(pl.col("date") <= _LAST_TRAINING_DATE)

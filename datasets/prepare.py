@@ -1,24 +1,19 @@
 """From official files to encoded columns on disk, in two passes."""
 
-import contextlib
+import functools
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
-
-from ..schema import Categorical, Sequence
-from .column_file import ColumnWriter
-from .dataset import SPLITS, Dataset
+from .chunk_reader import ChunkReader
+from .dataset import Dataset
+from .encode_pass import encode_pass
 from .fingerprint import fingerprint_of
+from .fit_pass import fit_pass
 from .partial_folder import partial_folder
 from .prepared_table import COLUMNS_FOLDER, REPORT_FILE, TRANSFORMS_FOLDER, PreparedTable
-from .transforms.raw_values import Encoded
-from .transforms.table_transforms import TableTransforms
-from .transforms.transform_fitter import TransformFitter
+from .worker_count import worker_count
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -29,11 +24,13 @@ def prepare(
     chunk_rows: int = 100_000,
     max_bad_rows: int = 0,
     on_progress: Progress | None = None,
+    workers: int | None = None,
 ) -> PreparedTable:
     """Fit the transforms on the training rows, encode every split and write it as memory-mappable columns.
 
-    The first pass counts vocabularies and moments, the second encodes. Memory is bounded by a chunk and the
-    distinct tokens, not by the file. Everything is written into a hidden folder beside the destination that
+    The first pass counts vocabularies and moments, the second encodes. Both parse and work on several chunks at once,
+    on threads; the result does not depend on how many. Memory is bounded by the chunks in work and the distinct
+    tokens, not by the file. Everything is written into a hidden folder beside the destination that
     is renamed when complete, so a destination that exists is whole.
 
     A destination prepared from the same dataset, columns and files (by size and modification time) is
@@ -46,6 +43,8 @@ def prepare(
         max_bad_rows: malformed rows that may be skipped. Defaults to 0.
         on_progress: called after each chunk with the stage (`"fit"`, then `"encode"`), the rows done so far and
             the rows in all (`None` while not known).
+        workers: threads that encode, and as many that parse; memory grows by some chunks with each. Defaults to `None`,
+            the cores that this process may use.
 
     Returns:
         The prepared table; its `report` has the rows of each split, the bad rows, the mean of each label,
@@ -61,20 +60,32 @@ def prepare(
     print(table.report["rows"])
     ```
     """
+    reader = ChunkReader(dataset, chunk_rows, max_bad_rows, worker_count(workers))
     destination = Path(destination)
     fingerprint = fingerprint_of(dataset)
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         return _reuse(destination, fingerprint, max_bad_rows)
     destination.parent.mkdir(parents=True, exist_ok=True)
+
+    def progress(stage: str, total: int | None, done: int) -> None:
+        if on_progress:
+            on_progress(stage, done, total)
+
     with partial_folder(destination) as partial:
-        transforms, rows = _fit(dataset, chunk_rows, max_bad_rows, on_progress)
+        transforms, rows = fit_pass(reader, functools.partial(progress, "fit", None))
         transforms.save(partial / TRANSFORMS_FOLDER)
         report = {
             "fingerprint": fingerprint,
             "rows": rows,
             "bad_rows": int(getattr(dataset, "bad_rows", 0)),
-            "vocabulary_sizes": _vocabulary_sizes(transforms),
-            **_encode(dataset, transforms, rows, partial, chunk_rows, max_bad_rows, on_progress),
+            "vocabulary_sizes": transforms.vocabulary_sizes,
+            **encode_pass(
+                reader,
+                transforms,
+                rows,
+                partial / COLUMNS_FOLDER,
+                functools.partial(progress, "encode", sum(rows.values())),
+            ),
         }
         (partial / REPORT_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         try:
@@ -84,138 +95,6 @@ def prepare(
                 raise
             return _reuse(destination, fingerprint, max_bad_rows)  # another process finished first
     return PreparedTable(destination)
-
-
-def _fit(
-    dataset: Dataset, chunk_rows: int, max_bad_rows: int, on_progress: Progress | None
-) -> tuple[TableTransforms, dict[str, int]]:
-    fitter = TransformFitter(dataset.columns, dataset.tasks)
-    rows = dict.fromkeys(SPLITS, 0)
-    for frame in dataset.chunks(chunk_rows, max_bad_rows):
-        _check_chunk(dataset, frame, sum(rows.values()))
-        for split, part in _by_split(frame):
-            rows[split] += len(part)
-            if split == "train":
-                fitter.update(part)
-        if on_progress:
-            on_progress("fit", sum(rows.values()), None)
-    empty = [split for split in SPLITS if not rows[split]]
-    if empty:
-        raise ValueError(
-            f"{dataset.name}: every split needs rows. Received: {rows}; empty: {empty}. Use more of the data."
-        )
-    return fitter.finish(), rows
-
-
-def _encode(
-    dataset: Dataset,
-    transforms: TableTransforms,
-    rows: dict[str, int],
-    folder: Path,
-    chunk_rows: int,
-    max_bad_rows: int,
-    on_progress: Progress | None,
-) -> dict[str, Any]:
-    """Write the columns; returns the part of the report that only encoding knows."""
-    replaced: dict[str, dict[str, list[int]]] = defaultdict(lambda: {split: [0, 0] for split in SPLITS})
-    labels: dict[str, dict[str, list[float]]] = defaultdict(lambda: {split: [0.0, 0.0] for split in SPLITS})
-    writers: dict[tuple[str, str], ColumnWriter] = {}
-    done = 0
-    with contextlib.ExitStack() as stack:
-
-        def write(split: str, name: str, values: np.ndarray) -> None:
-            if (split, name) not in writers:
-                path = folder / COLUMNS_FOLDER / split / f"{name}.npy"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                shape = (rows[split], *values.shape[1:])
-                writers[split, name] = stack.enter_context(ColumnWriter(path, values.dtype.str, shape))
-            writers[split, name].append(values)
-
-        for frame in dataset.chunks(chunk_rows, max_bad_rows):
-            for split, part in _by_split(frame):
-                for name, values in transforms.encode(part).items():
-                    _count(replaced[name][split], values)
-                    write(split, name, values.array)
-                for task in dataset.tasks:
-                    values_of_task = _floats(part[task.name])
-                    labels[task.name][split][0] += float(np.nansum(values_of_task, dtype="float64"))
-                    labels[task.name][split][1] += int(np.count_nonzero(~np.isnan(values_of_task)))
-                    write(split, task.name, values_of_task)
-                for name, dtype in dataset.extras.items():
-                    write(split, name, _extra(part[name], dtype))
-            done += len(frame)
-            if on_progress:
-                on_progress("encode", done, sum(rows.values()))
-    vocabularies = _vocabulary_sizes(transforms)
-    return {
-        "label_means": {
-            name: {split: total / count if count else None for split, (total, count) in splits.items()}
-            for name, splits in labels.items()
-        },
-        "imputed": {
-            name: {split: count for split, (count, _) in splits.items()}
-            for name, splits in replaced.items()
-            if name not in vocabularies
-        },
-        "oov_share": {
-            name: {split: count / total if total else 0.0 for split, (count, total) in splits.items()}
-            for name, splits in replaced.items()
-            if name in vocabularies
-        },
-    }
-
-
-def _vocabulary_sizes(transforms: TableTransforms) -> dict[str, int]:
-    """Vocabulary size of each feature that has one."""
-    return {
-        feature.name: feature.vocabulary_size
-        for feature in transforms.schema.features
-        if isinstance(feature, Categorical | Sequence)
-    }
-
-
-def _count(counts: list[int], values: Encoded) -> None:
-    counts[0] += values.replaced
-    counts[1] += values.total
-
-
-def _floats(series: pl.Series) -> np.ndarray:
-    return series.cast(pl.Float32).fill_null(float("nan")).to_numpy()
-
-
-def _extra(series: pl.Series, dtype: str) -> np.ndarray:
-    if series.null_count() and np.dtype(dtype).kind != "f":
-        raise ValueError(
-            f"Extra column {series.name!r}: a {dtype} column cannot hold missing values. Declare it as a float."
-        )
-    if series.dtype.base_type() in (pl.List, pl.Array):
-        return np.stack(series.to_list()).astype(dtype)
-    return (_floats(series) if series.null_count() else series.to_numpy()).astype(dtype)
-
-
-def _by_split(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    for split in SPLITS:
-        part = frame.filter(pl.col("split") == split)
-        if len(part):
-            yield split, part
-
-
-def _check_chunk(dataset: Dataset, frame: pl.DataFrame, first_row: int) -> None:
-    names = [*(c.raw_name for c in dataset.columns), *(t.name for t in dataset.tasks), *dataset.extras, "split"]
-    absent = sorted(set(names) - set(frame.columns))
-    if absent:
-        raise ValueError(f"{dataset.name}: its chunks lack the columns {absent}. Received: {frame.columns}.")
-    unknown = frame.filter(~pl.col("split").is_in(SPLITS) | pl.col("split").is_null())
-    if len(unknown):
-        raise ValueError(f"{dataset.name}: `split` must be one of {SPLITS}. Received: {unknown['split'][0]!r}.")
-    for task in dataset.tasks:
-        values = _floats(frame[task.name])
-        wrong = np.flatnonzero((values < 0) | (values > 1))
-        if wrong.size:
-            raise ValueError(
-                f"{dataset.name}: task {task.name!r}, row {first_row + int(wrong[0])}: a label must lie in [0, 1] "
-                f"(missing where unobserved). Received: {values[wrong[0]]:g}. Scale or clip the column."
-            )
 
 
 def _reuse(destination: Path, fingerprint: dict[str, Any], max_bad_rows: int) -> PreparedTable:

@@ -11,6 +11,7 @@ from typing import IO, Literal
 import numpy as np
 import polars as pl
 
+from ..ordered_map import ordered_map
 from .bad_rows import BadRows
 
 Kind = Literal["string", "int64", "float32", "label"]
@@ -71,7 +72,7 @@ class DelimitedFile:
         """Number of lines after the header, malformed ones included; reads the file but parses nothing."""
         lines, last = 0, b"\n"
         for block in self._blocks():
-            lines += block.count(b"\n")
+            lines += _count(block, _NEWLINE)
             last = block[-1:]
         return lines + (last != b"\n") - (self.header_lines if lines or last != b"\n" else 0)
 
@@ -94,7 +95,7 @@ class DelimitedFile:
             yield rest, rest.count(b"\n")
 
     def chunks(
-        self, chunk_rows: int, kinds: Mapping[str, Kind], bad_rows: BadRows
+        self, chunk_rows: int, kinds: Mapping[str, Kind], bad_rows: BadRows, workers: int = 1
     ) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
         """Yield typed frames of at most `chunk_rows` rows, each with its rows' 1-based line numbers.
 
@@ -103,6 +104,7 @@ class DelimitedFile:
             kinds: columns to keep and how to read them: `"string"` (missing is `""`), `"int64"` (must be
                 present), `"float32"` (missing is null) or `"label"` (0 or 1, as Float32).
             bad_rows: what counts and limits the rows that do not fit.
+            workers: threads that parse chunks ahead. Defaults to 1, which reads only what is asked for.
         """
         if isinstance(chunk_rows, bool) or not isinstance(chunk_rows, int) or chunk_rows < 1:
             raise ValueError(f"`chunk_rows` must be an integer of at least 1. Received: {chunk_rows!r}.")
@@ -111,24 +113,34 @@ class DelimitedFile:
             raise ValueError(
                 f"{self.path}: the header lacks {absent}. Received: {self.columns}. Pass the official file."
             )
-        first, any_row = 1, False
+
+        def read(chunk: tuple[bytes, np.ndarray]) -> tuple[pl.DataFrame, np.ndarray, dict[int, str]]:
+            text, numbers = chunk
+            problems: dict[int, str] = {}
+            frame, numbers = self._parse(text, numbers, problems)
+            typed, keep = _convert(frame.select(*kinds), kinds, numbers, problems)
+            if not keep.all():
+                typed, numbers = typed.filter(pl.Series(keep)), numbers[keep]
+            return typed, numbers, problems
+
+        any_row = False
+        for frame, numbers, problems in ordered_map(read, self._numbered_chunks(chunk_rows), workers):
+            any_row = True
+            bad_rows.add(self.path, sorted(problems.items()))
+            if len(frame):
+                yield frame, numbers
+        if not any_row:
+            raise ValueError(f"{self.path} has no rows. Fetch the file again.")
+
+    def _numbered_chunks(self, chunk_rows: int) -> Iterator[tuple[bytes, np.ndarray]]:
+        """The lines after the header, with their numbers."""
+        first = 1
         for text, lines in self._line_chunks(chunk_rows):
             if first == 1 and self.header_lines:
                 text, lines, first = text.split(b"\n", 1)[1], lines - 1, 2
             if lines:
-                any_row = True
-                numbers = np.arange(first, first + lines)
-                problems: dict[int, str] = {}
-                frame, numbers = self._parse(text, numbers, problems)
-                typed, keep = _convert(frame.select(*kinds), kinds, numbers, problems)
-                bad_rows.add(self.path, sorted(problems.items()))
-                if not keep.all():
-                    typed, numbers = typed.filter(pl.Series(keep)), numbers[keep]
-                if len(typed):
-                    yield typed, numbers
+                yield text, np.arange(first, first + lines)
             first += lines
-        if not any_row:
-            raise ValueError(f"{self.path} has no rows. Fetch the file again.")
 
     def _parse(self, text: bytes, numbers: np.ndarray, problems: dict[int, str]) -> tuple[pl.DataFrame, np.ndarray]:
         """A frame of strings; lines that do not fit go to `problems` and out of `numbers`."""
@@ -153,7 +165,7 @@ class DelimitedFile:
         """Whether no line can be short; polars itself refuses long ones."""
         expected = len(self.columns) - 1
         if not (self.quoted and b'"' in text):
-            return text.count(self.separator.encode()) == expected * lines
+            return _count(text, ord(self.separator)) == expected * lines
         array = np.frombuffer(text, np.uint8)
         quotes = array == _QUOTE
         ends = np.flatnonzero(array == _NEWLINE)
@@ -191,6 +203,11 @@ class DelimitedFile:
         if not self.quoted:
             return line.split(self.separator)
         return next(csv.reader([line], delimiter=self.separator, strict=True), [""])
+
+
+def _count(text: bytes, character: int) -> int:
+    """As `bytes.count`, several times faster and without holding up other threads."""
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == character))
 
 
 def _convert(

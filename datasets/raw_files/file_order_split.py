@@ -5,6 +5,7 @@ import polars as pl
 
 _TRAIN_SHARE = 80
 _VALIDATION_SHARE = 10
+_NAMES = pl.Series("split", ["train", "validation", "test"])
 
 
 def file_order_split(rows: np.ndarray, total: int) -> pl.Series:
@@ -13,5 +14,4 @@ def file_order_split(rows: np.ndarray, total: int) -> pl.Series:
     Positions count malformed rows too, so that skipping one does not move others between splits.
     """
     bounds = [total * _TRAIN_SHARE // 100, total * (_TRAIN_SHARE + _VALIDATION_SHARE) // 100]
-    names = np.array(["train", "validation", "test"])
-    return pl.Series("split", names[np.searchsorted(bounds, rows, side="right")])
+    return _NAMES.gather(np.searchsorted(bounds, rows, side="right"))

@@ -41,7 +41,7 @@ class SyntheticAdsFile:
         self.files = (self._path,)
         self.bad_rows = 0
 
-    def chunks(self, chunk_rows: int, max_bad_rows: int = 0) -> Iterator[pl.DataFrame]:
+    def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
         """Yield frames of at most `chunk_rows` rows in file order (see `Dataset.chunks`)."""
         bad_rows = BadRows(max_bad_rows)
         integers = [name for name, dtype in self.extras.items() if dtype == "int32"]
@@ -49,7 +49,7 @@ class SyntheticAdsFile:
         kinds |= {name: "int64" if name in integers else "float32" for name in self.extras}
         kinds |= {name: "float32" if name == CONVERSION else "label" for name in TASKS}
         kinds["split"] = "string"
-        for frame, _ in DelimitedFile(self._path, ",").chunks(chunk_rows, kinds, bad_rows):
+        for frame, _ in DelimitedFile(self._path, ",").chunks(chunk_rows, kinds, bad_rows, workers):
             self.bad_rows = bad_rows.count
             yield frame.with_columns(pl.col(integers).cast(pl.Int32))
         self.bad_rows = bad_rows.count

@@ -24,19 +24,33 @@ class RunningMoments:
         self._low = np.inf
         self._high = -np.inf
 
-    def update(self, values: np.ndarray) -> None:
-        """Add a chunk; values that are not finite are left out."""
+    @classmethod
+    def of(cls, values: np.ndarray) -> "RunningMoments":
+        """The moments of a chunk, for `add`; values that are not finite are left out."""
         values = values[np.isfinite(values)].astype("float64")
-        if not len(values):
+        moments = cls()
+        if len(values):
+            moments.count = len(values)
+            moments.mean = float(values.mean())
+            moments._centred = float(np.square(values - moments.mean).sum())
+            moments._low, moments._high = float(values.min()), float(values.max())
+        return moments
+
+    def update(self, values: np.ndarray) -> None:
+        """Add a chunk."""
+        self.add(self.of(values))
+
+    def add(self, chunk: "RunningMoments") -> None:
+        """Add the moments of a chunk; the last bits depend on the order of the chunks."""
+        if not chunk.count:
             return
-        mean = float(values.mean())
-        total = self.count + len(values)
-        delta = mean - self.mean
-        self._centred += float(np.square(values - mean).sum()) + delta * delta * self.count * len(values) / total
-        self.mean += delta * len(values) / total
+        total = self.count + chunk.count
+        delta = chunk.mean - self.mean
+        self._centred += chunk._centred + delta * delta * self.count * chunk.count / total
+        self.mean += delta * chunk.count / total
         self.count = total
-        self._low = min(self._low, float(values.min()))
-        self._high = max(self._high, float(values.max()))
+        self._low = min(self._low, chunk._low)
+        self._high = max(self._high, chunk._high)
         if self._low == self._high:  # a rounded mean would leave a constant column a deviation of 1e-16
             self.mean, self._centred = self._low, 0.0
 

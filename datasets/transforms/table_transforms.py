@@ -68,6 +68,15 @@ class TableTransforms:
                     f"{getattr(transform, 'vocabulary_size', None)}. Use the schema fitted with the transforms."
                 )
 
+    @property
+    def vocabulary_sizes(self) -> dict[str, int]:
+        """Number of ids of each feature that has a vocabulary, id 0 included."""
+        return {
+            name: transform.vocabulary_size
+            for name, transform in self.columns.items()
+            if isinstance(transform, VocabularyTransform | SequenceTransform)
+        }
+
     def encode(self, table: pl.DataFrame | Mapping[str, Any]) -> dict[str, Encoded]:
         """As `__call__`, with the number of replaced values of each feature."""
         present = table.columns if isinstance(table, pl.DataFrame) else table

@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 
-# Merging costs the size of what is already counted, so it waits until this much is new.
-_MERGE_ROWS = 1_000_000
+# Merging costs the size of what is already counted, so it waits until as much is new, and at least this much.
+_MERGE_ROWS = 200_000
 
 
 class TokenCounts:
@@ -21,9 +21,17 @@ class TokenCounts:
         self._frames: list[pl.DataFrame] = []
         self._pending = 0
 
+    @staticmethod
+    def of(values: pl.Series) -> pl.DataFrame:
+        """The counts of a chunk of tokens (String or Int64, without nulls), for `add`."""
+        return values.alias("token").value_counts(name="count").cast({"count": pl.Int64})
+
     def update(self, values: pl.Series) -> None:
-        """Add a chunk of tokens (String or Int64, without nulls)."""
-        counts = values.alias("token").to_frame().group_by("token").agg(pl.len().cast(pl.Int64).alias("count"))
+        """Add a chunk of tokens."""
+        self.add(self.of(values))
+
+    def add(self, counts: pl.DataFrame) -> None:
+        """Add the counts of a chunk."""
         self._frames.append(counts)
         self._pending += len(counts)
         if self._pending > max(_MERGE_ROWS, len(self._frames[0])):

@@ -7,8 +7,7 @@ import polars as pl
 class TokenLookup:
     """Map tokens to ids: `tokens[i]` has id `i + 1`, anything else id 0.
 
-    Strings are found by a binary search over their 64-bit hashes and then compared, so the cost does not
-    depend on rebuilding a hash table per chunk and a collision cannot give a wrong id.
+    Strings are found in the hash table of a polars `Enum` that is built once, integers by a binary search.
 
     Args:
         tokens: distinct tokens, strings (an object array) or integers.
@@ -22,30 +21,26 @@ class TokenLookup:
     """
 
     def __init__(self, tokens: np.ndarray) -> None:
-        self._tokens = pl.Series(tokens.tolist(), dtype=pl.String if tokens.dtype.kind == "O" else pl.Int64)
-        self._seed = 0
-        if self._tokens.n_unique() != len(self._tokens):
-            repeated = self._tokens.filter(self._tokens.is_duplicated())[0]
+        strings = tokens.dtype.kind == "O"
+        series = pl.Series(tokens.tolist(), dtype=pl.String if strings else pl.Int64)
+        if series.n_unique() != len(series):
+            repeated = series.filter(series.is_duplicated())[0]
             raise ValueError(f"A vocabulary's tokens must be distinct. Received {repeated!r} more than once.")
-        keys = self._keys(self._tokens)
-        while len(np.unique(keys)) != len(keys):  # two tokens with one hash: practically never, yet then an id is lost
-            self._seed += 1
-            keys = self._keys(self._tokens)
-        self._order = np.argsort(keys)
-        self._sorted = keys[self._order]
-
-    def _keys(self, values: pl.Series) -> np.ndarray:
-        hashed = values.hash(seed=self._seed) if values.dtype == pl.String else values
-        return hashed.to_numpy()
+        self._ids: pl.Expr | None = None
+        if strings:
+            # An expression keeps the Enum's table; Series.cast would translate every category again at each call.
+            codes = pl.first().cast(pl.Enum(series), strict=False).to_physical()
+            self._ids = (codes.cast(pl.Int32) + 1).fill_null(0)
+            return
+        self._order = np.argsort(series.to_numpy())
+        self._sorted = series.to_numpy()[self._order]
 
     def ids(self, values: pl.Series) -> np.ndarray:
         """The int32 ids of a String or Int64 series without nulls."""
+        if self._ids is not None:
+            return values.to_frame().select(self._ids).to_series().to_numpy(writable=True)
         if not len(self._sorted):
             return np.zeros(len(values), "int32")
-        keys = self._keys(values)
+        keys = values.to_numpy()
         at = np.minimum(np.searchsorted(self._sorted, keys), len(self._sorted) - 1)
-        found = self._sorted[at] == keys
-        index = self._order[at]
-        if values.dtype == pl.String:
-            found &= (self._tokens.gather(index) == values).to_numpy()
-        return np.where(found, index + 1, 0).astype("int32")
+        return np.where(self._sorted[at] == keys, self._order[at] + 1, 0).astype("int32")

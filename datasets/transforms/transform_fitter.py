@@ -15,6 +15,8 @@ from .token_counts import TokenCounts
 from .vector_transform import VectorTransform
 from .vocabulary_transform import VocabularyTransform, integer_tokens
 
+ChunkSummary = dict[str, RunningMoments | pl.DataFrame]
+
 
 class TransformFitter:
     """Fit `TableTransforms` to chunks of training rows.
@@ -45,18 +47,27 @@ class TransformFitter:
 
     def update(self, frame: pl.DataFrame) -> None:
         """Add a chunk of training rows with the raw columns."""
+        self.add(self.summarize(frame))
+
+    def summarize(self, frame: pl.DataFrame) -> ChunkSummary:
+        """What a chunk of training rows adds. It changes nothing, so several threads may summarize chunks."""
+        summary: ChunkSummary = {}
         for column in self._columns:
             values = frame[column.raw_name]
             if isinstance(column, NumericColumn):
-                self._moments[column.name].update(apply_function(column.function, as_float32(column.raw_name, values)))
-            elif isinstance(column, SequenceColumn):
-                pieces = split_tokens(as_strings(column.raw_name, values), column.separator)
-                self._counts[column.name].update(pieces.filter(pieces.list.len() > 0).explode())
-            elif isinstance(column, CategoricalColumn) and column.dtype == "string":
-                self._counts[column.name].update(as_strings(column.raw_name, values))
-            elif isinstance(column, CategoricalColumn):
-                tokens = integer_tokens(as_int64(column.raw_name, values), column.divisor, column.modulo)
-                self._counts[column.name].update(pl.Series(tokens))
+                numbers = apply_function(column.function, as_float32(column.raw_name, values))
+                summary[column.name] = RunningMoments.of(numbers)
+            elif not isinstance(column, VectorColumn):
+                summary[column.name] = TokenCounts.of(_tokens(column, values))
+        return summary
+
+    def add(self, summary: ChunkSummary) -> None:
+        """Add a chunk's summary; in the order of the chunks, for the same result to the last bit."""
+        for name, part in summary.items():
+            if isinstance(part, RunningMoments):
+                self._moments[name].add(part)
+            else:
+                self._counts[name].add(part)
 
     def finish(self) -> TableTransforms:
         """The transforms fitted to the chunks so far."""
@@ -74,3 +85,12 @@ class TransformFitter:
         if isinstance(column, SequenceColumn):
             return SequenceTransform(column.raw_name, tokens, column.separator, column.length)
         return VocabularyTransform(column.raw_name, column.dtype, tokens, column.divisor, column.modulo)
+
+
+def _tokens(column: CategoricalColumn | SequenceColumn, values: pl.Series) -> pl.Series:
+    if isinstance(column, SequenceColumn):
+        pieces = split_tokens(as_strings(column.raw_name, values), column.separator)
+        return pieces.filter(pieces.list.len() > 0).explode()
+    if column.dtype == "string":
+        return as_strings(column.raw_name, values)
+    return pl.Series(integer_tokens(as_int64(column.raw_name, values), column.divisor, column.modulo))

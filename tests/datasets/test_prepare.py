@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from grouprank.datasets import Avazu, PreparedTable, prepare
+from grouprank.datasets import Avazu, CriteoDAC, PreparedTable, prepare
 
 
 def test_by_hand(tmp_path, frame_dataset, small_frame):
@@ -78,6 +78,43 @@ def test_chunks_do_not_change_the_result_and_are_no_larger_than_asked(tmp_path, 
     for split in ("train", "validation", "test"):
         for name in [*whole.schema.feature_names, *whole.schema.task_names]:
             np.testing.assert_array_equal(whole.column(split, name), parts.column(split, name))
+
+
+def files_of(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("workers", [2, 3, 16])
+def test_workers_do_not_change_a_byte(tmp_path, write_lines, criteo_row, workers):
+    random = np.random.default_rng(0)
+    lines = [
+        criteo_row(
+            int(random.integers(2)),
+            ["" if n < 0 else str(n) for n in random.integers(-1, 50, 13)],
+            [f"{n:x}" if n else "" for n in random.integers(0, 9, 26)],
+        )
+        for _ in range(700)
+    ]
+    for line in (9, 350, 351, 640):
+        lines[line] = lines[line].replace("\t", "", 1)
+    write_lines(tmp_path / "train.txt", lines)
+    results = {}
+    for name, count in (("one", 1), ("many", workers)):
+        calls = []
+        prepare(CriteoDAC(tmp_path), tmp_path / name, 32, 4, lambda *call, to=calls: to.append(call), count)
+        results[name] = (files_of(tmp_path / name), calls)
+    assert results["one"] == results["many"]
+    with pytest.raises(ValueError, match=r"line 641: expected 40 tab-separated fields. Received: 39. .*4 bad rows, 3 "):
+        prepare(CriteoDAC(tmp_path), tmp_path / "out", 32, 3, workers=workers)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_error_names_the_first_row_whatever_the_threads(tmp_path, frame_dataset, small_frame):
+    wrong = small_frame.with_columns(click=pl.when(pl.col("time") >= 2300).then(2.0))
+    with pytest.raises(ValueError, match="'click', row 3: a label"):
+        prepare(frame_dataset(wrong), tmp_path / "out", chunk_rows=1, workers=8)
+    with pytest.raises(ValueError, match="`workers` must be an integer of at least 1 or None"):
+        prepare(frame_dataset(small_frame), tmp_path / "out", workers=0)
 
 
 def test_transforms_are_saved_and_encode_raw_rows_alike(tmp_path, frame_dataset, small_frame):

@@ -1,0 +1,72 @@
+"""The first pass of `prepare`: rows of each split, vocabularies and moments."""
+
+import contextlib
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+
+from .chunk_reader import ChunkReader, by_split
+from .dataset import SPLITS, Dataset
+from .transforms.raw_values import as_float32
+from .transforms.table_transforms import TableTransforms
+from .transforms.transform_fitter import ChunkSummary, TransformFitter
+
+
+def fit_pass(reader: ChunkReader, on_chunk: Callable[[int], None]) -> tuple[TableTransforms, dict[str, int]]:
+    """Check every chunk, count the rows of each split and fit the transforms on the training rows.
+
+    Threads check and summarize chunks; the summaries are added up in the order of the chunks, so that the result does
+    not depend on the threads.
+
+    Args:
+        reader: what reads the dataset.
+        on_chunk: called after each chunk with the rows done so far.
+
+    Returns:
+        The transforms, and the rows of each split.
+
+    Raises:
+        ValueError: on a chunk that lacks columns, an unknown split, a label outside [0, 1] or a split without rows.
+    """
+    dataset = reader.dataset
+    fitter = TransformFitter(dataset.columns, dataset.tasks)
+
+    def summarize(chunk: tuple[int, pl.DataFrame]) -> tuple[dict[str, int], ChunkSummary]:
+        first_row, frame = chunk
+        _check_chunk(dataset, frame, first_row)
+        parts = dict(by_split(frame))
+        summary = fitter.summarize(parts["train"]) if "train" in parts else {}
+        return {split: len(part) for split, part in parts.items()}, summary
+
+    rows = dict.fromkeys(SPLITS, 0)
+    with contextlib.closing(reader.map(summarize)) as chunks:
+        for counts, summary in chunks:
+            for split, count in counts.items():
+                rows[split] += count
+            fitter.add(summary)
+            on_chunk(sum(rows.values()))
+    empty = [split for split in SPLITS if not rows[split]]
+    if empty:
+        raise ValueError(
+            f"{dataset.name}: every split needs rows. Received: {rows}; empty: {empty}. Use more of the data."
+        )
+    return fitter.finish(), rows
+
+
+def _check_chunk(dataset: Dataset, frame: pl.DataFrame, first_row: int) -> None:
+    names = [*(c.raw_name for c in dataset.columns), *(t.name for t in dataset.tasks), *dataset.extras, "split"]
+    absent = sorted(set(names) - set(frame.columns))
+    if absent:
+        raise ValueError(f"{dataset.name}: its chunks lack the columns {absent}. Received: {frame.columns}.")
+    unknown = frame.filter(~pl.col("split").is_in(SPLITS) | pl.col("split").is_null())
+    if len(unknown):
+        raise ValueError(f"{dataset.name}: `split` must be one of {SPLITS}. Received: {unknown['split'][0]!r}.")
+    for task in dataset.tasks:
+        values = as_float32(task.name, frame[task.name])
+        wrong = np.flatnonzero((values < 0) | (values > 1))
+        if wrong.size:
+            raise ValueError(
+                f"{dataset.name}: task {task.name!r}, row {first_row + int(wrong[0])}: a label must lie in [0, 1] "
+                f"(missing where unobserved). Received: {values[wrong[0]]:g}. Scale or clip the column."
+            )
