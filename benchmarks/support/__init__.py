@@ -3,7 +3,9 @@
 Light on purpose: modules of contenders import from here in environments that hold neither Keras nor matplotlib.
 """
 
+from .bar_figure import bar_figure
 from .contender import Contender
+from .line_figure import line_figure
 from .machine import Machine, describe_machine
 from .make_environment import make_environment
 from .measurement import Measurement
@@ -24,7 +26,9 @@ __all__ = [
     "Report",
     "Table",
     "WorkerProcess",
+    "bar_figure",
     "describe_machine",
+    "line_figure",
     "make_environment",
     "measure_memory_bandwidth",
     "run_rounds",
