@@ -45,6 +45,7 @@ class ChunkReader:
 def by_split(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
     """The rows of each split that has any."""
     for split in SPLITS:
-        part = frame.filter(pl.col("split") == split)
-        if len(part):
-            yield split, part
+        mask = frame["split"] == split
+        rows = mask.sum()
+        if rows:
+            yield split, frame if rows == len(frame) else frame.filter(mask)

@@ -143,7 +143,7 @@ class DelimitedFile:
             first += lines
 
     def _parse(self, text: bytes, numbers: np.ndarray, problems: dict[int, str]) -> tuple[pl.DataFrame, np.ndarray]:
-        """A frame of strings; lines that do not fit go to `problems` and out of `numbers`."""
+        """A frame of strings, null or "" where missing; lines that do not fit go to `problems` and out of `numbers`."""
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n")
         if b"\r" not in text and self._well_formed(text, len(numbers)):
@@ -158,7 +158,7 @@ class DelimitedFile:
             except pl.exceptions.PolarsError:  # e.g. not UTF-8: the line-by-line path finds where
                 frame = None
             if frame is not None and len(frame) == len(numbers):
-                return frame.fill_null(""), numbers
+                return frame, numbers
         return self._parse_lines(text, numbers, problems)
 
     def _well_formed(self, text: bytes, lines: int) -> bool:
@@ -219,17 +219,21 @@ def _convert(
     for name, kind in kinds.items():
         strings = frame[name]
         if kind == "string":
-            typed.append(strings)
+            typed.append(strings.fill_null("") if strings.null_count() else strings)
             continue
         values = strings.cast(pl.Int64 if kind == "int64" else pl.Float32, strict=False)
-        wrong = values.is_null()
-        if kind == "float32":
-            wrong &= strings != ""
-        elif kind == "label":
-            wrong |= ~values.is_in([0.0, 1.0])
-        for row in wrong.fill_null(True).arg_true().to_list():
-            expected = {"int64": "an integer", "float32": "a number or nothing", "label": "0 or 1"}[kind]
-            problems.setdefault(int(numbers[row]), f"column {name!r}: expected {expected}. Received: {strings[row]!r}.")
-            keep[row] = False
         typed.append(values)
+        if kind == "label":
+            wrong = ~values.is_in([0.0, 1.0]).fill_null(False)
+        elif kind == "int64":
+            wrong = values.is_null()
+        elif values.null_count() > strings.null_count():
+            wrong = values.is_null() & (strings.fill_null("") != "")
+        else:  # every number that is missing was missing in the file
+            continue
+        for row in wrong.arg_true().to_list():
+            expected = {"int64": "an integer", "float32": "a number or nothing", "label": "0 or 1"}[kind]
+            received = strings[row] or ""
+            problems.setdefault(int(numbers[row]), f"column {name!r}: expected {expected}. Received: {received!r}.")
+            keep[row] = False
     return pl.DataFrame(typed), keep

@@ -42,7 +42,7 @@ def as_strings(name: str, values: Any) -> pl.Series:
         series = series.cast(pl.String)
     if series.dtype != pl.String:
         raise _wrong_kind(name, "strings", series.dtype, "Cast the column to strings as they stand in the raw file.")
-    return series.fill_null("")
+    return series.fill_null("") if series.null_count() else series
 
 
 def as_int64(name: str, values: Any) -> np.ndarray:
