@@ -5,6 +5,8 @@ import polars as pl
 
 # Merging costs the size of what is already counted, so it waits until as much is new, and at least this much.
 _MERGE_ROWS = 200_000
+# A shorter string lies in its view, without a text elsewhere.
+_BYTES_IN_A_VIEW = 12
 
 
 class TokenCounts:
@@ -24,7 +26,7 @@ class TokenCounts:
     @staticmethod
     def of(values: pl.Series) -> pl.DataFrame:
         """The counts of a chunk of tokens (String or Int64, without nulls), for `add`."""
-        return values.alias("token").value_counts(name="count").cast({"count": pl.Int64})
+        return _own(values.alias("token").value_counts(name="count").cast({"count": pl.Int64}))
 
     def update(self, values: pl.Series) -> None:
         """Add a chunk of tokens."""
@@ -38,7 +40,7 @@ class TokenCounts:
             self._merge()
 
     def _merge(self) -> None:
-        self._frames = [pl.concat(self._frames).group_by("token").agg(pl.col("count").sum())]
+        self._frames = [_own(pl.concat(self._frames).group_by("token").agg(pl.col("count").sum()))]
         self._pending = 0
 
     def tokens(self, min_count: int, max_size: int | None) -> np.ndarray:
@@ -55,3 +57,11 @@ class TokenCounts:
         frame = frame.sort("count", "token", descending=[True, False])
         tokens = frame["token"] if max_size is None else frame["token"].head(max_size)
         return np.array(tokens.to_list(), dtype=object) if tokens.dtype == pl.String else tokens.to_numpy()
+
+
+def _own(counts: pl.DataFrame) -> pl.DataFrame:
+    """The counts with copies of their tokens: polars' longer strings are views that keep a chunk's whole text alive."""
+    tokens = counts["token"]
+    if tokens.dtype != pl.String or (tokens.str.len_bytes().max() or 0) <= _BYTES_IN_A_VIEW:  # type: ignore[operator]
+        return counts
+    return counts.with_columns(pl.concat_str("token", pl.lit("")))

@@ -98,6 +98,15 @@ def test_tokens_do_not_depend_on_merging(monkeypatch):
     assert counts.tokens(1, None).tolist() == expected
 
 
+def test_counts_do_not_keep_the_text_they_were_counted_in():
+    text = "".join(f"a token of more than twelve bytes {i % 3}\n" for i in range(10_000))
+    tokens = pl.read_csv(text.encode(), has_header=False, schema={"token": pl.String})["token"]
+    assert tokens.estimated_size() > 300_000
+    counts = TokenCounts.of(tokens)
+    assert counts.estimated_size() < 1000
+    assert sorted(counts["count"].to_list()) == [3333, 3333, 3334]
+
+
 def test_tokens_with_line_breaks_never_enter_a_vocabulary():
     counts = TokenCounts()
     counts.update(pl.Series(["a\nb", "a\rb", "ok", "u\u2028v"]))
