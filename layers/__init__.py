@@ -1,6 +1,7 @@
 """Keras layers: residual quantization, group concatenation, embeddings, towers."""
 
-from .embedding import EmbeddingCollection, NumericEmbedding
+from .embedding import EmbeddingCollection, FusedEmbedding, FusedEmbeddingCollection, NumericEmbedding
+from .embedding import optimizers as embedding_optimizers
 from .group_concat import GroupConcat
 from .group_ids import GroupIds
 from .mlp import MLP
@@ -10,9 +11,12 @@ from .residual_quantizer import ResidualQuantizer
 __all__ = [
     "MLP",
     "EmbeddingCollection",
+    "FusedEmbedding",
+    "FusedEmbeddingCollection",
     "GroupConcat",
     "GroupIds",
     "NumericEmbedding",
     "ResidualQuantizer",
     "SharedBottom",
+    "embedding_optimizers",
 ]

@@ -8,7 +8,7 @@ from keras import ops
 
 from .codebook_adaptation import collect_rows
 from .residual_quantizer import ResidualQuantizer
-from .row_weights import row_weight, squared_distance
+from .row_weights import row_weight, squared_norm
 
 AGGREGATES = ("sum", "mean", "concat")
 OUTPUT_GRADIENTS = ("codebook", "straight_through", "none")
@@ -255,7 +255,7 @@ class GroupConcat(keras.layers.Layer):
             quantized = layer(quantized)
         dim = x.shape[-1]
         original, decoded = (ops.reshape(ops.cast(v, "float32"), (-1, dim)) for v in (x, quantized))
-        return squared_distance(original, decoded, row_weight(mask, sample_weight))
+        return squared_norm(original - decoded, row_weight(mask, sample_weight))
 
     def encode(self, inputs: Any) -> Any:
         """Group ids of the inputs: code indices, int32 of shape `(..., num_levels)`."""

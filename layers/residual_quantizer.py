@@ -6,8 +6,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from .code_primitives import sum_by_code
 from .codebook_adaptation import collect_rows, fit_codebooks
-from .row_weights import draw_rows, row_weight, squared_distance
+from .dead_codes import move_dead_codes
+from .residual_search import residual_search
+from .row_weights import row_weight, squared_norm
 
 CODEBOOK_UPDATES = ("ema", "gradient")
 
@@ -196,98 +199,78 @@ class ResidualQuantizer(keras.layers.Layer):
         dim = inputs.shape[-1]
         z = ops.cast(ops.reshape(inputs, (-1, dim)), "float32")
         codebooks = self.codebooks
-        codes, residuals, vectors = self._search(z, codebooks)
-        quantized = sum(vectors)
+        codes, residuals = residual_search(z, codebooks)
+        # The sum of the codes, with the gradient of `z`.
+        straight_through = z - residuals[-1][:, :dim]
         if training and self.trainable:
             weight = row_weight(mask, sample_weight)
             if weight is not None:
                 # Rows that do not count may hold anything, even NaN, and 0 · NaN is NaN.
                 counted = ops.expand_dims(weight > 0, -1)
+                z = ops.where(counted, z, 0.0)
                 residuals = [ops.where(counted, r, 0.0) for r in residuals]
-                vectors = [ops.where(counted, e, 0.0) for e in vectors]
-            self._add_losses(residuals, vectors, weight)
-            self._update(codes, [ops.stop_gradient(r) for r in residuals], ops.stop_gradient(codebooks), weight)
-        straight_through = z + ops.stop_gradient(quantized - z)
+            self._add_losses(z, codes, residuals, codebooks, weight)
+            self._update(codes, residuals[:-1], ops.stop_gradient(codebooks), weight)
         shape = ops.shape(inputs)
         outputs = ops.cast(ops.reshape(straight_through, shape), self.compute_dtype)
         if not return_codes:
             return outputs
         return outputs, ops.reshape(ops.stack(codes, axis=-1), (*shape[:-1], self.num_levels))
 
-    def _search(self, z: Any, codebooks: Any) -> tuple[list[Any], list[Any], list[Any]]:
-        """Codes, residuals before each level and picked codes, a list of `num_levels` tensors each."""
-        residual, codes, residuals, vectors = z, [], [], []
-        for level in range(self.num_levels):
-            book = codebooks[level]
-            # ‖r‖² is the same for every code and cannot change the nearest one.
-            distance = ops.sum(book * book, axis=-1) - 2.0 * ops.matmul(residual, ops.transpose(book))
-            code = ops.argmin(ops.stop_gradient(distance), axis=-1)
-            vector = ops.take(book, code, axis=0)
-            codes.append(ops.cast(code, "int32"))
-            residuals.append(residual)
-            vectors.append(vector)
-            residual = residual - ops.stop_gradient(vector)
-        return codes, residuals, vectors
-
-    def _add_losses(self, residuals: list[Any], vectors: list[Any], weight: Any) -> None:
-        pairs = list(zip(residuals, vectors, strict=True))
+    def _add_losses(self, z: Any, codes: list[Any], residuals: list[Any], codebooks: Any, weight: Any) -> None:
+        dim = z.shape[-1]
         terms = []
         if self.commitment_weight:
-            commitment = sum(squared_distance(r, ops.stop_gradient(e), weight) for r, e in pairs)
+            # What a level leaves over is the distance from its code; it moves as `z` does.
+            moving = z - ops.stop_gradient(z)
+            commitment = sum(squared_norm(moving + r[:, :dim], weight) for r in residuals[1:])
             terms.append(self.commitment_weight * commitment)
         if self.codebook_update == "gradient" and self.codebook_weight:
-            codebook = sum(squared_distance(ops.stop_gradient(r), e, weight) for r, e in pairs)
+            vectors = [ops.take(codebooks[level], code, axis=0) for level, code in enumerate(codes)]
+            pairs = zip(residuals[:-1], vectors, strict=True)
+            codebook = sum(squared_norm(r[:, :dim] - e, weight) for r, e in pairs)
             terms.append(self.codebook_weight * codebook)
         if terms:
             self.add_loss(sum(terms))
 
     def _update(self, codes: list[Any], residuals: list[Any], codebooks: Any, weight: Any) -> None:
         """Move the averages toward the batch and dead codes onto its rows."""
-        rows = ops.shape(residuals[0])[0]
-        weights = ops.ones((rows,), "float32") if weight is None else weight
-        total = ops.sum(weights)
+        total = ops.cast(ops.shape(residuals[0])[0], "float32") if weight is None else ops.sum(weight)
         seen = total > 0
-        share = weights / ops.where(seen, total, 1.0)
-        draws = keras.random.uniform((self.num_levels, self.codebook_size), dtype="float32", seed=self.seed_generator)
-        self.steps.assign(self.steps + 1)
-        due = ops.logical_and(ops.equal(self.steps % self.reset_interval, 0), seen)
-        dead_below = self.reset_threshold / self.codebook_size
-        usages, sums, books = [], [], []
-        for level in range(self.num_levels):
-            old_usage, book = self.codebook_usage[level], codebooks[level]
-            usage, batch_sum = self._batch_statistics(codes[level], residuals[level], share)
-            usage = ops.where(seen, self._moved(old_usage, usage), old_usage)
-            if self.codebook_update == "ema":
-                level_sum = ops.where(seen, self._moved(self._sums[level], batch_sum), self._sums[level])
-                # A code whose average has died out keeps its place until it is reset.
-                alive = ops.expand_dims(usage > 1e-8, -1)
-                moved = ops.where(alive, level_sum / ops.expand_dims(ops.maximum(usage, 1e-8), -1), book)
-                book = ops.where(seen, moved, book)
-            if self.reset_dead_codes:
-                dead = ops.logical_and(due, usage < dead_below)
-                picked = draw_rows(draws[level], weight, rows)
-                book = ops.where(ops.expand_dims(dead, -1), ops.take(residuals[level], picked, axis=0), book)
-                # Twice the threshold: a moved code that wins nothing is tried elsewhere after about 70 batches.
-                usage = ops.where(dead, 2.0 * dead_below, usage)
-            usages.append(usage)
-            books.append(book)
-            sums.append(book * ops.expand_dims(usage, -1))
-        self.codebook_usage.assign(ops.stack(usages))
+        usage, sums = self._batch_sums(codes, residuals, weight)
+        # A batch in which no row counts moves nothing.
+        keep = ops.where(seen, self.ema_decay, 1.0)
+        gain = ops.where(seen, (1.0 - self.ema_decay) / total, 0.0)
+        usage = keep * self.codebook_usage + gain * usage
+        books = codebooks
         if self.codebook_update == "ema":
-            self._codebooks.assign(ops.stack(books))
-            self._sums.assign(ops.stack(sums))
+            sums = keep * self._sums + gain * sums
+            # A code whose average has died out keeps its place until it is reset.
+            alive = ops.logical_and(seen, ops.expand_dims(usage, -1) > 1e-8)
+            books = ops.where(alive, sums / ops.expand_dims(ops.maximum(usage, 1e-8), -1), books)
+        self.steps.assign(self.steps + 1)
+        if self.reset_dead_codes:
+            draws = keras.random.uniform(usage.shape, dtype="float32", seed=self.seed_generator)
+            due = ops.logical_and(ops.equal(self.steps % self.reset_interval, 0), seen)
+            rows = [r[:, : codebooks.shape[-1]] for r in residuals]
+            books, usage = move_dead_codes(
+                books, usage, rows, weight, draws, due, self.reset_threshold / self.codebook_size
+            )
+        self.codebook_usage.assign(usage)
+        if self.codebook_update == "ema":
+            self._codebooks.assign(books)
+            self._sums.assign(books * ops.expand_dims(usage, -1))
         elif self.reset_dead_codes:
-            self._shift.assign(ops.stack(books) - ops.stop_gradient(ops.convert_to_tensor(self._codebooks)))
+            self._shift.assign(books - ops.stop_gradient(ops.convert_to_tensor(self._codebooks)))
 
-    def _moved(self, average: Any, value: Any) -> Any:
-        return self.ema_decay * average + (1.0 - self.ema_decay) * value
-
-    def _batch_statistics(self, codes: Any, residuals: Any, share: Any) -> tuple[Any, Any]:
-        usage = ops.segment_sum(share, codes, num_segments=self.codebook_size)
-        if self.codebook_update != "ema":
-            return usage, None
-        weighted = residuals * ops.expand_dims(share, -1)
-        return usage, ops.segment_sum(weighted, codes, num_segments=self.codebook_size)
+    def _batch_sums(self, codes: list[Any], residuals: list[Any], weight: Any) -> tuple[Any, Any]:
+        """Weights and weighted residuals of each code's rows, summed."""
+        if weight is not None:
+            residuals = [r * ops.expand_dims(weight, -1) for r in residuals]
+        pairs = zip(residuals, codes, strict=True)
+        sums = ops.stack([sum_by_code(r, code, self.codebook_size) for r, code in pairs])
+        # The last column of the residuals is 1.
+        return sums[..., -1], sums[..., :-1]
 
     def encode(self, inputs: Any) -> Any:
         """Indices of the nearest codes, int32 of shape `(..., num_levels)`."""
@@ -295,7 +278,7 @@ class ResidualQuantizer(keras.layers.Layer):
         if not self.built:
             self.build(tuple(inputs.shape))
         z = ops.cast(ops.reshape(inputs, (-1, inputs.shape[-1])), "float32")
-        codes, _, _ = self._search(z, self.codebooks)
+        codes, _ = residual_search(z, self.codebooks)
         return ops.reshape(ops.stack(codes, axis=-1), (*ops.shape(inputs)[:-1], self.num_levels))
 
     def code_vectors(self, codes: Any, codebooks: Any = None) -> Any:

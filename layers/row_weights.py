@@ -16,11 +16,11 @@ def row_weight(mask: Any, sample_weight: Any) -> Any:
     return weight
 
 
-def squared_distance(a: Any, b: Any, weight: Any) -> Any:
-    """Weighted mean over rows of the squared Euclidean distance; 0 where no row counts."""
-    rows = ops.sum(ops.square(a - b), axis=-1)
+def squared_norm(vectors: Any, weight: Any) -> Any:
+    """Weighted mean over rows of the squared Euclidean norm; 0 where no row counts."""
     if weight is None:
-        return ops.mean(rows)
+        return ops.sum(ops.square(vectors)) / ops.cast(ops.shape(vectors)[0], "float32")
+    rows = ops.sum(ops.square(vectors), axis=-1)
     total = ops.sum(weight)
     # Rows that do not count may hold anything, and 0 · NaN is NaN.
     return ops.sum(ops.where(weight > 0, rows, 0.0) * weight) / ops.where(total > 0, total, 1.0)

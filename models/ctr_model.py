@@ -51,7 +51,15 @@ class CTRModel(RankingModel):
         embedding_dim: width of every feature's embedding. Defaults to `16`.
         tower_units: widths of each task's tower. Defaults to `(64,)`.
         dropout: dropout rate of towers and of a backbone given by name. Defaults to `0.0`.
-        embeddings_regularizer: regularizer of the embedding table. Defaults to `None`.
+        embedding_optimizer: what trains the embedding table. `None`: the optimizer of
+            `compile`, which reads and writes all rows at every step. `"adam"`, `"adagrad"`,
+            `"rowwise_adagrad"`, `"sgd"` or one of `grouprank.layers.embedding_optimizers`:
+            a fused table that trains the rows of the batch, see `FusedEmbedding`.
+            `"auto"`: fused lazy Adam from 100,000 rows on, where it is faster on each
+            backend, unless `embeddings_regularizer` is set. Defaults to `"auto"`.
+        embeddings_regularizer: regularizer of the embedding table, which reads all of
+            it at every step; a fused table takes its optimizer's `weight_decay`
+            instead. Defaults to `None`.
         task_weights: factor of each task's loss; tasks left out weigh 1. Defaults to `None`.
         **kwargs: `name` and `trainable`.
 
@@ -102,6 +110,7 @@ class CTRModel(RankingModel):
         embedding_dim: int = 16,
         tower_units: Any = (64,),
         dropout: float = 0.0,
+        embedding_optimizer: Any = "auto",
         embeddings_regularizer: Any = None,
         task_weights: Mapping[str, float] | None = None,
         **kwargs: Any,
@@ -117,7 +126,7 @@ class CTRModel(RankingModel):
         structure = MULTI_TASK[multi_task](schema.task_names, name="multi_task")
         # === Functional graph ===
         inputs = make_inputs(schema)
-        fields = embed_features(schema, inputs, embedding_dim, regularizer)
+        fields = embed_features(schema, inputs, embedding_dim, regularizer, embedding_optimizer)
         placement_inputs: dict[str, Any] = {}
         groups: dict[str, Any] = {}
         for placement in ("user", "user_ad"):
@@ -145,6 +154,7 @@ class CTRModel(RankingModel):
         self.embedding_dim = embedding_dim
         self.tower_units = tuple(tower_units)
         self.dropout = dropout
+        self.embedding_optimizer = embedding_optimizer
         self.embeddings_regularizer = regularizer
         self.task_weights = dict(task_weights or {})
         self._placement_inputs = placement_inputs
@@ -235,6 +245,7 @@ class CTRModel(RankingModel):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         serialize = keras.saving.serialize_keras_object
+        optimizer = self.embedding_optimizer
         return {
             "name": self.name,
             "trainable": self.trainable,
@@ -246,6 +257,7 @@ class CTRModel(RankingModel):
             "embedding_dim": self.embedding_dim,
             "tower_units": list(self.tower_units),
             "dropout": self.dropout,
+            "embedding_optimizer": optimizer if isinstance(optimizer, str | None) else serialize(optimizer),
             "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
             "task_weights": self.task_weights,
         }
@@ -261,6 +273,8 @@ class CTRModel(RankingModel):
             placement: deserialize(layer, custom_objects=custom_objects)
             for placement, layer in config["group_structure"].items()
         }
+        if isinstance(config.get("embedding_optimizer"), dict):
+            config["embedding_optimizer"] = deserialize(config["embedding_optimizer"], custom_objects=custom_objects)
         if config["residual_learning"]:
             config["residual_learning"] = deserialize(config["residual_learning"], custom_objects=custom_objects)
         return cls(**config)

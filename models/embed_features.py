@@ -6,8 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from ..layers import EmbeddingCollection, NumericEmbedding
+from ..layers import EmbeddingCollection, FusedEmbeddingCollection, NumericEmbedding
 from ..schema import Categorical, Numeric, Schema, Sequence, Vector
+
+# From here on `docs/benchmarks/embedding_scaling.md` finds the fused table faster on every backend.
+FUSED_FROM_ROWS = 100_000
 
 
 def make_inputs(schema: Schema) -> dict[str, keras.KerasTensor]:
@@ -16,20 +19,17 @@ def make_inputs(schema: Schema) -> dict[str, keras.KerasTensor]:
 
 
 def embed_features(
-    schema: Schema, inputs: Mapping[str, Any], embedding_dim: int, embeddings_regularizer: Any = None
+    schema: Schema,
+    inputs: Mapping[str, Any],
+    embedding_dim: int,
+    embeddings_regularizer: Any = None,
+    embedding_optimizer: Any = None,
 ) -> dict[str, Any]:
     """Every feature as a field of shape `(batch, embedding_dim)`, in the schema's order."""
     fields: dict[str, Any] = {}
     ids = [f for f in schema.features if isinstance(f, Categorical | Sequence)]
     if ids:
-        embedding = EmbeddingCollection(
-            {f.name: f.vocabulary_size for f in ids},
-            embedding_dim,
-            sequences=[f.name for f in ids if isinstance(f, Sequence)],
-            shares={f.name: f.shares for f in ids if isinstance(f, Sequence) and f.shares},
-            embeddings_regularizer=embeddings_regularizer,
-            name="embedding",
-        )
+        embedding = _make_collection(ids, embedding_dim, embeddings_regularizer, embedding_optimizer)
         fields.update(embedding({f.name: inputs[f.name] for f in ids}))
     numbers = [f.name for f in schema.features if isinstance(f, Numeric)]
     if numbers:
@@ -42,3 +42,20 @@ def embed_features(
                 inputs[feature.name]
             )
     return {name: fields[name] for name in schema.feature_names}
+
+
+def _make_collection(ids: list[Any], embedding_dim: int, regularizer: Any, optimizer: Any) -> EmbeddingCollection:
+    """The one table: trained by the optimizer of `compile`, or fused with its own."""
+    sizes = {f.name: f.vocabulary_size for f in ids}
+    arguments = {
+        "sequences": [f.name for f in ids if isinstance(f, Sequence)],
+        "shares": {f.name: f.shares for f in ids if isinstance(f, Sequence) and f.shares},
+        "embeddings_regularizer": regularizer,
+        "name": "embedding",
+    }
+    if isinstance(optimizer, str) and optimizer == "auto":
+        rows = sum(size for name, size in sizes.items() if name not in arguments["shares"])
+        optimizer = "adam" if rows >= FUSED_FROM_ROWS and regularizer is None else None
+    if optimizer is None:
+        return EmbeddingCollection(sizes, embedding_dim, **arguments)
+    return FusedEmbeddingCollection(sizes, embedding_dim, optimizer, **arguments)

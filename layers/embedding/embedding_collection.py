@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+COMBINERS = ("mean", "sum")
+
 
 @keras.saving.register_keras_serializable(package="grouprank")
 class EmbeddingCollection(keras.layers.Layer):
@@ -19,11 +21,19 @@ class EmbeddingCollection(keras.layers.Layer):
     every backend: JAX would return NaN for it, TensorFlow and torch raise. (JAX cuts
     64-bit ids to 32 bits before any layer sees them; `Schema.check` finds those.)
 
+    Keras' optimizers read and write the whole table at every step. From about a
+    hundred thousand rows on use `FusedEmbeddingCollection`, which trains the rows
+    of the batch.
+
     Args:
         vocabulary_sizes: feature name to number of ids, id 0 included.
         embedding_dim: width of an embedding. Defaults to `16`.
-        sequences: names of features with several ids a row; their embeddings are
-            averaged over ids other than 0 (zero where there are none). Defaults to `()`.
+        sequences: names of features with several ids a row, padded to one length;
+            their embeddings are combined into one. Defaults to `()`.
+        combiner: `"mean"` or `"sum"` over the ids of a sequence that count; a
+            sequence without any is zero. Defaults to `"mean"`.
+        padding_id: id that does not count in sequences, `None` if every id does (see
+            `masks`). Defaults to `0`.
         shares: feature name to the name of the feature whose rows it uses; such
             a feature has no rows of its own. Defaults to `None`.
         embeddings_initializer: initializer of the table. Defaults to a normal
@@ -33,6 +43,9 @@ class EmbeddingCollection(keras.layers.Layer):
 
     Call arguments:
         inputs: dict of integer ids by feature name.
+        masks: dict of booleans by sequence name, the shape of its ids; where `False`,
+            an id does not count. Sequences left out are masked by `padding_id` alone.
+        training: whether to run in training mode (no effect on a plain table).
 
     Input shape:
         A dict of `(batch,)` or `(batch, 1)`; `(batch, length)` for sequences.
@@ -41,8 +54,8 @@ class EmbeddingCollection(keras.layers.Layer):
         A dict of `(batch, embedding_dim)` under the same names.
 
     Raises:
-        ValueError: on a size below 1 or a `shares` entry that names no feature
-            with rows of its own.
+        ValueError: on a size below 1, an unknown `combiner` or sequence, or a
+            `shares` entry that names no feature with rows of its own.
 
     Example:
 
@@ -58,6 +71,8 @@ class EmbeddingCollection(keras.layers.Layer):
         vocabulary_sizes: Mapping[str, int],
         embedding_dim: int = 16,
         sequences: Any = (),
+        combiner: str = "mean",
+        padding_id: int | None = 0,
         shares: Mapping[str, str] | None = None,
         embeddings_initializer: Any = None,
         embeddings_regularizer: Any = None,
@@ -67,6 +82,8 @@ class EmbeddingCollection(keras.layers.Layer):
         self.vocabulary_sizes = dict(vocabulary_sizes)
         self.embedding_dim = embedding_dim
         self.sequences = tuple(sequences)
+        self.combiner = combiner
+        self.padding_id = padding_id
         self.shares = dict(shares or {})
         self.embeddings_initializer = keras.initializers.get(
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.01)
@@ -77,6 +94,9 @@ class EmbeddingCollection(keras.layers.Layer):
         for name, size in self.vocabulary_sizes.items():
             if size < 1:
                 raise ValueError(f"Feature {name!r}: the vocabulary size must be at least 1. Received: {size}.")
+        if combiner not in COMBINERS:
+            raise ValueError(f"`combiner` must be one of {COMBINERS}. Received: combiner={combiner!r}.")
+        self._check_names("sequences", self.sequences, self.vocabulary_sizes)
         owners = [name for name in self.vocabulary_sizes if name not in self.shares]
         for name, owner in self.shares.items():
             if name not in self.vocabulary_sizes or owner not in owners:
@@ -89,6 +109,11 @@ class EmbeddingCollection(keras.layers.Layer):
         self._first_row.update({name: self._first_row[owner] for name, owner in self.shares.items()})
         self.num_rows = int(starts[-1])
 
+    def _check_names(self, argument: str, names: Any, known: Any) -> None:
+        unknown = sorted(set(names) - set(known))
+        if unknown:
+            raise ValueError(f"`{argument}` names {unknown}. Expected names among {sorted(known)}.")
+
     def build(self, input_shape: Any) -> None:
         """Create the stacked table."""
         self.embeddings = self.add_weight(
@@ -96,31 +121,67 @@ class EmbeddingCollection(keras.layers.Layer):
             shape=(self.num_rows, self.embedding_dim),
             initializer=self.embeddings_initializer,
             regularizer=self.embeddings_regularizer,
+            # Under mixed precision the rows looked up are cast, not the table.
+            autocast=False,
         )
         self.built = True
 
-    def call(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def call(
+        self, inputs: Mapping[str, Any], masks: Mapping[str, Any] | None = None, training: bool | None = None
+    ) -> dict[str, Any]:
         """Embed every feature."""
+        masks = masks or {}
+        self._check_names("masks", masks, self.sequences)
         singles = [name for name in self.vocabulary_sizes if name not in self.sequences]
-        outputs: dict[str, Any] = {}
+        # A block of lines per kind of feature, batch last, and one lookup for all of them: the backward pass of a
+        # fused table wants every id of a step at once, and one large gather is faster than many small ones.
+        blocks, counted = [], []
         if singles:
-            rows = ops.stack([ops.reshape(self._rows(name, inputs[name]), (-1,)) for name in singles], axis=1)
-            vectors = ops.unstack(ops.take(self.embeddings, rows, axis=0), axis=1)
-            outputs.update(zip(singles, vectors, strict=True))
+            blocks.append(self._rows(singles, _concatenate([ops.reshape(inputs[name], (1, -1)) for name in singles])))
+            counted.append(ops.ones_like(blocks[0], dtype="bool"))
         for name in self.sequences:
-            vectors = ops.take(self.embeddings, self._rows(name, inputs[name]), axis=0)
-            observed = ops.expand_dims(ops.cast(self._valid_ids(name, inputs[name]) > 0, vectors.dtype), -1)
-            count = ops.maximum(ops.sum(observed, axis=1), 1.0)
-            outputs[name] = ops.sum(vectors * observed, axis=1) / count
+            rows = self._rows([name], ops.transpose(ops.convert_to_tensor(inputs[name])))
+            blocks.append(rows)
+            counted.append(self._counts(name, rows, masks.get(name)))
+        mask = ops.concatenate([_flat(block) for block in counted], axis=0) if self.sequences else None
+        vectors = self._lookup(ops.concatenate([_flat(block) for block in blocks], axis=0), mask, training)
+        outputs: dict[str, Any] = {}
+        start: Any = 0
+        for number, block in enumerate(blocks):
+            lines, rows = ops.shape(block)
+            block_vectors = ops.reshape(vectors[start : start + lines * rows], (lines, rows, self.embedding_dim))
+            start = start + lines * rows
+            if singles and number == 0:
+                columns = ops.split(block_vectors, len(singles), axis=0)
+                outputs.update({name: ops.squeeze(x, 0) for name, x in zip(singles, columns, strict=True)})
+            else:
+                name = self.sequences[number - bool(singles)]
+                outputs[name] = self._combine(block_vectors, counted[number])
         return {name: outputs[name] for name in self.vocabulary_sizes}
 
-    def _valid_ids(self, name: str, ids: Any) -> Any:
-        ids = ops.convert_to_tensor(ids)
-        inside = ops.logical_and(ids >= 0, ids < self.vocabulary_sizes[name])
-        return ops.cast(ops.where(inside, ids, ops.zeros_like(ids)), "int32")
+    def _rows(self, names: list[str], ids: Any) -> Any:
+        """Rows of the table for ids `(lines, batch)`, all of one feature or a line per feature."""
+        sizes = ops.convert_to_tensor([[self.vocabulary_sizes[name]] for name in names], dtype=ids.dtype)
+        first = ops.convert_to_tensor([[self._first_row[name]] for name in names], dtype="int32")
+        inside = ops.logical_and(ids >= 0, ids < sizes)
+        return ops.cast(ops.where(inside, ids, ops.zeros_like(ids)), "int32") + first
 
-    def _rows(self, name: str, ids: Any) -> Any:
-        return self._valid_ids(name, ids) + self._first_row[name]
+    def _counts(self, name: str, rows: Any, mask: Any) -> Any:
+        """Which ids of a sequence count."""
+        counts = ops.ones_like(rows, dtype="bool")
+        if self.padding_id is not None:
+            counts = rows != self._first_row[name] + self.padding_id
+        return counts if mask is None else ops.logical_and(counts, ops.transpose(ops.cast(mask, "bool")))
+
+    def _combine(self, vectors: Any, counted: Any) -> Any:
+        """Sum or mean over the ids of each sequence that count."""
+        weights = ops.cast(ops.expand_dims(counted, -1), vectors.dtype)
+        total = ops.sum(vectors * weights, axis=0)
+        return total / ops.maximum(ops.sum(weights, axis=0), 1.0) if self.combiner == "mean" else total
+
+    def _lookup(self, rows: Any, mask: Any, training: bool | None) -> Any:
+        """Vectors of rows; where `mask` is `False` they do not matter."""
+        return ops.cast(ops.take(self.embeddings, rows, axis=0), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Mapping[str, Any]) -> dict[str, tuple[int | None, ...]]:
         """Shapes of the output dict."""
@@ -133,7 +194,20 @@ class EmbeddingCollection(keras.layers.Layer):
             "vocabulary_sizes": self.vocabulary_sizes,
             "embedding_dim": self.embedding_dim,
             "sequences": list(self.sequences),
+            "combiner": self.combiner,
+            "padding_id": self.padding_id,
             "shares": self.shares,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
             "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
         }
+
+
+def _flat(block: Any) -> Any:
+    return ops.reshape(block, (-1,))
+
+
+def _concatenate(lines: list[Any]) -> Any:
+    lines = [ops.convert_to_tensor(line) for line in lines]
+    # A batch may mix integer widths.
+    dtypes = {keras.backend.standardize_dtype(line.dtype) for line in lines}
+    return ops.concatenate(lines if len(dtypes) == 1 else [ops.cast(line, "int64") for line in lines], axis=0)

@@ -1,0 +1,32 @@
+"""Dead codes and where they go."""
+
+from typing import Any
+
+from keras import ops
+
+from .row_weights import draw_rows
+
+
+def move_dead_codes(
+    codebooks: Any, usage: Any, residuals: list[Any], weight: Any, draws: Any, due: Any, dead_below: float
+) -> tuple[Any, Any]:
+    """Move codes of low usage onto random rows of what their level has to quantize.
+
+    Args:
+        codebooks: `(num_levels, codebook_size, dim)`.
+        usage: share of the rows of each code, `(num_levels, codebook_size)`.
+        residuals: rows before each level, `(rows, dim)`.
+        weight: weights of the rows, in proportion to which they are drawn; `None` for all alike.
+        draws: uniform numbers in `[0, 1)`, shaped as `usage`.
+        due: boolean scalar; nothing moves unless it is true.
+        dead_below: the usage below which a code is dead.
+
+    Returns:
+        The codebooks, and the usage, in which a moved code starts at twice the threshold: one that wins nothing is
+        tried elsewhere after about 70 batches.
+    """
+    dead = ops.logical_and(due, usage < dead_below)
+    picked = draw_rows(draws, weight, ops.shape(residuals[0])[0])
+    rows = ops.stack([ops.take(residual, picked[level], axis=0) for level, residual in enumerate(residuals)])
+    codebooks = ops.where(ops.expand_dims(dead, -1), rows, codebooks)
+    return codebooks, ops.where(dead, 2.0 * dead_below, usage)

@@ -1,0 +1,253 @@
+"""An embedding table that trains the rows a batch touches."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from . import optimizers
+from .blockwise_initializer import BlockwiseInitializer
+from .row_tables import RowTable
+from .stochastic_rounding import stochastic_round
+
+STORAGE_DTYPES = ("float32", "bfloat16", "float16")
+
+
+@keras.saving.register_keras_serializable(package="grouprank")
+class FusedEmbedding(keras.layers.Layer):
+    """An embedding table whose training cost does not grow with its size.
+
+    Keras trains an embedding table like any weight: its optimizer reads and
+    writes every row at every step, which at millions of rows takes longer than
+    the network. This layer has an optimizer of its own. Its backward pass sums
+    the gradients of repeated ids, updates the rows (and optimizer slots) that
+    the batch looked up, in place, and hands nothing on; the rest of the model
+    keeps the optimizer of `compile`. It works in any model under `fit`,
+    `train_on_batch`, `jit_compile`, `steps_per_execution` and mixed precision.
+
+    One training lookup of a table per step: put all ids of a step into one call
+    (`EmbeddingCollection` and `CTRModel` do). A second one raises, as do gradient
+    accumulation and distribution over several devices: the update cannot wait for
+    them. A loss scaled against underflow (`keras.optimizers.LossScaleOptimizer`)
+    is unscaled here by way of a layer loss of value 0; a step whose gradient
+    overflowed leaves the table as it was.
+
+    Weights: `embeddings`. On JAX the slots are trainable weights too (Keras' step
+    is a function of its weights), on TensorFlow and torch they are kept beside
+    them and a scalar `gradient_hook` connects the table to the loss. `.keras`
+    files hold table, slots and step on each backend and load on the others.
+
+    Args:
+        input_dim: number of rows. An id outside `[0, input_dim)` is read as 0.
+        output_dim: width of an embedding.
+        optimizer: `"adam"`, `"adagrad"`, `"rowwise_adagrad"`, `"sgd"` or one of
+            `grouprank.layers.embedding_optimizers`. Defaults to `"adam"`.
+        embeddings_initializer: initializer of the table, called for blocks of rows.
+            Defaults to a normal distribution of standard deviation `0.01`.
+        storage_dtype: `"float32"`, `"bfloat16"` or `"float16"`: how rows are kept.
+            Updates are computed in float32 and rounded up or down at random in
+            proportion, so that small ones are not lost on average. Defaults to `"float32"`.
+        seed: integer seed of that rounding. Defaults to `None`.
+        **kwargs: base layer keywords such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: integer ids.
+        training: train the rows looked up only if `True` (and the layer is not
+            frozen by `trainable = False`).
+        mask: boolean, shape of the ids; `False` looks up zeros and trains nothing.
+
+    Input shape:
+        Any, `(...)`.
+
+    Output shape:
+        `(..., output_dim)`.
+
+    Raises:
+        ValueError: on a size below 1 or an unknown optimizer or `storage_dtype`.
+        RuntimeError: in training, on a second lookup in a step, gradient accumulation
+            or several devices.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = FusedEmbedding(1_000, 4, optimizer=optimizers.RowwiseAdagrad(0.05))
+    >>> model = keras.Sequential([layer, keras.layers.Flatten(), keras.layers.Dense(1)])
+    >>> model.compile("adam", "mse")
+    >>> history = model.fit(np.array([[1, 2], [2, 3]]), np.array([0.0, 1.0]), verbose=0)
+    >>> int(layer.iterations)
+    1
+
+    Reference:
+        Khudia et al., *FBGEMM*, [arXiv:2101.05615](https://arxiv.org/abs/2101.05615), whose library
+        fuses backward pass and update on torch.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        optimizer: Any = "adam",
+        embeddings_initializer: Any = None,
+        storage_dtype: str = "float32",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for argument, value in (("input_dim", input_dim), ("output_dim", output_dim)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"`{argument}` must be a positive integer. Received: {argument}={value!r}.")
+        if storage_dtype not in STORAGE_DTYPES:
+            raise ValueError(f"`storage_dtype` must be one of {STORAGE_DTYPES}. Received: {storage_dtype!r}.")
+        self.input_dim = int(input_dim)
+        self.output_dim = int(output_dim)
+        self.optimizer = optimizers.get(optimizer)
+        self.embeddings_initializer = keras.initializers.get(
+            embeddings_initializer or keras.initializers.RandomNormal(stddev=0.01)
+        )
+        self.storage_dtype = storage_dtype
+        self.seed = seed
+        # Drawn from where rounding needs it alone: a generator is one more weight.
+        self.seed_generator = keras.random.SeedGenerator(seed) if storage_dtype != "float32" else None
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create table and slots."""
+        constant = keras.initializers.Constant
+        self._table = RowTable(
+            self,
+            self.input_dim,
+            self.output_dim,
+            BlockwiseInitializer(self.embeddings_initializer),
+            self.storage_dtype,
+            {
+                name: (width, BlockwiseInitializer(constant(value)))
+                for name, (width, value) in self.optimizer.slots(self.output_dim).items()
+            },
+        )
+        self.embeddings = self._table.embeddings
+        self._iterations = self.add_weight(
+            name="iterations", shape=(), initializer="zeros", dtype="int32", trainable=False
+        )
+        self._learning_rate: Any = None
+        if not self.optimizer.scheduled:
+            self._learning_rate = self.add_weight(
+                name="learning_rate",
+                shape=(),
+                initializer=constant(self.optimizer.learning_rate),
+                trainable=False,
+                dtype="float32",
+                autocast=False,
+            )
+        self.built = True
+
+    @property
+    def iterations(self) -> Any:
+        """Number of training steps so far."""
+        return self._iterations
+
+    @property
+    def learning_rate(self) -> Any:
+        """The learning rate of the next step; assign to it to change a constant one."""
+        if self.optimizer.scheduled:
+            return self.optimizer.learning_rate(self._iterations)
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        if self.optimizer.scheduled:
+            raise ValueError("The learning rate follows a schedule and cannot be set. Pass a number to the optimizer.")
+        self._learning_rate.assign(value)
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Look ids up; in training, leave it to the backward pass to train their rows."""
+        ids = ops.convert_to_tensor(inputs)
+        inside = ops.logical_and(ids >= 0, ids < self.input_dim)
+        rows = ops.cast(ops.where(inside, ids, ops.zeros_like(ids)), "int32")
+        if mask is not None:
+            rows = ops.where(ops.cast(mask, "bool"), rows, self.input_dim)
+        rows = ops.reshape(rows, (-1,))
+        if training and self.trainable:
+            self._check_step()
+            context = {"learning_rate": ops.convert_to_tensor(self.learning_rate)}
+            self._iterations.assign(self._iterations + 1)
+            context["iteration"] = ops.cast(self._iterations, "float32")
+            if self.seed_generator is not None:
+                context["seed"] = self.seed_generator.next()
+            vectors, nothing = self._table.train_lookup(rows, mask is not None, self._update, context)
+            self.add_loss(nothing)
+        else:
+            vectors = self._table.lookup(rows, mask is not None)
+        return ops.reshape(ops.cast(vectors, self.compute_dtype), (*ops.shape(ids), self.output_dim))
+
+    def _update(
+        self, rows: Any, gradient: Any, slots: dict[str, Any], context: dict[str, Any], loss_scale: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """New rows and slots of the rows touched; every backend calls this."""
+        # A model that leaves out the layers' losses gives 0, and then nothing is known of a scale.
+        gradient = gradient / ops.where(loss_scale == 0, ops.ones_like(loss_scale), loss_scale)
+        rows = ops.cast(rows, "float32")
+        rate, iteration = context["learning_rate"], context["iteration"]
+        new, new_slots = self.optimizer.update(rows, gradient, slots, rate, iteration)
+        if self.compute_dtype == "float16":
+            finite = ops.all(ops.isfinite(gradient))
+            new = ops.where(finite, new, rows)
+            new_slots = {name: ops.where(finite, value, slots[name]) for name, value in new_slots.items()}
+        if self.seed_generator is not None:
+            noise = self._table.uniform(ops.shape(new), context["seed"])
+            new = stochastic_round(new, noise, self.storage_dtype)
+        return new, new_slots
+
+    def _check_step(self) -> None:
+        self._table.check_devices()
+        # The outermost layer of the call is the model in training.
+        model = self._get_call_context().entry_layer
+        optimizer = getattr(model, "optimizer", None)
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        steps = getattr(optimizer, "gradient_accumulation_steps", None)
+        if steps:
+            raise RuntimeError(
+                "A fused embedding table updates its rows at every batch and cannot wait for accumulated gradients. "
+                f"Received: gradient_accumulation_steps={steps}. Leave it out (a fused table makes large batches "
+                "cheap), or use an embedding that the optimizer of `compile` trains."
+            )
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save table, slots and step by name."""
+        for name, variable in self._state().items():
+            store[name] = variable
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load them; slots keep their initial values if the file holds a table alone."""
+        state = self._state()
+        saved = set(store.keys())
+        if saved != {"embeddings"} and saved != set(state):
+            raise ValueError(
+                f"{self.name!r}: the file holds {sorted(saved)}, this layer {sorted(state)}. Load it into a layer with "
+                "the same optimizer."
+            )
+        for name in sorted(saved):
+            state[name].assign(store[name])
+
+    def _state(self) -> dict[str, keras.Variable]:
+        state = {"embeddings": self.embeddings, **self._table.slots, "iterations": self._iterations}
+        if self._learning_rate is not None:
+            state["learning_rate"] = self._learning_rate
+        if self.seed_generator is not None:
+            state["seed"] = self.seed_generator.state
+        return state
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of the output (see "Output shape")."""
+        return (*input_shape, self.output_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "input_dim": self.input_dim,
+            "output_dim": self.output_dim,
+            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
+            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+            "storage_dtype": self.storage_dtype,
+            "seed": self.seed,
+        }

@@ -1,0 +1,99 @@
+"""One fused embedding table for many features."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from .embedding_collection import EmbeddingCollection
+from .fused_embedding import FusedEmbedding
+
+
+@keras.saving.register_keras_serializable(package="grouprank")
+class FusedEmbeddingCollection(EmbeddingCollection):
+    """An `EmbeddingCollection` whose training cost does not grow with its size.
+
+    The features share one `FusedEmbedding`, which says how its rows are trained
+    and what it refuses. Ids that do not count (padding, `masks`) train nothing.
+
+    Args:
+        vocabulary_sizes: feature name to number of ids, id 0 included.
+        embedding_dim: width of an embedding. Defaults to `16`.
+        optimizer: `"adam"`, `"adagrad"`, `"rowwise_adagrad"`, `"sgd"` or one of
+            `grouprank.layers.embedding_optimizers`. Defaults to `"adam"`.
+        storage_dtype: `"float32"`, `"bfloat16"` or `"float16"`, see `FusedEmbedding`.
+            Defaults to `"float32"`.
+        seed: integer seed of the rounding to half precision. Defaults to `None`.
+        **kwargs: `sequences`, `combiner`, `padding_id`, `shares` and
+            `embeddings_initializer` of `EmbeddingCollection`, and base layer keywords.
+
+    Call arguments:
+        inputs: dict of integer ids by feature name.
+        masks: dict of booleans by sequence name, see `EmbeddingCollection`.
+        training: train the rows looked up only if `True`.
+
+    Input shape:
+        A dict of `(batch,)` or `(batch, 1)`; `(batch, length)` for sequences.
+
+    Output shape:
+        A dict of `(batch, embedding_dim)` under the same names.
+
+    Raises:
+        ValueError: as `EmbeddingCollection`, and on an `embeddings_regularizer`, which
+            would read the whole table at every step.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = FusedEmbeddingCollection({"user_id": 100, "ad_id": 50}, 8, optimizer="rowwise_adagrad")
+    >>> out = layer({"user_id": np.array([3, 7]), "ad_id": np.array([1, 49])})
+    >>> tuple(out["ad_id"].shape)
+    (2, 8)
+    """
+
+    def __init__(
+        self,
+        vocabulary_sizes: Mapping[str, int],
+        embedding_dim: int = 16,
+        optimizer: Any = "adam",
+        storage_dtype: str = "float32",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(vocabulary_sizes, embedding_dim, **kwargs)
+        if self.embeddings_regularizer is not None:
+            raise ValueError(
+                "A fused table takes no `embeddings_regularizer`: it would read every row at every step. Use the "
+                "optimizer's `weight_decay`, which decays the rows of the batch. "
+                f"Received: embeddings_regularizer={self.embeddings_regularizer}."
+            )
+        self.table = FusedEmbedding(
+            self.num_rows,
+            embedding_dim,
+            optimizer,
+            self.embeddings_initializer,
+            storage_dtype,
+            seed,
+            dtype=self.dtype_policy,
+            name="table",
+        )
+
+    def build(self, input_shape: Any) -> None:
+        """Create the table and its slots."""
+        self.table.build()
+        self.built = True
+
+    @property
+    def embeddings(self) -> keras.Variable:
+        """The stacked table."""
+        return self.table.embeddings
+
+    def _lookup(self, rows: Any, mask: Any, training: bool | None) -> Any:
+        return self.table(rows, training=training, mask=mask)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        config = super().get_config()
+        del config["embeddings_regularizer"]
+        table = self.table.get_config()
+        return {**config, **{name: table[name] for name in ("optimizer", "storage_dtype", "seed")}}

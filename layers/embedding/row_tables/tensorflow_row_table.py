@@ -1,0 +1,106 @@
+"""Fused tables on TensorFlow."""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src.backend.common.stateless_scope import in_stateless_scope
+
+from .base_row_table import BaseRowTable, Lookup, Update, masked_zeros, refuse_devices
+
+
+class RowTable(BaseRowTable):
+    """A table that a custom gradient updates in place.
+
+    Lookups gather from the resource: reading the variable as a tensor copies it.
+    Table, slots and claims are not trainable; the scalar `gradient_hook` is, so
+    that the tape calls the gradient.
+    """
+
+    def _add_table(self, layer: Any, shape: tuple[int, ...], initializer: Any, dtype: str) -> keras.Variable:
+        self._hook = layer.add_weight(name="gradient_hook", shape=(), initializer="zeros", dtype="float32")
+        arguments = {"name": "embeddings", "shape": shape, "dtype": dtype, "trainable": False, "autocast": False}
+        return _filled(functools.partial(layer.add_weight, **arguments), initializer)
+
+    def _add_slot(self, layer: Any, name: str, shape: tuple[int, ...], initializer: Any) -> keras.Variable:
+        arguments = {"name": name, "shape": shape, "dtype": "float32", "trainable": False, "autocast": False}
+        return _filled(functools.partial(keras.Variable, **arguments), initializer)
+
+    def _add_claims(self, layer: Any, shape: tuple[int, ...]) -> keras.Variable:
+        # TensorFlow has no scatter of 32-bit integers on GPUs.
+        dtype = "int64" if tf.config.list_physical_devices("GPU") else "int32"
+        return keras.Variable("zeros", shape, dtype, trainable=False, autocast=False, name="claims")
+
+    def lookup(self, rows: Any, masked: bool) -> Any:
+        """Gather rows."""
+        if not masked:
+            return tf.cast(tf.gather(self.embeddings.value, rows), tf.float32)
+        vectors = tf.gather(self.embeddings.value, tf.minimum(rows, self.num_rows - 1))
+        return masked_zeros(tf.cast(vectors, tf.float32), rows, self.num_rows)
+
+    def train_lookup(self, rows: Any, masked: bool, update: Update, context: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Gather rows; the tape calls `_train` with their gradient."""
+        lookup = Lookup()
+        self._wait(lookup)
+
+        # The tape keeps this function, and so the lookup, until it has run or is dropped.
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def connect(hook: Any, vectors: Any) -> Any:
+            def backward(gradient: Any, loss_scale: Any, waiting: Any = [lookup]) -> tuple[Any, Any]:  # noqa: B006
+                waiting.clear()
+                self._train(rows, tf.convert_to_tensor(gradient), update, context, loss_scale)
+                return tf.zeros_like(hook), None
+
+            return (tf.identity(vectors), tf.zeros_like(hook)), backward
+
+        return connect(self._hook.value, self.lookup(rows, masked))
+
+    def check_devices(self) -> None:
+        """Raise under a distribution strategy of several replicas."""
+        super().check_devices()
+        strategy = tf.distribute.get_strategy()
+        if strategy.num_replicas_in_sync > 1:
+            refuse_devices(f"tf.distribute.{type(strategy).__name__}")
+
+    def _train(self, rows: Any, gradient: Any, update: Update, context: Mapping[str, Any], loss_scale: Any) -> None:
+        claims = self.claims.value
+        positions = tf.range(tf.shape(rows)[0])
+        claims.scatter_update(tf.IndexedSlices(tf.cast(positions, claims.dtype), rows))
+        leaders = tf.cast(tf.gather(claims, rows), tf.int32)
+        chosen = tf.where(tf.logical_and(leaders == positions, rows < self.num_rows))[:, 0]
+        touched = tf.gather(rows, chosen)
+        sums = tf.gather(_sum_by_leader(gradient, leaders), chosen)
+        slots = {name: tf.gather(slot.value, touched) for name, slot in self.slots.items()}
+        new, new_slots = update(tf.gather(self.embeddings.value, touched), sums, slots, context, loss_scale)
+        self.embeddings.value.scatter_update(tf.IndexedSlices(new, touched))
+        for name, slot in self.slots.items():
+            slot.value.scatter_update(tf.IndexedSlices(new_slots[name], touched))
+
+    @staticmethod
+    def uniform(shape: Any, seed: Any) -> Any:
+        """Draws from `[0, 1)` for a seed of two integers."""
+        return tf.random.stateless_uniform(shape, tf.cast(seed, tf.int32))
+
+
+# XLA compiles this to a loop that takes a tenth of the time of TensorFlow's kernel on CPUs.
+@tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
+def _sum_by_leader(gradient: Any, leaders: Any) -> Any:
+    return tf.math.unsorted_segment_sum(gradient, leaders, tf.shape(leaders)[0])
+
+
+def _filled(make: Callable[..., keras.Variable], initializer: Any) -> keras.Variable:
+    """A variable with its initial values, made without a second copy of them."""
+    if in_stateless_scope():
+        return make(initializer=initializer)
+    variable = make(initializer="zeros")
+    # Of all ways to write a part of a variable, this one does not copy the rest first.
+    for start, block in initializer.blocks(variable.shape, variable.dtype):
+        variable.value.scatter_update(tf.IndexedSlices(block, tf.range(start, start + block.shape[0])))
+    return variable
+
+
+def fill(shape: tuple[int, ...], dtype: str, blocks: Iterable[tuple[int, Any]]) -> Any:
+    """One array of rows from `(first row, block)` pairs."""
+    return tf.concat([block for _, block in blocks], axis=0)

@@ -1,0 +1,105 @@
+"""Fused tables on PyTorch."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import keras
+import torch
+
+from .base_row_table import BaseRowTable, Lookup, Update, masked_zeros, refuse_devices
+
+
+class RowTable(BaseRowTable):
+    """A table that an autograd function updates in place in its backward pass.
+
+    Table, slots and claims are no parameters with a gradient; the scalar
+    `gradient_hook` is one, so that autograd runs the backward pass.
+    """
+
+    def _add_table(self, layer: Any, shape: tuple[int, ...], initializer: Any, dtype: str) -> keras.Variable:
+        self._hook = layer.add_weight(name="gradient_hook", shape=(), initializer="zeros", dtype="float32")
+        return layer.add_weight(
+            name="embeddings", shape=shape, initializer=initializer, dtype=dtype, trainable=False, autocast=False
+        )
+
+    def _add_slot(self, layer: Any, name: str, shape: tuple[int, ...], initializer: Any) -> keras.Variable:
+        return keras.Variable(initializer, shape, "float32", trainable=False, autocast=False, name=name)
+
+    def _add_claims(self, layer: Any, shape: tuple[int, ...]) -> keras.Variable:
+        return keras.Variable("zeros", shape, "int32", trainable=False, autocast=False, name="claims")
+
+    def lookup(self, rows: Any, masked: bool) -> Any:
+        """Gather rows."""
+        table = self.embeddings.value
+        if not masked:
+            return table.index_select(0, rows).float()
+        vectors = table.index_select(0, rows.clamp(max=self.num_rows - 1)).float()
+        return masked_zeros(vectors, rows, self.num_rows)
+
+    @torch._dynamo.disable  # type: ignore[untyped-decorator]
+    def train_lookup(self, rows: Any, masked: bool, update: Update, context: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Gather rows; autograd calls `_train` with their gradient. `torch.compile` leaves this part out."""
+        if not torch.is_grad_enabled():
+            return self.lookup(rows, masked), torch.zeros((), device=rows.device)
+        lookup = Lookup()
+        self._wait(lookup)
+        return _Gather.apply(self._hook.value, self, rows, masked, update, context, lookup)
+
+    def check_devices(self) -> None:
+        """Raise under data parallelism over processes."""
+        super().check_devices()
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            processes = torch.distributed.get_world_size()
+            if processes > 1:
+                refuse_devices(f"torch.distributed with {processes} processes")
+
+    @torch.no_grad()
+    def _train(self, rows: Any, gradient: Any, update: Update, context: Mapping[str, Any], loss_scale: Any) -> None:
+        rows = rows.long()
+        positions = torch.arange(len(rows), dtype=torch.int32, device=rows.device)
+        claims = self.claims.value
+        claims.scatter_(0, rows, positions)
+        leaders = claims.index_select(0, rows)
+        leads = (leaders == positions) & (rows < self.num_rows)
+        chosen = torch.nonzero(leads).reshape(-1)
+        touched = rows.index_select(0, chosen)
+        # Followers of "no row" get the number -1 of no leader: they add to a last entry that is cut off.
+        numbers = torch.where(rows < self.num_rows, (torch.cumsum(leads, 0) - 1).index_select(0, leaders), len(chosen))
+        sums = torch.zeros((len(chosen) + 1, gradient.shape[1]), device=gradient.device)
+        sums.index_add_(0, numbers, gradient.float())
+        table = self.embeddings.value
+        slots = {name: slot.value.index_select(0, touched) for name, slot in self.slots.items()}
+        new, new_slots = update(table.index_select(0, touched), sums[:-1], slots, context, loss_scale)
+        table.index_copy_(0, touched, new)
+        for name, slot in self.slots.items():
+            slot.value.index_copy_(0, touched, new_slots[name])
+
+    @staticmethod
+    def uniform(shape: tuple[int, ...], seed: Any) -> Any:
+        """Draws from `[0, 1)` for a seed of two integers."""
+        generator = torch.Generator(device=seed.device)
+        generator.manual_seed((int(seed[0]) << 32) + int(seed[1]))
+        return torch.rand(shape, generator=generator, device=seed.device)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hook: Any, table: RowTable, rows: Any, masked: bool, *rest: Any) -> tuple[Any, Any]:
+        ctx.table, ctx.rows, (ctx.update, ctx.context, ctx.lookup) = table, rows, rest
+        return table.lookup(rows, masked), hook.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Any, loss_scale: Any) -> tuple[Any, ...]:
+        ctx.lookup = None
+        ctx.table._train(ctx.rows, gradient, ctx.update, ctx.context, loss_scale)
+        return (torch.zeros_like(loss_scale), *[None] * 6)
+
+
+def fill(shape: tuple[int, ...], dtype: str, blocks: Iterable[tuple[int, Any]]) -> Any:
+    """One array of rows from `(first row, block)` pairs, without a second copy."""
+    values: Any = None
+    for start, block in blocks:
+        if values is None:
+            values = torch.empty(shape, dtype=block.dtype, device=block.device)
+        values[start : start + len(block)] = block
+    return values
