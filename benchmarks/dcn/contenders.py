@@ -79,13 +79,19 @@ def peers(work: Workload, optimizer: str = "adagrad") -> list[Contender]:
 
 
 def select(contenders: Sequence[Contender], only: str) -> list[Contender]:
-    """Those whose name holds one of the comma-separated parts of `only`; all of them if it is empty.
+    """Those that `only` names; all of them if it is empty.
+
+    `"torch, fused+jax"` takes what has "torch" in its name, and what has both "fused" and "jax".
 
     Raises:
         ValueError: if no name does.
     """
-    parts = [part.strip().lower() for part in only.split(",") if part.strip()]
-    found = [one for one in contenders if not parts or any(part in one.name.lower() for part in parts)]
+    wishes = [wish.strip().lower().split("+") for wish in only.split(",") if wish.strip()]
+    found = [
+        one
+        for one in contenders
+        if not wishes or any(all(part.strip() in one.name.lower() for part in wish) for wish in wishes)
+    ]
     if not found:
         raise ValueError(f"`only` names none of {[one.name for one in contenders]}. Received: only={only!r}.")
     return found

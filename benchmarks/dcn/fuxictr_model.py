@@ -85,4 +85,4 @@ def prepare(work: dict[str, Any]) -> Prepared:
         model.train_epoch(batches())
         return [after - before for before, after in itertools.pairwise(ends)]
 
-    return Prepared(run, {"embedding optimizer": "adam", "device": "cuda" if gpu == 0 else "cpu"})
+    return Prepared(run, {"embedding optimizer": "adam"})

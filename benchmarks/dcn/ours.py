@@ -1,5 +1,6 @@
 """`CTRModel` on whichever backend `KERAS_BACKEND` names."""
 
+import math
 from typing import Any
 
 import keras
@@ -38,12 +39,6 @@ def prepare(work: dict[str, Any], optimizer: str = "adagrad", trainable: bool = 
     model.compile(optimizer=keras.optimizers.Adam(1e-3), metrics={})
     facts = {
         "embedding optimizer": optimizer if trainable else "none (frozen)",
-        "embedding bytes": sum(4 * int(weight.size) for weight in embedding.weights),
-        "device": _device(),
+        "embedding bytes": sum(4 * math.prod(weight.shape) for weight in embedding.weights),
     }
     return Prepared(TimedFit(model, data, task="click"), facts)
-
-
-def _device() -> str:
-    kinds = [device.split(":")[0] for device in keras.distribution.list_devices()]
-    return "gpu" if "gpu" in kinds else "cpu"

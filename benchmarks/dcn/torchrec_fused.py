@@ -61,4 +61,4 @@ def prepare(work: dict[str, Any], optimizer: str = "adagrad", learning_rate: flo
             seconds.append(time.perf_counter() - start)
         return seconds
 
-    return Prepared(run, {"embedding optimizer": optimizer, "device": device.type})
+    return Prepared(run, {"embedding optimizer": optimizer})

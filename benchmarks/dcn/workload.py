@@ -31,7 +31,7 @@ class Workload:
 
     >>> work = Workload(rows=1000, fields=3, batch_size=4, batches=2)
     >>> work.vocabulary_sizes
-    [10, 95, 895]
+    [10, 94, 896]
     >>> ids, labels = next(work.stream())
     >>> ids.shape, labels.shape
     ((4, 3), (4,))
