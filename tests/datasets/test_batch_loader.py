@@ -76,6 +76,48 @@ def test_a_batch_reads_from_one_window():
         assert np.any(np.diff(window.reshape(-1)) != 1)
 
 
+def test_a_file_is_read_in_runs_of_a_block():
+    block, window_blocks, batch_size = 16_384, 32, 4096
+    column = np.arange(100 * block, dtype="int32")
+    data = BatchLoader({"id": column}, {"click": np.zeros(len(column))}, batch_size, shuffle=True)
+    batches_of_window = window_blocks * block // batch_size
+    runs = []
+    for first in range(0, len(data), batches_of_window):
+        rows = np.sort(ids([data[i] for i in range(first, min(first + batches_of_window, len(data)))]))
+        starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
+        lengths = np.diff(np.append(starts, len(rows)))
+        assert (lengths * column.itemsize % 65_536 == 0).all()
+        assert len(starts) <= window_blocks
+        runs.append(rows)
+    # and each of them once an epoch
+    np.testing.assert_array_equal(np.sort(np.concatenate(runs)), column)
+
+
+@pytest.mark.parametrize("read_ahead", [0, 1, 3])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_reading_ahead_changes_no_batch(read_ahead, shuffle):
+    def epochs(data):
+        for epoch in range(3):
+            yield from (x["id"].tolist() for x, _ in data)
+            data.on_epoch_end()
+            assert data.epoch == epoch + 1
+
+    expected = list(epochs(loader(shuffle=shuffle, read_ahead=0)))
+    data = loader(shuffle=shuffle, read_ahead=read_ahead)
+    assert list(epochs(data)) == expected
+    data.epoch = 1
+    order = np.random.default_rng(0).permutation(len(data))
+    assert [data[i][0]["id"].tolist() for i in order] == [expected[len(data) + i] for i in order]
+
+
+def test_reading_ahead_hands_a_batch_out_once():
+    data = loader(rows=100, batch_size=10, read_ahead=2)
+    for _ in range(2):
+        for x, _ in data:
+            assert (x["pair"][:, 1] <= 0).all()
+            x["pair"][:] = 1  # would show in a batch handed out twice
+
+
 def test_epoch_advances_only_after_whole_epochs():
     data = loader(shuffle=True)
     data[0]
@@ -102,6 +144,7 @@ def test_weights_follow_their_rows():
         ({"seed": -1}, "seed"),
         ({"block_rows": 1.5}, "block_rows"),
         ({"window_blocks": True}, "window_blocks"),
+        ({"read_ahead": -1}, "read_ahead"),
         ({"sample_weight": np.ones(3)}, "same number of rows"),
         ({"rows": 0}, "at least 1"),
     ],
