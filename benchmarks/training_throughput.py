@@ -162,7 +162,7 @@ def _targets(found: dict[str, Measurement]) -> Table:
         for what, other, target in (
             ("TorchRec fused", REFERENCE, 1.0),
             ("the faster stock Keras", _fastest_stock(found, name), least),
-            ("stock Keras, a table per field", f"stock per_field, {title}", least),
+            ("stock Keras, a table per field", f"stock per field, {title}", least),
             ("FuxiCTR", "FuxiCTR", 5.0),
         ):
             ratio = _times_faster(found, other, name)

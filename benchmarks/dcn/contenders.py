@@ -8,6 +8,7 @@ from ..support.contender import Contender
 from .workload import Workload
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}
+TABLES = {"per_field": "stock per field", "stacked": "stock stacked", "keras_rs": "keras-rs"}
 # Copies of the table that a process holds at most, building included.
 COPIES = {"ours": 3.0, "frozen": 2.0, "stock": 6.0, "torchrec": 3.0, "fuxictr": 6.0, "tfrs": 4.0}
 PROCESS_BYTES = 1_200_000_000
@@ -38,7 +39,7 @@ def frozen(backend: str, work: Workload, name: str | None = None) -> Contender:
 
 def stock(backend: str, work: Workload, tables: str = "per_field", name: str | None = None) -> Contender:
     """Stock Keras, or keras-rs, on a backend."""
-    default = f"{'keras-rs' if tables == 'keras_rs' else f'stock {tables}'}, {BACKENDS[backend]}"
+    default = f"{TABLES[tables]}, {BACKENDS[backend]}"
     found = _keras(name or default, backend, "stock_keras", work, COPIES["stock"], {"tables": tables})
     return dataclasses.replace(found, packages=(*found.packages, "keras-rs")) if tables == "keras_rs" else found
 

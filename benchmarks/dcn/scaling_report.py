@@ -127,9 +127,10 @@ def _memory(found: Mapping[str, Measurement], sizes: Sequence[int], work: Worklo
                     f"{training / need:.2f}",
                     f"{building / 1e6:,.0f}",
                     f"{building / need:.2f}",
+                    f"{found[_name('fused', title, LAWS[0], size)].setup_seconds:.0f}",
                 ]
             )
-    columns = ["table", "table + slots, MB", "training, MB", "÷ need", "building, MB", "÷ need"]
+    columns = ["table", "table + slots, MB", "training, MB", "÷ need", "building, MB", "÷ need", "building, s"]
     caption = (
         f"Peak resident memory above that of the same process over {sizes[0]:,} rows, so that libraries, code, "
         "activations and the network's weights do not count; beside it the bytes of table and slots, above those "

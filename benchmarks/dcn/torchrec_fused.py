@@ -24,6 +24,8 @@ def prepare(work: dict[str, Any], optimizer: str = "adagrad", learning_rate: flo
         optimizer: the tables' optimizer: what FBGEMM has for CPUs. Defaults to `"adagrad"`.
         learning_rate: its rate. Defaults to `0.01`.
     """
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"FBGEMM has {sorted(OPTIMIZERS)} for CPUs. Received: optimizer={optimizer!r}.")
     data = Workload.of(work)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tables = [
