@@ -32,5 +32,6 @@ def draw_rows(draws: Any, weight: Any, rows: Any) -> Any:
         index = ops.cast(draws * ops.cast(rows, "float32"), "int32")
     else:
         cumulative = ops.cumsum(weight)
-        index = ops.cast(ops.searchsorted(cumulative, draws * cumulative[-1], side="right"), "int32")
+        places = ops.searchsorted(cumulative, ops.reshape(draws, (-1,)) * cumulative[-1], side="right")
+        index = ops.cast(ops.reshape(places, ops.shape(draws)), "int32")
     return ops.minimum(index, rows - 1)
