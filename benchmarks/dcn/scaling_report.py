@@ -134,7 +134,8 @@ def _memory(found: Mapping[str, Measurement], sizes: Sequence[int], work: Worklo
     caption = (
         f"Peak resident memory above that of the same process over {sizes[0]:,} rows, so that libraries, code, "
         "activations and the network's weights do not count; beside it the bytes of table and slots, above those "
-        "of the same small table. The peaks of building and of training are counted apart."
+        "of the same small table. The peaks of building and of training are counted apart. Under some hundred MB the "
+        "allocators' slack of some ten MB shows."
     )
     return Table(columns, rows, "Peak memory (Zipf ids)", caption)
 

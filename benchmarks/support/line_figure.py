@@ -23,7 +23,7 @@ def line_figure(
         A `matplotlib.figure.Figure`, which needs no display.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     figure = Figure(figsize=(1.5 + 3.0 * max(len(panels), 1), 3.8), layout="constrained")
     every = figure.subplots(1, max(len(panels), 1), sharex=True, sharey=True, squeeze=False)[0]
@@ -34,6 +34,7 @@ def line_figure(
         axes.set_xscale("log")
         if log_y:
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
         else:
@@ -54,5 +55,5 @@ def line_figure(
     every[0].set_ylabel(y_label)
     handles = [shown[name] for name in order if name in shown]
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4), frameon=False)
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False)
     return figure
