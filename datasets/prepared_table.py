@@ -85,6 +85,7 @@ class PreparedTable:
         targets: Sequence[str] | Mapping[str, Any] | None = None,
         sample_weight: str | np.ndarray | None = None,
         rows: slice | None = None,
+        read_ahead: int = 1,
     ) -> BatchLoader:
         """Batches of a split for `fit`, `evaluate` and `predict`.
 
@@ -97,6 +98,7 @@ class PreparedTable:
                 name to an array with a value for every row of the split.
             sample_weight: weights, as the name of an extra or an array, or `None`.
             rows: the part of the split to serve, e.g. its first half in time, or `None` for all.
+            read_ahead: batches made on a thread while the model trains (see `BatchLoader`). Defaults to 1.
 
         Raises:
             ValueError: on an unknown split or extra, a name already taken, or a wrong number of rows.
@@ -117,7 +119,7 @@ class PreparedTable:
         features = {name: values[part] for name, values in x.items()}
         targets = {name: values[part] for name, values in {**y, **more}.items()}
         weight = None if weight is None else weight[part]
-        return BatchLoader(features, targets, batch_size, shuffle, seed, sample_weight=weight)
+        return BatchLoader(features, targets, batch_size, shuffle, seed, sample_weight=weight, read_ahead=read_ahead)
 
     def _extra(self, split: str, name: str) -> np.ndarray:
         if name not in self.extras:

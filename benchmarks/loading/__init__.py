@@ -1,0 +1,1 @@
+"""What `loader` measures: preparing a text, feeding batches, and feeding `fit`."""
