@@ -1,5 +1,7 @@
 """An embedding table that trains the rows a batch touches."""
 
+import random
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,6 +11,7 @@ from keras import ops
 from . import optimizers
 from .blockwise_initializer import BlockwiseInitializer
 from .row_tables import RowTable
+from .row_tables.base_row_table import refuse_accumulation
 from .stochastic_rounding import stochastic_round
 
 STORAGE_DTYPES = ("float32", "bfloat16", "float16")
@@ -53,8 +56,8 @@ class FusedEmbedding(keras.layers.Layer):
 
     Call arguments:
         inputs: integer ids.
-        training: train the rows looked up only if `True` (and the layer is not
-            frozen by `trainable = False`).
+        training: `False` looks up and no more. Otherwise a backward pass through the
+            output trains the rows, unless the layer is frozen by `trainable = False`.
         mask: boolean, shape of the ids; `False` looks up zeros and trains nothing.
 
     Input shape:
@@ -106,9 +109,9 @@ class FusedEmbedding(keras.layers.Layer):
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.01)
         )
         self.storage_dtype = storage_dtype
+        self.supports_masking = True
         self.seed = seed
-        # Drawn from where rounding needs it alone: a generator is one more weight.
-        self.seed_generator = keras.random.SeedGenerator(seed) if storage_dtype != "float32" else None
+        self._rounding_seed = random.randint(1, 2**30) if seed is None else seed
 
     def build(self, input_shape: Any = None) -> None:
         """Create table and slots."""
@@ -125,9 +128,6 @@ class FusedEmbedding(keras.layers.Layer):
             },
         )
         self.embeddings = self._table.embeddings
-        self._iterations = self.add_weight(
-            name="iterations", shape=(), initializer="zeros", dtype="int32", trainable=False
-        )
         self._learning_rate: Any = None
         if not self.optimizer.scheduled:
             self._learning_rate = self.add_weight(
@@ -143,13 +143,13 @@ class FusedEmbedding(keras.layers.Layer):
     @property
     def iterations(self) -> Any:
         """Number of training steps so far."""
-        return self._iterations
+        return self._table.iterations
 
     @property
     def learning_rate(self) -> Any:
         """The learning rate of the next step; assign to it to change a constant one."""
         if self.optimizer.scheduled:
-            return self.optimizer.learning_rate(self._iterations)
+            return self.optimizer.learning_rate(self.iterations)
         return self._learning_rate
 
     @learning_rate.setter
@@ -166,50 +166,44 @@ class FusedEmbedding(keras.layers.Layer):
         if mask is not None:
             rows = ops.where(ops.cast(mask, "bool"), rows, self.input_dim)
         rows = ops.reshape(rows, (-1,))
-        if training and self.trainable:
-            self._check_step()
-            context = {"learning_rate": ops.convert_to_tensor(self.learning_rate)}
-            self._iterations.assign(self._iterations + 1)
-            context["iteration"] = ops.cast(self._iterations, "float32")
-            if self.seed_generator is not None:
-                context["seed"] = self.seed_generator.next()
-            vectors, nothing = self._table.train_lookup(rows, mask is not None, self._update, context)
-            self.add_loss(nothing)
-        else:
+        # Without `training` it is the backward pass that tells training, as for Keras' own weights.
+        if training is False or not self.trainable:
             vectors = self._table.lookup(rows, mask is not None)
+        else:
+            rate = None if self.optimizer.scheduled else ops.convert_to_tensor(self._learning_rate)
+            vectors, zero = self._table.train_lookup(rows, mask is not None, self._update, rate, self._make_check())
+            self.add_loss(zero)
         return ops.reshape(ops.cast(vectors, self.compute_dtype), (*ops.shape(ids), self.output_dim))
 
     def _update(
-        self, rows: Any, gradient: Any, slots: dict[str, Any], context: dict[str, Any], loss_scale: Any
+        self, rows: Any, gradient: Any, slots: dict[str, Any], iteration: Any, learning_rate: Any, loss_scale: Any
     ) -> tuple[Any, dict[str, Any]]:
         """New rows and slots of the rows touched; every backend calls this."""
         # A model that leaves out the layers' losses gives 0, and then nothing is known of a scale.
         gradient = gradient / ops.where(loss_scale == 0, ops.ones_like(loss_scale), loss_scale)
         rows = ops.cast(rows, "float32")
-        rate, iteration = context["learning_rate"], context["iteration"]
-        new, new_slots = self.optimizer.update(rows, gradient, slots, rate, iteration)
+        if learning_rate is None:
+            learning_rate = self.optimizer.learning_rate(iteration - 1.0)
+        new, new_slots = self.optimizer.update(rows, gradient, slots, learning_rate, iteration)
         if self.compute_dtype == "float16":
             finite = ops.all(ops.isfinite(gradient))
             new = ops.where(finite, new, rows)
             new_slots = {name: ops.where(finite, value, slots[name]) for name, value in new_slots.items()}
-        if self.seed_generator is not None:
-            noise = self._table.uniform(ops.shape(new), context["seed"])
+        if self.storage_dtype != "float32":
+            noise = self._table.uniform(ops.shape(new), self._rounding_seed, iteration)
             new = stochastic_round(new, noise, self.storage_dtype)
         return new, new_slots
 
-    def _check_step(self) -> None:
-        self._table.check_devices()
-        # The outermost layer of the call is the model in training.
-        model = self._get_call_context().entry_layer
-        optimizer = getattr(model, "optimizer", None)
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        steps = getattr(optimizer, "gradient_accumulation_steps", None)
-        if steps:
-            raise RuntimeError(
-                "A fused embedding table updates its rows at every batch and cannot wait for accumulated gradients. "
-                f"Received: gradient_accumulation_steps={steps}. Leave it out (a fused table makes large batches "
-                "cheap), or use an embedding that the optimizer of `compile` trains."
-            )
+    def _make_check(self) -> Callable[[], None]:
+        """What the backward pass asks before it trains."""
+        # The outermost layer of the call: the model, where Keras calls it as a layer (not on JAX).
+        optimizer = getattr(self._get_call_context().entry_layer, "optimizer", None)
+
+        def check() -> None:
+            self._table.check_devices()
+            refuse_accumulation(optimizer)
+
+        return check
 
     def save_own_variables(self, store: Any) -> None:
         """Save table, slots and step by name."""
@@ -229,12 +223,13 @@ class FusedEmbedding(keras.layers.Layer):
             state[name].assign(store[name])
 
     def _state(self) -> dict[str, keras.Variable]:
-        state = {"embeddings": self.embeddings, **self._table.slots, "iterations": self._iterations}
+        state = {"embeddings": self.embeddings, **self._table.slots, "iterations": self._table.iterations}
         if self._learning_rate is not None:
             state["learning_rate"] = self._learning_rate
-        if self.seed_generator is not None:
-            state["seed"] = self.seed_generator.state
         return state
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        """None: what is masked is zero from here on."""
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape of the output (see "Output shape")."""

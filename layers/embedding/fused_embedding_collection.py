@@ -30,7 +30,7 @@ class FusedEmbeddingCollection(EmbeddingCollection):
     Call arguments:
         inputs: dict of integer ids by feature name.
         masks: dict of booleans by sequence name, see `EmbeddingCollection`.
-        training: train the rows looked up only if `True`.
+        training: `False` looks up and no more, see `FusedEmbedding`.
 
     Input shape:
         A dict of `(batch,)` or `(batch, 1)`; `(batch, length)` for sequences.

@@ -1,5 +1,6 @@
 """Adam on touched rows."""
 
+import math
 from typing import Any
 
 import keras
@@ -59,10 +60,15 @@ class Adam(RowOptimizer):
         """See `RowOptimizer.step`."""
         momentum = slots["momentum"] + (1.0 - self.beta_1) * (gradient - slots["momentum"])
         velocity = slots["velocity"] + (1.0 - self.beta_2) * (ops.square(gradient) - slots["velocity"])
-        bias = ops.sqrt(1.0 - ops.power(self.beta_2, iteration)) / (1.0 - ops.power(self.beta_1, iteration))
+        bias = ops.sqrt(_one_minus_power(self.beta_2, iteration)) / _one_minus_power(self.beta_1, iteration)
         rows = rows - learning_rate * bias * momentum / (ops.sqrt(velocity) + self.epsilon)
         return rows, {"momentum": momentum, "velocity": velocity}
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+
+
+def _one_minus_power(beta: float, iteration: Any) -> Any:
+    """`1 − betaᵗ`; subtracting in float32 loses four of seven digits in the first steps."""
+    return -ops.expm1(iteration * (math.log(beta) if beta else -math.inf))

@@ -1,13 +1,12 @@
 """What the fused tables of all backends have in common."""
 
-import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
-# (rows, gradient, slots, context, loss scale) -> new rows, new slots
+# (rows, gradient, slots, iteration, learning rate, loss scale) -> new rows, new slots
 Update = Callable[..., tuple[Any, dict[str, Any]]]
 
 
@@ -19,7 +18,8 @@ class BaseRowTable:
     where that row's gradients are added up. This costs one write and one read per
     position and no sort, and needs no cleaning: each step reads only what it wrote.
 
-    Row number `num_rows` means "no row": it reads as zeros and trains nothing.
+    Row number `num_rows` means "no row": it reads as zeros and trains nothing. A
+    lookup changes nothing by itself: what it trains, it trains in its backward pass.
 
     A plain object: Keras and TensorFlow count and export what hangs on a layer, and
     of this only the table belongs there (see each backend for what it adds).
@@ -45,8 +45,9 @@ class BaseRowTable:
         self.num_rows = num_rows
         self.embeddings = self._add_table(layer, (num_rows, width), initializer, dtype)
         self.slots = {name: self._add_slot(layer, name, (num_rows, w), value) for name, (w, value) in slots.items()}
+        # A number of float32, since on JAX it comes out of the backward pass; it counts to 16 million.
+        self.iterations = self._add_slot(layer, "iterations", (), "zeros")
         self.claims = self._add_claims(layer, (num_rows + 1,))
-        self._waiting: Any = None
 
     def _add_table(self, layer: Any, shape: tuple[int, ...], initializer: Any, dtype: str) -> keras.Variable:
         raise NotImplementedError
@@ -61,8 +62,13 @@ class BaseRowTable:
         """Rows as float32 `(positions, width)`; `masked` says that some may be `num_rows`."""
         raise NotImplementedError
 
-    def train_lookup(self, rows: Any, masked: bool, update: Update, context: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Rows, and a zero to add to the loss, by whose gradient the update knows how the loss was scaled."""
+    def train_lookup(
+        self, rows: Any, masked: bool, update: Update, learning_rate: Any, check: Callable[[], None]
+    ) -> tuple[Any, Any]:
+        """Rows, and a zero to add to the loss, by whose gradient the update knows how the loss was scaled.
+
+        The backward pass calls `check`, which raises if the table cannot train as the model does.
+        """
         raise NotImplementedError
 
     def check_devices(self) -> None:
@@ -71,19 +77,25 @@ class BaseRowTable:
         if distribution is not None and distribution.device_mesh.devices.size > 1:
             refuse_devices(f"keras.distribution.{type(distribution).__name__}")
 
-    def _wait(self, owner: Any) -> None:
-        """Note that `owner`'s backward pass will update the table; raise if another's still has to."""
-        if self._waiting is not None and self._waiting() is not None:
-            raise RuntimeError(
-                "A fused embedding table was looked up twice in one training step, so its rows would be updated from "
-                "half of their gradient. Pass all ids of a step in one call (concatenate them), or use an embedding "
-                "that the optimizer of `compile` trains."
-            )
-        self._waiting = weakref.ref(owner)
+
+def refuse_second_lookup() -> None:
+    """Raise: the update of a row needs all of its gradient."""
+    raise RuntimeError(
+        "A fused embedding table was looked up twice in one training step, so its rows would be updated from a part "
+        "of their gradient. Pass all ids of a step in one call (concatenate them), or use an embedding that the "
+        "optimizer of `compile` trains."
+    )
 
 
-class Lookup:
-    """One forward pass that waits for its backward pass; it lives as long as the backend may still run that."""
+def refuse_accumulation(optimizer: Any) -> None:
+    """Raise if the optimizer of `compile` collects gradients over several steps."""
+    steps = getattr(getattr(optimizer, "inner_optimizer", optimizer), "gradient_accumulation_steps", None)
+    if steps:
+        raise RuntimeError(
+            "A fused embedding table updates its rows at every batch and cannot wait for accumulated gradients. "
+            f"Received: gradient_accumulation_steps={steps}. Leave it out (a fused table makes large batches cheap), "
+            "or use an embedding that the optimizer of `compile` trains."
+        )
 
 
 def refuse_devices(what: str) -> None:

@@ -1,14 +1,15 @@
 """Fused tables on TensorFlow."""
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+import weakref
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
-from .base_row_table import BaseRowTable, Lookup, Update, masked_zeros, refuse_devices
+from .base_row_table import BaseRowTable, Update, masked_zeros, refuse_devices, refuse_second_lookup
 
 
 class RowTable(BaseRowTable):
@@ -20,7 +21,10 @@ class RowTable(BaseRowTable):
     """
 
     def _add_table(self, layer: Any, shape: tuple[int, ...], initializer: Any, dtype: str) -> keras.Variable:
-        self._hook = layer.add_weight(name="gradient_hook", shape=(), initializer="zeros", dtype="float32")
+        self._lookups: weakref.WeakSet[_Lookup] = weakref.WeakSet()
+        self._hook = layer.add_weight(
+            name="gradient_hook", shape=(), initializer="zeros", dtype="float32", autocast=False
+        )
         arguments = {"name": "embeddings", "shape": shape, "dtype": dtype, "trainable": False, "autocast": False}
         return _filled(functools.partial(layer.add_weight, **arguments), initializer)
 
@@ -40,17 +44,23 @@ class RowTable(BaseRowTable):
         vectors = tf.gather(self.embeddings.value, tf.minimum(rows, self.num_rows - 1))
         return masked_zeros(tf.cast(vectors, tf.float32), rows, self.num_rows)
 
-    def train_lookup(self, rows: Any, masked: bool, update: Update, context: Mapping[str, Any]) -> tuple[Any, Any]:
+    def train_lookup(
+        self, rows: Any, masked: bool, update: Update, learning_rate: Any, check: Callable[[], None]
+    ) -> tuple[Any, Any]:
         """Gather rows; the tape calls `_train` with their gradient."""
-        lookup = Lookup()
-        self._wait(lookup)
+        # The tape keeps the gradient function, and so this object, until it has called it or is dropped.
+        lookup = _Lookup(tf.compat.v1.get_default_graph() if not tf.executing_eagerly() else None)
+        self._lookups.add(lookup)
 
-        # The tape keeps this function, and so the lookup, until it has run or is dropped.
         @tf.custom_gradient  # type: ignore[untyped-decorator]
         def connect(hook: Any, vectors: Any) -> Any:
             def backward(gradient: Any, loss_scale: Any, waiting: Any = [lookup]) -> tuple[Any, Any]:  # noqa: B006
-                waiting.clear()
-                self._train(rows, tf.convert_to_tensor(gradient), update, context, loss_scale)
+                check()
+                lookup = waiting.pop()
+                if any(other is not lookup and other.graph is lookup.graph for other in self._lookups):
+                    refuse_second_lookup()
+                self._lookups.discard(lookup)
+                self._train(rows, tf.convert_to_tensor(gradient), update, learning_rate, loss_scale)
                 return tf.zeros_like(hook), None
 
             return (tf.identity(vectors), tf.zeros_like(hook)), backward
@@ -64,7 +74,7 @@ class RowTable(BaseRowTable):
         if strategy.num_replicas_in_sync > 1:
             refuse_devices(f"tf.distribute.{type(strategy).__name__}")
 
-    def _train(self, rows: Any, gradient: Any, update: Update, context: Mapping[str, Any], loss_scale: Any) -> None:
+    def _train(self, rows: Any, gradient: Any, update: Update, learning_rate: Any, loss_scale: Any) -> None:
         claims = self.claims.value
         positions = tf.range(tf.shape(rows)[0])
         claims.scatter_update(tf.IndexedSlices(tf.cast(positions, claims.dtype), rows))
@@ -73,15 +83,24 @@ class RowTable(BaseRowTable):
         touched = tf.gather(rows, chosen)
         sums = tf.gather(_sum_by_leader(gradient, leaders), chosen)
         slots = {name: tf.gather(slot.value, touched) for name, slot in self.slots.items()}
-        new, new_slots = update(tf.gather(self.embeddings.value, touched), sums, slots, context, loss_scale)
+        iteration = self.iterations.value.assign_add(1.0, read_value=True)
+        rows = tf.gather(self.embeddings.value, touched)
+        new, new_slots = update(rows, sums, slots, iteration, learning_rate, loss_scale)
         self.embeddings.value.scatter_update(tf.IndexedSlices(new, touched))
         for name, slot in self.slots.items():
             slot.value.scatter_update(tf.IndexedSlices(new_slots[name], touched))
 
     @staticmethod
-    def uniform(shape: Any, seed: Any) -> Any:
-        """Draws from `[0, 1)` for a seed of two integers."""
-        return tf.random.stateless_uniform(shape, tf.cast(seed, tf.int32))
+    def uniform(shape: Any, seed: int, iteration: Any) -> Any:
+        """Draws from `[0, 1)`, others at each step."""
+        return tf.random.stateless_uniform(shape, tf.stack([seed, tf.cast(iteration, tf.int32)]))
+
+
+class _Lookup:
+    """A forward pass on a tape, and the graph it was traced in."""
+
+    def __init__(self, graph: Any) -> None:
+        self.graph = graph
 
 
 # XLA compiles this to a loop that takes a tenth of the time of TensorFlow's kernel on CPUs.
@@ -92,7 +111,7 @@ def _sum_by_leader(gradient: Any, leaders: Any) -> Any:
 
 def _filled(make: Callable[..., keras.Variable], initializer: Any) -> keras.Variable:
     """A variable with its initial values, made without a second copy of them."""
-    if in_stateless_scope():
+    if in_stateless_scope() or not hasattr(initializer, "blocks"):
         return make(initializer=initializer)
     variable = make(initializer="zeros")
     # Of all ways to write a part of a variable, this one does not copy the rest first.

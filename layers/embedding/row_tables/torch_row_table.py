@@ -1,12 +1,12 @@
 """Fused tables on PyTorch."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 import torch
 
-from .base_row_table import BaseRowTable, Lookup, Update, masked_zeros, refuse_devices
+from .base_row_table import BaseRowTable, Update, masked_zeros, refuse_devices, refuse_second_lookup
 
 
 class RowTable(BaseRowTable):
@@ -17,7 +17,10 @@ class RowTable(BaseRowTable):
     """
 
     def _add_table(self, layer: Any, shape: tuple[int, ...], initializer: Any, dtype: str) -> keras.Variable:
-        self._hook = layer.add_weight(name="gradient_hook", shape=(), initializer="zeros", dtype="float32")
+        self._last_task = -1
+        self._hook = layer.add_weight(
+            name="gradient_hook", shape=(), initializer="zeros", dtype="float32", autocast=False
+        )
         return layer.add_weight(
             name="embeddings", shape=shape, initializer=initializer, dtype=dtype, trainable=False, autocast=False
         )
@@ -37,13 +40,21 @@ class RowTable(BaseRowTable):
         return masked_zeros(vectors, rows, self.num_rows)
 
     @torch._dynamo.disable  # type: ignore[untyped-decorator]
-    def train_lookup(self, rows: Any, masked: bool, update: Update, context: Mapping[str, Any]) -> tuple[Any, Any]:
+    def train_lookup(
+        self, rows: Any, masked: bool, update: Update, learning_rate: Any, check: Callable[[], None]
+    ) -> tuple[Any, Any]:
         """Gather rows; autograd calls `_train` with their gradient. `torch.compile` leaves this part out."""
-        if not torch.is_grad_enabled():
-            return self.lookup(rows, masked), torch.zeros((), device=rows.device)
-        lookup = Lookup()
-        self._wait(lookup)
-        return _Gather.apply(self._hook.value, self, rows, masked, update, context, lookup)
+
+        def train(gradient: Any, loss_scale: Any) -> None:
+            check()
+            # The number of the `backward()` that runs.
+            task = torch._C._current_graph_task_id()
+            if task == self._last_task:
+                refuse_second_lookup()
+            self._last_task = task
+            self._train(rows, gradient, update, learning_rate, loss_scale)
+
+        return _Gather.apply(self._hook.value, self.lookup(rows, masked), train)
 
     def check_devices(self) -> None:
         """Raise under data parallelism over processes."""
@@ -54,7 +65,7 @@ class RowTable(BaseRowTable):
                 refuse_devices(f"torch.distributed with {processes} processes")
 
     @torch.no_grad()
-    def _train(self, rows: Any, gradient: Any, update: Update, context: Mapping[str, Any], loss_scale: Any) -> None:
+    def _train(self, rows: Any, gradient: Any, update: Update, learning_rate: Any, loss_scale: Any) -> None:
         rows = rows.long()
         positions = torch.arange(len(rows), dtype=torch.int32, device=rows.device)
         claims = self.claims.value
@@ -69,30 +80,32 @@ class RowTable(BaseRowTable):
         sums.index_add_(0, numbers, gradient.float())
         table = self.embeddings.value
         slots = {name: slot.value.index_select(0, touched) for name, slot in self.slots.items()}
-        new, new_slots = update(table.index_select(0, touched), sums[:-1], slots, context, loss_scale)
+        iteration = self.iterations.value.add_(1.0)
+        new, new_slots = update(table.index_select(0, touched), sums[:-1], slots, iteration, learning_rate, loss_scale)
         table.index_copy_(0, touched, new)
         for name, slot in self.slots.items():
             slot.value.index_copy_(0, touched, new_slots[name])
 
     @staticmethod
-    def uniform(shape: tuple[int, ...], seed: Any) -> Any:
-        """Draws from `[0, 1)` for a seed of two integers."""
-        generator = torch.Generator(device=seed.device)
-        generator.manual_seed((int(seed[0]) << 32) + int(seed[1]))
-        return torch.rand(shape, generator=generator, device=seed.device)
+    def uniform(shape: tuple[int, ...], seed: int, iteration: Any) -> Any:
+        """Draws from `[0, 1)`, others at each step."""
+        generator = torch.Generator(device=iteration.device)
+        generator.manual_seed((seed << 32) + int(iteration))
+        return torch.rand(shape, generator=generator, device=iteration.device)
 
 
 class _Gather(torch.autograd.Function):
+    """Hands vectors on; its backward pass trains and gives the hook a gradient of zero."""
+
     @staticmethod
-    def forward(ctx: Any, hook: Any, table: RowTable, rows: Any, masked: bool, *rest: Any) -> tuple[Any, Any]:
-        ctx.table, ctx.rows, (ctx.update, ctx.context, ctx.lookup) = table, rows, rest
-        return table.lookup(rows, masked), hook.new_zeros(())
+    def forward(ctx: Any, hook: Any, vectors: Any, train: Callable[[Any, Any], None]) -> tuple[Any, Any]:
+        ctx.train = train
+        return vectors, torch.zeros_like(hook)
 
     @staticmethod
     def backward(ctx: Any, gradient: Any, loss_scale: Any) -> tuple[Any, ...]:
-        ctx.lookup = None
-        ctx.table._train(ctx.rows, gradient, ctx.update, ctx.context, loss_scale)
-        return (torch.zeros_like(loss_scale), *[None] * 6)
+        ctx.train(gradient, loss_scale)
+        return torch.zeros_like(loss_scale), None, None
 
 
 def fill(shape: tuple[int, ...], dtype: str, blocks: Iterable[tuple[int, Any]]) -> Any:
