@@ -5,9 +5,11 @@
 without Keras.
 """
 
+import ctypes
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -78,7 +80,15 @@ def _version(name: str) -> str | None:
         return None
 
 
+def _end_with_parent() -> None:
+    """A stopped process would not notice that its controller was killed, and would hold its memory for ever."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
 def _main() -> None:
+    _end_with_parent()
     # Libraries print to stdout; only the protocol may reach the controller there.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

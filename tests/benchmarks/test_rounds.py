@@ -1,5 +1,8 @@
 import dataclasses
 import doctest
+import os
+import select
+import subprocess
 import sys
 import textwrap
 
@@ -125,6 +128,26 @@ def test_a_peer_imports_benchmarks_without_keras(contender):
     assert process.prepare()["facts"] == {"keras": False}
     assert process.run(2)["seconds"] == [1.0, 1.0]
     process.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
+def test_a_stopped_worker_ends_with_its_controller(contender):
+    """Otherwise a killed benchmark would leave gigabytes behind."""
+    one = contender("left alone")
+    code = f"""
+import sys
+from grouprank.benchmarks.support import Contender, WorkerProcess
+process = WorkerProcess(Contender({one.name!r}, {one.target!r}))
+process.prepare()
+print(process._process.pid, flush=True)
+sys.stdin.read()
+"""
+    controller = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    worker = os.pidfd_open(int(controller.stdout.readline()))
+    controller.kill()
+    controller.communicate()
+    assert select.select([worker], [], [], 30.0)[0], "the worker outlived its controller"
+    os.close(worker)
 
 
 def test_ratio_is_within_rounds():
