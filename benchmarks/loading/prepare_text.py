@@ -61,16 +61,16 @@ def prepare(folder: str, stage: str, workers: int | None = None) -> Prepared:
     }
     fitted = [fit_pass(reader, lambda done: None)] if stage == "encode" else []
 
-    def run(steps: int) -> list[float]:
-        seconds = []
-        for _ in range(steps):
-            out = Path(tempfile.mkdtemp(prefix="loader-", dir=path.parent))
-            try:
-                start = time.perf_counter()
-                stages[stage](out)
-                seconds.append(time.perf_counter() - start)
-            finally:
-                shutil.rmtree(out)
-        return seconds
+    def once() -> float:
+        out = Path(tempfile.mkdtemp(prefix="loader-", dir=path.parent))
+        try:
+            start = time.perf_counter()
+            stages[stage](out)
+            return time.perf_counter() - start
+        finally:
+            shutil.rmtree(out)
 
-    return Prepared(run, {"megabytes": path.stat().st_size / 1e6})
+    process, main = time.process_time(), time.thread_time()
+    once()
+    facts = {"cpu seconds": time.process_time() - process, "main thread seconds": time.thread_time() - main}
+    return Prepared(lambda steps: [once() for _ in range(steps)], facts)

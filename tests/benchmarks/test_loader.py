@@ -43,6 +43,7 @@ def test_stages_of_preparing_run_and_leave_nothing(place, stage):
     text = place / "text"
     prepared = prepare_text.prepare(str(text), stage, 1)
     assert len(prepared.run(2)) == 2
+    assert prepared.facts["cpu seconds"] > 0
     assert [path.name for path in text.iterdir()] == ["train.txt"]
 
 
@@ -65,7 +66,7 @@ def test_report(tmp_path):
     report = loader_report(contenders, found, settings, loader.BACKENDS)
     page = report.write(tmp_path / "docs").read_text()
     # 1000 rows in 3 s, 4000 in as long
-    assert "| prepare, all cores | 333 | 3.00 | 1.00 (1.00–1.00) | 0.00 |" in page
+    assert "| prepare, all cores | 333 | 3.00 | 1.00 (1.00–1.00) | 0.00 | 0.00 | 0.00 |" in page
     assert "| prepare, larger text | 1,333 | 3.00 |" in page
     # 16 batches of 64 rows against 4 of them and 1, in the same time
     assert "| tf.data from memory, shuffled | 85 | 4.00 (4.00–4.00) |" in page
