@@ -65,13 +65,16 @@ class GroupConcat(keras.layers.Layer):
         training: update codebooks and add losses only if `True`.
         mask: boolean, shape of the inputs' leading axes; `False` rows do not count.
         sample_weight: non-negative weights, shape of the inputs' leading axes.
+        concatenate: `False` returns the aggregated codes alone, for a model that
+            puts them elsewhere than beside their input. Defaults to `True`.
 
     Input shape:
         `(..., dim)` with any number of leading axes.
 
     Output shape:
         `(..., dim + width)`, where `width` is `code_dim`, or
-        `num_levels * code_dim` for `aggregate="concat"`.
+        `num_levels * code_dim` for `aggregate="concat"`; `(..., width)` with
+        `concatenate=False`.
 
     Raises:
         ValueError: on an unknown `aggregate`, `output_gradient` or `codebook_update`.
@@ -203,49 +206,60 @@ class GroupConcat(keras.layers.Layer):
             for index, width in enumerate(units)
         ]
 
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None, sample_weight: Any = None) -> Any:
+    def call(
+        self,
+        inputs: Any,
+        training: bool | None = None,
+        mask: Any = None,
+        sample_weight: Any = None,
+        concatenate: bool = True,
+    ) -> Any:
         """Append the aggregated codes of the inputs' groups."""
         x = inputs if self.input_gradient else ops.stop_gradient(inputs)
         x = _without_junk(x, mask, sample_weight)
         z = self._encode(x)
         # In training the call moves the codebooks (on torch in place); a row gets the codes it was matched with.
-        codebooks = ops.copy(self.quantizer.codebooks)
+        table = self._code_table()
         quantized, codes = self.quantizer(
             z, training=training, mask=mask, sample_weight=sample_weight, return_codes=True
         )
         if training and self.trainable and self._decoder and self.reconstruction_weight:
             self.add_loss(self.reconstruction_weight * self._reconstruction_loss(x, quantized, mask, sample_weight))
-        groups = self._aggregate(self._code_vectors(z, codes, codebooks))
+        groups = self._aggregate(self._code_vectors(z, codes, table))
         if self._projection is not None:
             groups = self._projection(groups)
-        return ops.concatenate([inputs, ops.cast(groups, inputs.dtype)], axis=-1)
+        groups = ops.cast(groups, inputs.dtype)
+        return ops.concatenate([inputs, groups], axis=-1) if concatenate else groups
 
     def _encode(self, x: Any) -> Any:
         for layer in self._encoder:
             x = layer(x)
         return x
 
-    def _code_vectors(self, z: Any, codes: Any, codebooks: Any) -> Any:
-        """Each level's code, `(..., num_levels, width)`, with the chosen gradient."""
-        vectors = self.quantizer.code_vectors(codes, codebooks)
-        if self.output_gradient == "codebook":
-            if self._offsets is None:
-                return vectors
-            first = ops.arange(self.num_levels, dtype="int32") * self.codebook_size
-            return vectors + ops.cast(ops.take(self._offsets, codes + first, axis=0), vectors.dtype)
-        vectors = ops.stop_gradient(vectors)
+    def _code_table(self) -> Any:
+        """What a code stands for in the output, `(num_levels, codebook_size, width)`, with its gradient."""
+        if self.output_gradient != "codebook":
+            return ops.copy(ops.stop_gradient(self.quantizer.codebooks))
+        if self._offsets is None:
+            return ops.copy(self.quantizer.codebooks)
+        codebooks = self.quantizer.codebooks
+        return codebooks + ops.cast(ops.reshape(self._offsets, codebooks.shape), codebooks.dtype)
+
+    def _code_vectors(self, z: Any, codes: Any, table: Any) -> list[Any]:
+        """Each level's code, `(..., width)`, with the chosen gradient."""
+        vectors = [ops.take(table[level], codes[..., level], axis=0) for level in range(self.num_levels)]
         if self.output_gradient == "straight_through":
             # Spread over the levels so that the sum passes the gradient exactly once.
-            z = ops.expand_dims(ops.cast(z, vectors.dtype), -2)
-            vectors = vectors + (z - ops.stop_gradient(z)) / self.num_levels
+            z = ops.cast(z, table.dtype)
+            moving = (z - ops.stop_gradient(z)) / self.num_levels
+            vectors = [vector + moving for vector in vectors]
         return vectors
 
-    def _aggregate(self, vectors: Any) -> Any:
-        if self.aggregate == "sum":
-            return ops.sum(vectors, axis=-2)
-        if self.aggregate == "mean":
-            return ops.mean(vectors, axis=-2)
-        return ops.reshape(vectors, (*ops.shape(vectors)[:-2], self._aggregate_width(vectors.shape[-1])))
+    def _aggregate(self, vectors: list[Any]) -> Any:
+        if self.aggregate == "concat":
+            return ops.concatenate(vectors, axis=-1)
+        total = sum(vectors)
+        return total / self.num_levels if self.aggregate == "mean" else total
 
     def _aggregate_width(self, width: int) -> int:
         return width * self.num_levels if self.aggregate == "concat" else width
@@ -273,10 +287,24 @@ class GroupConcat(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape of the output (see "Output shape")."""
+        return self._output_shape(input_shape, concatenate=True)
+
+    def compute_output_spec(
+        self,
+        inputs: Any,
+        training: bool | None = None,
+        mask: Any = None,
+        sample_weight: Any = None,
+        concatenate: bool = True,
+    ) -> keras.KerasTensor:
+        """Symbolic output."""
+        return keras.KerasTensor(self._output_shape(inputs.shape, concatenate), dtype=self.compute_dtype)
+
+    def _output_shape(self, input_shape: tuple[int | None, ...], concatenate: bool) -> tuple[int | None, ...]:
         dim = input_shape[-1]
         if dim is None:
             raise ValueError(f"The last axis of the inputs must be known. Received: input_shape={input_shape}.")
-        return (*input_shape[:-1], dim + self._aggregate_width(self.code_dim or dim))
+        return (*input_shape[:-1], (dim if concatenate else 0) + self._aggregate_width(self.code_dim or dim))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

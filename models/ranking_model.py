@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..layers import FusedEmbedding
 from ..metrics import Calibration, NormalizedEntropy
 from ..schema import Schema
 
@@ -65,6 +66,10 @@ class RankingModel(keras.Model):
         if metrics is not None and weighted_metrics is not None:
             raise ValueError("Pass either `metrics` or `weighted_metrics`; here they mean the same.")
         given = metrics if metrics is not None else weighted_metrics
+        for layer in self._flatten_layers():
+            if isinstance(layer, FusedEmbedding):
+                # Here too: an error while Keras traces a step on JAX leaves the model unusable.
+                layer.check_optimizer(optimizer)
         super().compile(
             optimizer=optimizer if optimizer is not None else keras.optimizers.Adam(1e-3),
             weighted_metrics=given if given is not None else self._default_metrics(),

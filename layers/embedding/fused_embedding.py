@@ -201,9 +201,13 @@ class FusedEmbedding(keras.layers.Layer):
 
         def check() -> None:
             self._table.check_devices()
-            refuse_accumulation(optimizer)
+            self.check_optimizer(optimizer)
 
         return check
+
+    def check_optimizer(self, optimizer: Any) -> None:
+        """Raise if the table cannot be trained beside this optimizer of `compile`."""
+        refuse_accumulation(optimizer)
 
     def save_own_variables(self, store: Any) -> None:
         """Save table, slots and step by name."""

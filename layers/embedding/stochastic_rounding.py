@@ -33,6 +33,7 @@ def stochastic_round(values: Any, uniform: Any, dtype: str) -> Any:
     Reference:
         Zamirai et al., *Revisiting BFloat16 Training*, [arXiv:2010.06192](https://arxiv.org/abs/2010.06192).
     """
+    values, uniform = ops.convert_to_tensor(values), ops.convert_to_tensor(uniform)
     mantissa_bits, smallest_exponent = FORMATS[dtype]
     magnitude = ops.maximum(ops.abs(values), 2.0**smallest_exponent)
     exponent = ops.floor(ops.log2(magnitude))

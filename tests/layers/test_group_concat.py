@@ -343,3 +343,13 @@ def test_in_training_a_row_gets_the_codes_it_was_matched_with():
     after = keras.ops.convert_to_numpy(layer.quantizer.codebooks)[0]
     assert np.abs(after - before).max() > 0.1
     np.testing.assert_allclose(appended, before[nearest], rtol=1e-6)
+
+
+@pytest.mark.parametrize("aggregate", ["sum", "mean", "concat"])
+def test_codes_alone(aggregate):
+    layer = GroupConcat(2, 4, code_dim=3, aggregate=aggregate, seed=0)
+    x = wave(6, 5)
+    both, alone = as_array(layer(x)), as_array(layer(x, concatenate=False))
+    np.testing.assert_array_equal(alone, both[:, 5:])
+    symbolic = layer(keras.Input((5,)), concatenate=False)
+    assert symbolic.shape == (None, alone.shape[1])

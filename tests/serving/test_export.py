@@ -70,10 +70,11 @@ def raw_rows(rows=ROWS):
     }
 
 
-def tiny_model(schema=SCHEMA, backbone="mlp"):
+def tiny_model(schema=SCHEMA, backbone="mlp", **arguments):
     keras.utils.set_random_seed(0)
     groups = {p: gr.layers.GroupConcat(2, 8, 4, seed=0, name=f"{p}_groups") for p in ("user", "representation")}
-    model = gr.models.CTRModel(schema, backbone, group_structure=groups, embedding_dim=4, tower_units=(8,))
+    arguments = {"group_structure": groups, "embedding_dim": 4, "tower_units": (8,), **arguments}
+    model = gr.models.CTRModel(schema, backbone, **arguments)
     model.compile()
     return model
 
@@ -81,7 +82,7 @@ def tiny_model(schema=SCHEMA, backbone="mlp"):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A model with optimizer slots, its folder and the report of its export."""
-    model = tiny_model()
+    model = tiny_model(embedding_optimizer="adagrad")
     inputs = TRANSFORMS(raw_rows())
     labels = np.random.default_rng(1).integers(0, 2, (ROWS, 2)).astype("float32")
     model.adapt(inputs)
@@ -137,6 +138,10 @@ def test_the_graph_is_plain_and_holds_only_what_it_serves(exported):
     assert all(spec.shape[0] is None for spec in specs.values())
     assert set(loaded.signatures["groups"].structured_outputs) == {"user", "representation"}
     served = sum(int(np.prod(v.shape)) for v in loaded.variables_read)
+    rows = model.get_layer("embedding").num_rows
+    assert [tuple(v.shape) for v in loaded.variables_read if rows in v.shape] == [(rows, 4)], (
+        "the table, once, no slots"
+    )
     heads = [layer for layer in model.layers if layer.name.endswith(("_negative_head", "_positive_head"))]
     assert heads
     slots = sum(int(np.prod(v.shape)) for v in model.optimizer.variables)
