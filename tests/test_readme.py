@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 import grouprank as gr
@@ -32,6 +33,15 @@ def test_a_table_and_a_backbone_of_ones_own(backbone):
         names["schema"] = gr.Schema(names["schema"].features, names["schema"].tasks)
         exec(block("SumOfFields"), names)
     assert set(names["model"].schema.task_names) == {"click", "purchase"}
+
+
+def test_fused_tables():
+    names = {"gr": gr, "keras": keras}
+    exec(block("last_clicked"), names)
+    exec(block("RowwiseAdagrad("), names)
+    assert isinstance(names["model"].get_layer("embedding"), gr.layers.FusedEmbeddingCollection)
+    exec(block("FusedEmbedding("), names)
+    names["model"].fit(np.zeros((8, 4), "int32"), np.zeros(8), verbose=0)
 
 
 def test_every_command_is_a_recipe_that_exists():
