@@ -23,17 +23,17 @@ class TimedFit:
 
     def __init__(self, model: keras.Model, work: Workload, task: str | None = None) -> None:
         self.model = model
-        self._batches = []
+        self.batches: list[Any] = []
         for ids, labels in work.make_batches():
             columns = {name: np.ascontiguousarray(ids[:, number]) for number, name in enumerate(work.field_names)}
-            self._batches.append((columns, {task: labels} if task else labels[:, None]))
+            self.batches.append((columns, {task: labels} if task else labels[:, None]))
         self._done = 0
 
     def __call__(self, steps: int) -> list[float]:
         """Run steps and return the seconds of each."""
         clock = _Clock()
         # `fit` starts its data source and callbacks anew on each call; the first step would count that.
-        data = _Rotation(self._batches, self._done, steps + 1)
+        data = _Rotation(self.batches, self._done, steps + 1)
         self.model.fit(data, epochs=1, verbose=0, shuffle=False, callbacks=[clock])
         self._done += steps + 1
         return [after - before for before, after in zip(clock.ends, clock.ends[1:], strict=False)]
