@@ -15,7 +15,7 @@ def move_dead_codes(
     Args:
         codebooks: `(num_levels, codebook_size, dim)`.
         usage: share of the rows of each code, `(num_levels, codebook_size)`.
-        residuals: rows before each level, `(rows, dim)`.
+        residuals: rows before each level, `(rows, dim)` or wider; further columns are left out.
         weight: weights of the rows, in proportion to which they are drawn; `None` for all alike.
         draws: uniform numbers in `[0, 1)`, shaped as `usage`.
         due: boolean scalar; nothing moves unless it is true.
@@ -28,5 +28,5 @@ def move_dead_codes(
     dead = ops.logical_and(due, usage < dead_below)
     picked = draw_rows(draws, weight, ops.shape(residuals[0])[0])
     rows = ops.stack([ops.take(residual, picked[level], axis=0) for level, residual in enumerate(residuals)])
-    codebooks = ops.where(ops.expand_dims(dead, -1), rows, codebooks)
+    codebooks = ops.where(ops.expand_dims(dead, -1), rows[..., : codebooks.shape[-1]], codebooks)
     return codebooks, ops.where(dead, 2.0 * dead_below, usage)

@@ -252,10 +252,8 @@ class ResidualQuantizer(keras.layers.Layer):
         if self.reset_dead_codes:
             draws = keras.random.uniform(usage.shape, dtype="float32", seed=self.seed_generator)
             due = ops.logical_and(ops.equal(self.steps % self.reset_interval, 0), seen)
-            rows = [r[:, : codebooks.shape[-1]] for r in residuals]
-            books, usage = move_dead_codes(
-                books, usage, rows, weight, draws, due, self.reset_threshold / self.codebook_size
-            )
+            dead_below = self.reset_threshold / self.codebook_size
+            books, usage = move_dead_codes(books, usage, residuals, weight, draws, due, dead_below)
         self.codebook_usage.assign(usage)
         if self.codebook_update == "ema":
             self._codebooks.assign(books)

@@ -39,6 +39,6 @@ def prepare(work: dict[str, Any], optimizer: str = "adagrad", trainable: bool = 
     model.compile(optimizer=keras.optimizers.Adam(1e-3), metrics={})
     facts = {
         "embedding optimizer": optimizer if trainable else "none (frozen)",
-        "embedding bytes": sum(4 * math.prod(weight.shape) for weight in embedding.weights),
+        "embedding bytes": sum(4 * math.prod(variable.shape) for variable in embedding.table.state.values()),
     }
     return Prepared(TimedFit(model, data, task="click"), facts)

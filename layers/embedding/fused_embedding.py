@@ -211,12 +211,12 @@ class FusedEmbedding(keras.layers.Layer):
 
     def save_own_variables(self, store: Any) -> None:
         """Save table, slots and step by name."""
-        for name, variable in self._state().items():
+        for name, variable in self.state.items():
             store[name] = variable
 
     def load_own_variables(self, store: Any) -> None:
         """Load them; slots keep their initial values if the file holds a table alone."""
-        state = self._state()
+        state = self.state
         saved = set(store.keys())
         if saved != {"embeddings"} and saved != set(state):
             raise ValueError(
@@ -226,7 +226,9 @@ class FusedEmbedding(keras.layers.Layer):
         for name in sorted(saved):
             state[name].assign(store[name])
 
-    def _state(self) -> dict[str, keras.Variable]:
+    @property
+    def state(self) -> dict[str, keras.Variable]:
+        """What a file keeps, by name: `embeddings`, the optimizer's slots, `iterations`, `learning_rate`."""
         state = {"embeddings": self.embeddings, **self._table.slots, "iterations": self._table.iterations}
         if self._learning_rate is not None:
             state["learning_rate"] = self._learning_rate
