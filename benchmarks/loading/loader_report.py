@@ -72,7 +72,8 @@ def loader_report(
             "are of medians, with the least and greatest that any two rounds give.",
             "Peak memory is the resident set of the process, libraries included (about 0.3 GB). Own memory leaves out "
             "mapped files, whose pages the system drops when it needs them.",
-            "Where other programs were busy on the machine, CPU seconds and ratios within a round are what can be trusted.",
+            "Where other programs were busy on the machine, CPU seconds and ratios within a round are what can be "
+            "trusted.",
         ],
         figure=bar_figure(speed, "rows a second", kinds, ranges, log=True) if speed else None,
         alt="Bars of rows a second by contender on a logarithmic axis; thin lines span the rounds.",
