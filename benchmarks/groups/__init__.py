@@ -1,0 +1,1 @@
+"""Contenders of `quantizer` and `group_overhead`."""
