@@ -25,7 +25,11 @@ def module_names():
         folder = Path(gr.__file__).parent / room
         yield f"grouprank.{room}"
         for info in pkgutil.walk_packages([str(folder)], f"grouprank.{room}."):
-            if info.name not in TENSORFLOW_ONLY or keras.backend.backend() == "tensorflow":
+            backend = keras.backend.backend()
+            of_another = (
+                info.name.endswith("_row_table") and f".{backend}_" not in info.name and ".base_" not in info.name
+            )
+            if not of_another and (info.name not in TENSORFLOW_ONLY or backend == "tensorflow"):
                 yield info.name
 
 
