@@ -40,7 +40,6 @@ def compile_backward(layer: Any, batches: Sequence[tuple[np.ndarray, np.ndarray]
 def _tensorflow(layer: Any) -> Callable[[Any, Any], Any]:
     import tensorflow as tf
 
-    @tf.function
     def backward(z: Any, given: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(z)
@@ -48,7 +47,8 @@ def _tensorflow(layer: Any) -> Callable[[Any, Any], Any]:
             loss = sum(layer.losses) + tf.reduce_sum(outputs * given)
         return tape.gradient(loss, z)
 
-    return lambda z, given: backward(z, given).numpy()
+    compiled = tf.function(backward)
+    return lambda z, given: compiled(z, given).numpy()
 
 
 def _jax(layer: Any) -> Callable[[Any, Any], Any]:
