@@ -353,3 +353,14 @@ def test_codes_alone(aggregate):
     np.testing.assert_array_equal(alone, both[:, 5:])
     symbolic = layer(keras.Input((5,)), concatenate=False)
     assert symbolic.shape == (None, alone.shape[1])
+
+
+def test_rows_of_one_code_train_its_offset_as_one():
+    """Adagrad's first step is the learning rate, whatever the gradient; rows added one by one would step further."""
+    x = keras.Input((2,))
+    layer = GroupConcat(1, 1, reset_dead_codes=False, seed=0)
+    model = keras.Model(x, layer(x, concatenate=False))
+    model.compile(keras.optimizers.Adagrad(0.5, initial_accumulator_value=0.0, epsilon=1e-9), "mse")
+    rows = wave(8, 2)
+    model.fit(rows, np.ones((8, 2), "float32"), batch_size=8, verbose=0)
+    np.testing.assert_allclose(as_array(layer.trainable_weights[0]), [[0.5, 0.5]], rtol=1e-4)
