@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from .code_primitives import sum_by_code
 from .codebook_adaptation import collect_rows, fit_codebooks
+from .codebook_averages import average_codebooks
 from .dead_codes import move_dead_codes
 from .residual_search import residual_search
 from .row_weights import row_weight, squared_norm
@@ -235,19 +235,11 @@ class ResidualQuantizer(keras.layers.Layer):
 
     def _update(self, codes: list[Any], residuals: list[Any], codebooks: Any, weight: Any) -> None:
         """Move the averages toward the batch and dead codes onto its rows."""
-        total = ops.cast(ops.shape(residuals[0])[0], "float32") if weight is None else ops.sum(weight)
-        seen = total > 0
-        usage, sums = self._batch_sums(codes, residuals, weight)
-        # A batch in which no row counts moves nothing.
-        keep = ops.where(seen, self.ema_decay, 1.0)
-        gain = ops.where(seen, (1.0 - self.ema_decay) / total, 0.0)
-        usage = keep * self.codebook_usage + gain * usage
-        books = codebooks
-        if self.codebook_update == "ema":
-            sums = keep * self._sums + gain * sums
-            # A code whose average has died out keeps its place until it is reset.
-            alive = ops.logical_and(seen, ops.expand_dims(usage, -1) > 1e-8)
-            books = ops.where(alive, sums / ops.expand_dims(ops.maximum(usage, 1e-8), -1), books)
+        ema = self.codebook_update == "ema"
+        sums = self._sums if ema else None
+        books, usage, seen = average_codebooks(
+            codebooks, sums, self.codebook_usage, codes, residuals, weight, self.ema_decay
+        )
         self.steps.assign(self.steps + 1)
         if self.reset_dead_codes:
             draws = keras.random.uniform(usage.shape, dtype="float32", seed=self.seed_generator)
@@ -255,20 +247,11 @@ class ResidualQuantizer(keras.layers.Layer):
             dead_below = self.reset_threshold / self.codebook_size
             books, usage = move_dead_codes(books, usage, residuals, weight, draws, due, dead_below)
         self.codebook_usage.assign(usage)
-        if self.codebook_update == "ema":
+        if ema:
             self._codebooks.assign(books)
             self._sums.assign(books * ops.expand_dims(usage, -1))
         elif self.reset_dead_codes:
             self._shift.assign(books - ops.stop_gradient(ops.convert_to_tensor(self._codebooks)))
-
-    def _batch_sums(self, codes: list[Any], residuals: list[Any], weight: Any) -> tuple[Any, Any]:
-        """Weights and weighted residuals of each code's rows, summed."""
-        if weight is not None:
-            residuals = [r * ops.expand_dims(weight, -1) for r in residuals]
-        pairs = zip(residuals, codes, strict=True)
-        sums = ops.stack([sum_by_code(r, code, self.codebook_size) for r, code in pairs])
-        # The last column of the residuals is 1.
-        return sums[..., -1], sums[..., :-1]
 
     def encode(self, inputs: Any) -> Any:
         """Indices of the nearest codes, int32 of shape `(..., num_levels)`."""
