@@ -166,8 +166,11 @@ class FusedEmbedding(keras.layers.Layer):
         if mask is not None:
             rows = ops.where(ops.cast(mask, "bool"), rows, self.input_dim)
         rows = ops.reshape(rows, (-1,))
-        # Without `training` it is the backward pass that tells training, as for Keras' own weights.
-        if training is False or not self.trainable:
+        trains = self.trainable and self._table.iterations is not None
+        if training is None:
+            # The backward pass tells, as for Keras' own weights.
+            trains = trains and self._table.may_train()
+        if training is False or not trains:
             vectors = self._table.lookup(rows, mask is not None)
         else:
             rate = None if self.optimizer.scheduled else ops.convert_to_tensor(self._learning_rate)
@@ -209,6 +212,19 @@ class FusedEmbedding(keras.layers.Layer):
         """Raise if the table cannot be trained beside this optimizer of `compile`."""
         refuse_accumulation(optimizer)
 
+    def drop_slots(self) -> None:
+        """Forget the optimizer's slots: the layer serves, and trains no more.
+
+        Frees their memory, and on JAX keeps them out of `model.export` (`grouprank.serving.export` and the other
+        backends leave them out by themselves).
+        """
+        self.trainable = False
+        dropped = [*self._table.drop_slots(), self._learning_rate]
+        self._learning_rate = None
+        for variable in self.variables:
+            if any(variable is other for other in dropped):
+                self._untrack_variable(variable)
+
     def save_own_variables(self, store: Any) -> None:
         """Save table, slots and step by name."""
         for name, variable in self.state.items():
@@ -229,7 +245,9 @@ class FusedEmbedding(keras.layers.Layer):
     @property
     def state(self) -> dict[str, keras.Variable]:
         """What a file keeps, by name: `embeddings`, the optimizer's slots, `iterations`, `learning_rate`."""
-        state = {"embeddings": self.embeddings, **self._table.slots, "iterations": self._table.iterations}
+        state = {"embeddings": self.embeddings}
+        if self._table.iterations is not None:
+            state |= {**self._table.slots, "iterations": self._table.iterations}
         if self._learning_rate is not None:
             state["learning_rate"] = self._learning_rate
         return state

@@ -176,6 +176,45 @@ def test_another_optimizers_file_is_refused_and_a_bare_table_is_taken(tmp_path):
     np.testing.assert_array_equal(as_array(layer.embeddings), TABLE + 1)
 
 
+def test_without_slots_it_serves_and_trains_no_more(tmp_path):
+    model, layer = make_model("adam")
+    train_once = model.train_on_batch(IDS[0], LABELS[0])
+    assert np.isfinite(train_once)
+    expected = model.predict(IDS[1], verbose=0)
+    table = as_array(layer.embeddings).copy()
+    layer.drop_slots()
+    size = (
+        max(int(np.prod(v.shape)) for v in layer.variables if v is not layer.embeddings) if layer.variables[1:] else 0
+    )
+    assert size <= 1, "the table, and scalars at most"
+    np.testing.assert_array_equal(model.predict(IDS[1], verbose=0), expected)
+    model.compile("sgd", "mse")
+    model.train_on_batch(IDS[0], LABELS[0])
+    np.testing.assert_array_equal(as_array(layer.embeddings), table)
+    model.save_weights(tmp_path / "bare.weights.h5")
+    other, whole = make_model("sgd")
+    other.load_weights(tmp_path / "bare.weights.h5")
+    np.testing.assert_array_equal(as_array(whole.embeddings), table)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="Keras' export of other backends is not plain TensorFlow")
+def test_keras_own_export_holds_no_slots(tmp_path):
+    import tensorflow as tf
+
+    model, layer = make_model("adam")
+    model.train_on_batch(IDS[0], LABELS[0])
+    model.export(tmp_path / "saved", verbose=False)
+    reader = tf.train.load_checkpoint(str(tmp_path / "saved" / "variables" / "variables"))
+    shapes = reader.get_variable_to_shape_map()
+    large = [name for name, shape in shapes.items() if int(np.prod(shape)) >= ROWS and not name.startswith("_CHECK")]
+    assert large
+    for name in large:
+        # Keras' archive names each variable twice; what must not be among them is a moment.
+        np.testing.assert_array_equal(reader.get_tensor(name), as_array(layer.embeddings), err_msg=name)
+    served = tf.saved_model.load(str(tmp_path / "saved")).serve(tf.constant(IDS[1], tf.int32))
+    np.testing.assert_allclose(served, model.predict(IDS[1], verbose=0), rtol=1e-6)
+
+
 class Twice(keras.Model):
     """Two towers on one table."""
 

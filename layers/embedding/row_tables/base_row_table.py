@@ -46,8 +46,8 @@ class BaseRowTable:
         self.embeddings = self._add_table(layer, (num_rows, width), initializer, dtype)
         self.slots = {name: self._add_slot(layer, name, (num_rows, w), value) for name, (w, value) in slots.items()}
         # A number of float32, since on JAX it comes out of the backward pass; it counts to 16 million.
-        self.iterations = self._add_slot(layer, "iterations", (), "zeros")
-        self.claims = self._add_claims(layer, (num_rows + 1,))
+        self.iterations: Any = self._add_slot(layer, "iterations", (), "zeros")
+        self.claims: Any = self._add_claims(layer, (num_rows + 1,))
 
     def _add_table(self, layer: Any, shape: tuple[int, ...], initializer: Any, dtype: str) -> keras.Variable:
         raise NotImplementedError
@@ -70,6 +70,16 @@ class BaseRowTable:
         The backward pass calls `check`, which raises if the table cannot train as the model does.
         """
         raise NotImplementedError
+
+    def may_train(self) -> bool:
+        """Whether a backward pass could follow."""
+        return True
+
+    def drop_slots(self) -> list[keras.Variable]:
+        """Forget all that only training needs, and name it."""
+        dropped = [*self.slots.values(), self.iterations, self.claims]
+        self.slots, self.iterations, self.claims = {}, None, None
+        return dropped
 
     def check_devices(self) -> None:
         """Raise where a step runs on several devices."""

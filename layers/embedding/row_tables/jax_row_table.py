@@ -32,7 +32,7 @@ class RowTable(BaseRowTable):
 
     def _add_slot(self, layer: Any, name: str, shape: tuple[int, ...], initializer: Any) -> keras.Variable:
         slot = _OverwrittenVariable(self._fresh, initializer, shape, "float32", name)
-        setattr(layer, f"_{name}", slot)
+        layer._track_variable(slot)
         return slot
 
     def _add_claims(self, layer: Any, shape: tuple[int, ...]) -> keras.Variable:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras.src.backend.common.stateless_scope import in_stateless_scope
+from tensorflow.python.eager import record
 
 from .base_row_table import BaseRowTable, Update, masked_zeros, refuse_devices, refuse_second_lookup
 
@@ -66,6 +67,10 @@ class RowTable(BaseRowTable):
             return (tf.identity(vectors), tf.zeros_like(hook)), backward
 
         return connect(self._hook.value, self.lookup(rows, masked))
+
+    def may_train(self) -> bool:
+        """Whether a tape records: an exported graph must not know of slots."""
+        return record.could_possibly_record()
 
     def check_devices(self) -> None:
         """Raise under a distribution strategy of several replicas."""
