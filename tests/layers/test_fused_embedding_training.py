@@ -211,7 +211,8 @@ def test_keras_own_export_holds_no_slots(tmp_path):
     for name in large:
         # Keras' archive names each variable twice; what must not be among them is a moment.
         np.testing.assert_array_equal(reader.get_tensor(name), as_array(layer.embeddings), err_msg=name)
-    served = tf.saved_model.load(str(tmp_path / "saved")).serve(tf.constant(IDS[1], tf.int32))
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    served = loaded.serve(tf.constant(IDS[1], tf.int32))
     np.testing.assert_allclose(served, model.predict(IDS[1], verbose=0), rtol=1e-6)
 
 
