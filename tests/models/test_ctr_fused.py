@@ -32,6 +32,7 @@ def columns(rows=256, seed=0):
 
 
 def make_model(**arguments):
+    keras.utils.set_random_seed(0)
     return gr.models.CTRModel(
         SCHEMA,
         **{"backbone": "mlp", "embedding_dim": 4, "tower_units": (4,), "embedding_optimizer": "adam", **arguments},
@@ -40,11 +41,11 @@ def make_model(**arguments):
 
 def test_the_whole_model_learns_and_goes_on_after_a_file(tmp_path):
     x, y = columns()
-    model = make_model()
-    model.compile()
+    model = make_model(embedding_optimizer=embedding_optimizers.Adam(0.02))
+    model.compile(keras.optimizers.Adam(0.01))
     before = as_array(model.get_layer("embedding").embeddings).copy()
-    history = model.fit(x, y, batch_size=64, epochs=8, verbose=0, shuffle=False)
-    assert history.history["click_normalized_entropy"][-1] < history.history["click_normalized_entropy"][0] - 0.01
+    history = model.fit(x, y, batch_size=64, epochs=10, verbose=0, shuffle=False)
+    assert history.history["click_normalized_entropy"][-1] < history.history["click_normalized_entropy"][0] - 0.1
     after = as_array(model.get_layer("embedding").embeddings)
     # Padding trains nothing: row 0 of the ads is trained as an ad, not by the empty places of histories.
     assert (after != before).any(axis=1).mean() > 0.9

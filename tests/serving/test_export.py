@@ -129,7 +129,7 @@ def test_the_graph_is_plain_and_holds_only_what_it_serves(exported):
     meta = loader_impl.parse_saved_model(str(path)).meta_graphs[0]
     nodes = itertools.chain(meta.graph_def.node, *(f.node_def for f in meta.graph_def.library.function))
     ops = {node.op for node in nodes}
-    assert {"LookupTableFindV2", "MatMul", "ArgMin"} <= ops
+    assert {"LookupTableFindV2", "MatMul", "ArgMax"} <= ops
     assert not {op for op in ops if "PyFunc" in op or "Xla" in op}
 
     loaded = tf.saved_model.load(str(path))
