@@ -55,7 +55,7 @@ class CTRModel(RankingModel):
             `compile`, which reads and writes all rows at every step. `"adam"`, `"adagrad"`,
             `"rowwise_adagrad"`, `"sgd"` or one of `grouprank.layers.embedding_optimizers`:
             a fused table that trains the rows of the batch, see `FusedEmbedding`.
-            `"auto"`: fused lazy Adam from 100,000 rows on, where it is faster on each
+            `"auto"`: fused lazy Adam from 100,000 rows on, where it is no slower on any
             backend, unless `embeddings_regularizer` is set. Defaults to `"auto"`.
         embeddings_regularizer: regularizer of the embedding table, which reads all of
             it at every step; a fused table takes its optimizer's `weight_decay`
