@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
+import tf_keras
 
 from ..support.prepared import Prepared
 from .workload import Workload
 
 
-class _CrossAndDense(tf.keras.layers.Layer):  # type: ignore[misc,name-defined,unused-ignore]
+class _CrossAndDense(tf_keras.layers.Layer):
     """Cross layers beside dense layers, over the embeddings that `Ranking` passes as a list."""
 
     def __init__(self) -> None:
@@ -36,13 +37,13 @@ def prepare(work: dict[str, Any], optimizer: str = "adagrad") -> Prepared:
         optimizer: the tables' optimizer, `"adagrad"`, `"adam"` or `"sgd"`. Defaults to `"adagrad"`.
     """
     data = Workload.of(work)
-    legacy = tf.keras.optimizers.legacy
+    legacy = tf_keras.optimizers.legacy
     of_tables = {"adagrad": legacy.Adagrad, "adam": legacy.Adam, "sgd": legacy.SGD}[optimizer](1e-2)
     tpu = tf.tpu.experimental.embedding
     features = {
         name: tpu.FeatureConfig(
             table=tpu.TableConfig(
-                size, data.embedding_dim, initializer=tf.keras.initializers.RandomNormal(stddev=0.01), name=name
+                size, data.embedding_dim, initializer=tf_keras.initializers.RandomNormal(stddev=0.01), name=name
             )
         )
         for name, size in zip(data.field_names, data.vocabulary_sizes, strict=True)
@@ -50,11 +51,11 @@ def prepare(work: dict[str, Any], optimizer: str = "adagrad") -> Prepared:
     embedding = tfrs.experimental.layers.embedding.PartialTPUEmbedding(features, of_tables)
     model = tfrs.experimental.models.Ranking(
         embedding,
-        bottom_stack=tf.keras.layers.Lambda(tf.identity),
+        bottom_stack=tf_keras.layers.Lambda(tf.identity),
         feature_interaction=_CrossAndDense(),
-        top_stack=tf.keras.layers.Dense(1, activation="sigmoid"),
+        top_stack=tf_keras.layers.Dense(1, activation="sigmoid"),
         concat_dense=False,
-        task=tfrs.tasks.Ranking(loss=tf.keras.losses.BinaryCrossentropy(), metrics=[]),
+        task=tfrs.tasks.Ranking(loss=tf_keras.losses.BinaryCrossentropy(), metrics=[]),
     )
     model.compile(
         optimizer=tfrs.experimental.optimizers.CompositeOptimizer(
@@ -81,7 +82,7 @@ def prepare(work: dict[str, Any], optimizer: str = "adagrad") -> Prepared:
     return Prepared(run, {"embedding optimizer": optimizer})
 
 
-class _Clock(tf.keras.callbacks.Callback):  # type: ignore[misc,name-defined,unused-ignore]
+class _Clock(tf_keras.callbacks.Callback):
     def __init__(self) -> None:
         super().__init__()
         self.ends: list[float] = []

@@ -62,6 +62,6 @@ class TokenCounts:
 def _own(counts: pl.DataFrame) -> pl.DataFrame:
     """The counts with copies of their tokens: polars' longer strings are views that keep a chunk's whole text alive."""
     tokens = counts["token"]
-    if tokens.dtype != pl.String or (tokens.str.len_bytes().max() or 0) <= _BYTES_IN_A_VIEW:  # type: ignore[operator]
+    if tokens.dtype != pl.String or (tokens.str.len_bytes() <= _BYTES_IN_A_VIEW).all():
         return counts
     return counts.with_columns(pl.concat_str("token", pl.lit("")))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 from support.fixed_weights import as_array
-from support.fused_case import FIELDS, IDS, LABELS, ROWS, TABLE, WIDTH, make_model, train_reference
+from support.fused_case import FIELDS, IDS, LABELS, ROWS, TABLE, WIDTH, gradient_at, make_model, train_reference
 from support.row_reference import RowReference
 
 from grouprank.layers import FusedEmbedding, embedding_optimizers
@@ -60,8 +60,12 @@ def test_fit_compiled_by_torch():
 
 def test_batches_of_any_size():
     model, layer = make_model(embedding_optimizers.SGD(0.1))
+    reference = RowReference(TABLE, "sgd")
     for rows in (64, 1, 17):
-        model.train_on_batch(IDS[0][:rows], LABELS[0][:rows])
+        ids, labels = IDS[0][:rows], LABELS[0][:rows]
+        model.train_on_batch(ids, labels)
+        reference.train(ids, gradient_at(reference.table, ids, labels))
+    np.testing.assert_allclose(as_array(layer.embeddings), reference.table, rtol=0, atol=1e-6)
     assert int(layer.iterations) == 3
 
 

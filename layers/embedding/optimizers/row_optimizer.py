@@ -1,12 +1,13 @@
 """What every optimizer of a fused table has in common."""
 
+import abc
 from typing import Any
 
 import keras
 from keras import ops
 
 
-class RowOptimizer:
+class RowOptimizer(abc.ABC):
     """Base of optimizers that update the rows of a table which a batch touched.
 
     A fused table hands over each touched row once, with the gradients of its
@@ -70,15 +71,15 @@ class RowOptimizer:
         """Whether the learning rate is a schedule."""
         return isinstance(self.learning_rate, keras.optimizers.schedules.LearningRateSchedule)
 
+    @abc.abstractmethod
     def slots(self, dim: int) -> dict[str, tuple[int, float]]:
         """Numbers kept per row: slot name to its width and initial value."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def step(
         self, rows: Any, gradient: Any, slots: dict[str, Any], learning_rate: Any, iteration: Any
     ) -> tuple[Any, dict[str, Any]]:
         """New rows and slots; `rows` and `gradient` are `(touched, dim)`, `iteration` counts from 1."""
-        raise NotImplementedError
 
     def update(
         self, rows: Any, gradient: Any, slots: dict[str, Any], learning_rate: Any, iteration: Any

@@ -1,5 +1,6 @@
 """What the fused tables of all backends have in common."""
 
+import abc
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,9 +9,13 @@ from keras import ops
 
 # (rows, gradient, slots, iteration, learning rate, loss scale) -> new rows, new slots
 Update = Callable[..., tuple[Any, dict[str, Any]]]
+_INSTEAD = (
+    "use an embedding that the optimizer of `compile` trains (`EmbeddingCollection`; `embedding_optimizer=None` in a "
+    "CTRModel)"
+)
 
 
-class BaseRowTable:
+class BaseRowTable(abc.ABC):
     """Rows, their optimizer's slots, and the claims that find repeated rows.
 
     To sum the gradients of repeats, every position of a batch writes its number
@@ -49,19 +54,23 @@ class BaseRowTable:
         self.iterations: Any = self._add_slot(layer, "iterations", (), "zeros")
         self.claims: Any = self._add_claims(layer, (num_rows + 1,))
 
+    @abc.abstractmethod
     def _add_table(self, layer: Any, shape: tuple[int, ...], initializer: Any, dtype: str) -> keras.Variable:
-        raise NotImplementedError
+        """Make the table, a weight of the layer."""
 
+    @abc.abstractmethod
     def _add_slot(self, layer: Any, name: str, shape: tuple[int, ...], initializer: Any) -> keras.Variable:
-        raise NotImplementedError
+        """Make a slot, or another number that only training needs."""
 
+    @abc.abstractmethod
     def _add_claims(self, layer: Any, shape: tuple[int, ...]) -> keras.Variable:
-        raise NotImplementedError
+        """Make the claims."""
 
+    @abc.abstractmethod
     def lookup(self, rows: Any, masked: bool) -> Any:
         """Rows as float32 `(positions, width)`; `masked` says that some may be `num_rows`."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def train_lookup(
         self, rows: Any, masked: bool, update: Update, learning_rate: Any, check: Callable[[], None]
     ) -> tuple[Any, Any]:
@@ -69,7 +78,6 @@ class BaseRowTable:
 
         The backward pass calls `check`, which raises if the table cannot train as the model does.
         """
-        raise NotImplementedError
 
     def may_train(self) -> bool:
         """Whether a backward pass could follow."""
@@ -92,8 +100,7 @@ def refuse_second_lookup() -> None:
     """Raise: the update of a row needs all of its gradient."""
     raise RuntimeError(
         "A fused embedding table was looked up twice in one training step, so its rows would be updated from a part "
-        "of their gradient. Pass all ids of a step in one call (concatenate them), or use an embedding that the "
-        "optimizer of `compile` trains."
+        f"of their gradient. Pass all ids of a step in one call (concatenate them), or {_INSTEAD}."
     )
 
 
@@ -104,7 +111,7 @@ def refuse_accumulation(optimizer: Any) -> None:
         raise RuntimeError(
             "A fused embedding table updates its rows at every batch and cannot wait for accumulated gradients. "
             f"Received: gradient_accumulation_steps={steps}. Leave it out (a fused table makes large batches cheap), "
-            "or use an embedding that the optimizer of `compile` trains."
+            f"or {_INSTEAD}."
         )
 
 
@@ -112,8 +119,7 @@ def refuse_devices(what: str) -> None:
     """Raise: the update of a row needs the whole batch."""
     raise RuntimeError(
         f"A fused embedding table trains on one device; received {what}. Its rows would be updated from each device's "
-        "part of the batch alone. Train without distribution, or use an embedding that the optimizer of `compile` "
-        "trains."
+        f"part of the batch alone. Train without distribution, or {_INSTEAD}."
     )
 
 

@@ -39,11 +39,10 @@ class RowTable(BaseRowTable):
         vectors = table.index_select(0, rows.clamp(max=self.num_rows - 1)).float()
         return masked_zeros(vectors, rows, self.num_rows)
 
-    @torch._dynamo.disable  # type: ignore[untyped-decorator]
-    def train_lookup(
+    def _lookup_and_train(
         self, rows: Any, masked: bool, update: Update, learning_rate: Any, check: Callable[[], None]
     ) -> tuple[Any, Any]:
-        """Gather rows; autograd calls `_train` with their gradient. `torch.compile` leaves this part out."""
+        """Gather rows; autograd calls `_train` with their gradient."""
 
         def train(gradient: Any, loss_scale: Any) -> None:
             check()
@@ -55,6 +54,9 @@ class RowTable(BaseRowTable):
             self._train(rows, gradient, update, learning_rate, loss_scale)
 
         return _Gather.apply(self._hook.value, self.lookup(rows, masked), train)
+
+    # The compiler of torch cannot trace a backward pass that writes to its inputs.
+    train_lookup: Any = torch.compiler.disable(_lookup_and_train)
 
     def check_devices(self) -> None:
         """Raise under data parallelism over processes."""
