@@ -6,6 +6,7 @@ from .group_concat import GroupConcat
 from .group_ids import GroupIds
 from .mlp import MLP
 from .multi_task import SharedBottom
+from .parallel_mlp import ParallelMLP
 from .residual_quantizer import ResidualQuantizer
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "GroupConcat",
     "GroupIds",
     "NumericEmbedding",
+    "ParallelMLP",
     "ResidualQuantizer",
     "SharedBottom",
     "embedding_optimizers",

@@ -132,7 +132,7 @@ class CTRModel(RankingModel):
         for placement in ("user", "user_ad"):
             if placement in group_concats:
                 x = placement_inputs[placement] = side_fields(schema, placement, fields)
-                groups[f"{placement}:groups"] = group_concats[placement](x)[:, x.shape[-1] :]
+                groups[f"{placement}:groups"] = group_concats[placement](x, concatenate=False)
         representation = network({**fields, **groups})
         if "representation" in group_concats:
             placement_inputs["representation"] = representation

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ..layers import MLP
+from ..layers import ParallelMLP
 from ..losses import ObservedBinaryCrossentropy, ResidualLabelLoss
 from ..losses.observed_loss import check_targets
 
@@ -131,17 +131,17 @@ class ResidualLearning:
 
     def make_heads(self, task: str, representation: Any) -> dict[str, Any]:
         """Symbolic logits of a task's heads: `task/pseudo` (batch, 1) and `task/residual` (batch, 2)."""
-        heads = {}
-        if self.has_distillation:
-            heads[f"{task}/pseudo"] = self._head(f"{task}_pseudo_head")(representation)
-        if self.has_residual:
-            f0 = self._head(f"{task}_negative_head")(representation)
-            f1 = self._head(f"{task}_positive_head")(representation)
-            heads[f"{task}/residual"] = ops.concatenate([f0, f1], axis=-1)
+        kinds = [("pseudo", 1)] * self.has_distillation + [("residual", 2)] * self.has_residual
+        if not kinds:
+            return {}
+        count = sum(width for _, width in kinds)
+        bank = ParallelMLP(count, self.units, output_units=1, name=f"{task}_heads")(representation)
+        logits = keras.layers.Flatten(name=f"{task}_head_logits")(bank)
+        heads, start = {}, 0
+        for kind, width in kinds:
+            heads[f"{task}/{kind}"] = logits[:, start : start + width]
+            start += width
         return heads
-
-    def _head(self, name: str) -> MLP:
-        return MLP(self.units, output_units=1, name=name)
 
     def check_tasks(self, task_names: Sequence[str]) -> None:
         """Raise if a task named here is none of a schema's: its losses would silently be missing."""

@@ -65,7 +65,7 @@ def multiply_adds(model: Any) -> int:
     Args:
         model: a `CTRModel`.
     """
-    kernels = sum(3 * math.prod(weight.shape) for weight in model.trainable_weights if weight.name == "kernel")
+    kernels = sum(3 * math.prod(weight.shape) for weight in model.trainable_weights if weight.name.startswith("kernel"))
     for layer in model.group_concats.values():
         encoder = next(weight for weight in layer.trainable_weights if "/encoder_0/kernel" in weight.path)
         kernels += math.prod(layer.quantizer.codebooks.shape) - math.prod(encoder.shape)

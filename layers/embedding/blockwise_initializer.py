@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from ..reseeded import reseeded
 from .row_tables import fill
 
 BLOCK_ROWS = 65_536
@@ -43,13 +44,8 @@ class BlockwiseInitializer(keras.initializers.Initializer):
     def blocks(self, shape: tuple[int, ...], dtype: Any) -> Iterator[tuple[int, Any]]:
         """Each block with the number of its first row."""
         rows, *width = shape
-        config = self.initializer.get_config()
-        seed = config.get("seed")
         for number, start in enumerate(range(0, rows, BLOCK_ROWS)):
-            initializer = self.initializer
-            if number and isinstance(seed, int):
-                # With a fixed seed Keras draws the same values at every call.
-                initializer = type(self.initializer).from_config({**config, "seed": seed + number})
+            initializer = reseeded(self.initializer, number)
             yield start, initializer((min(BLOCK_ROWS, rows - start), *width), dtype=dtype)
 
     def get_config(self) -> dict[str, Any]:

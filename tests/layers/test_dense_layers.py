@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from support.fixed_weights import as_array, set_fixed_weights, wave
 
-from grouprank.layers import MLP, NumericEmbedding, SharedBottom
+from grouprank.layers import MLP, NumericEmbedding, ParallelMLP, SharedBottom
 
 
 class TestMLP:
@@ -46,6 +46,52 @@ class TestMLP:
     def test_errors(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             MLP(*arguments)
+
+
+class TestParallelMLP:
+    def test_equals_networks_of_their_own(self):
+        layer = ParallelMLP(3, (4, 2), activation="tanh", output_units=1)
+        x = wave(5, 6)
+        layer.build((None, 6))
+        set_fixed_weights(layer)
+        kernels = [as_array(weight) for weight in layer.weights if weight.name.startswith("kernel")]
+        biases = [as_array(weight) for weight in layer.weights if weight.name.startswith("bias")]
+        out = as_array(layer(x))
+        for network in range(3):
+            hidden = np.tanh(x @ kernels[0][:, network] + biases[0][network])
+            hidden = np.tanh(hidden @ kernels[1][network] + biases[1][network])
+            np.testing.assert_allclose(
+                out[:, network], hidden @ kernels[2][network] + biases[2][network], rtol=1e-5, atol=1e-6
+            )
+
+    @pytest.mark.parametrize("seed", [None, 7])
+    def test_starts_as_networks_of_their_own(self, seed):
+        layer = ParallelMLP(4, (300, 200), kernel_initializer=keras.initializers.GlorotUniform(seed))
+        layer.build((None, 100))
+        first, second = (as_array(weight) for weight in layer.weights if weight.name.startswith("kernel"))
+        assert abs(first).max() == pytest.approx((6 / (100 + 300)) ** 0.5, rel=0.01)
+        assert abs(second).max() == pytest.approx((6 / (300 + 200)) ** 0.5, rel=0.01)
+        assert not np.array_equal(first[:, 0], first[:, 1])
+        assert not np.array_equal(second[2], second[3])
+
+    def test_dropout_in_training_only(self):
+        layer = ParallelMLP(2, (50,), activation="linear", dropout=0.5)
+        x = np.ones((4, 3), "float32")
+        assert (as_array(layer(x)) != 0).all()
+        assert 0.2 < (as_array(layer(x, training=True)) == 0).mean() < 0.8
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ((0, (2,)), "`num_networks` must be a positive integer"),
+            ((2, (0,)), "`units` and `output_units` must be positive integers"),
+            ((2, ()), "at least one in all"),
+            ((2, (2,), "relu", -0.1), r"`dropout` must lie in \[0, 1\)"),
+        ],
+    )
+    def test_errors(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            ParallelMLP(*arguments)
 
 
 class TestNumericEmbedding:

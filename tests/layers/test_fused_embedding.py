@@ -269,3 +269,13 @@ def test_optimizers_come_back_from_their_config():
 def test_a_regularizer_is_refused():
     with pytest.raises(ValueError, match="Use the optimizer's `weight_decay`"):
         FusedEmbeddingCollection({"a": 3}, 2, embeddings_regularizer="l2")
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_every_block_of_a_large_table_starts_from_values_of_its_own(seed):
+    layer = FusedEmbedding(140_000, 2, "sgd", embeddings_initializer=keras.initializers.RandomNormal(seed=seed))
+    layer.build((None,))
+    values = as_array(layer.embeddings)
+    first, second, third = values[:1000], values[65_536:66_536], values[131_072:132_072]
+    for one, other in ((first, second), (first, third), (second, third)):
+        assert abs(np.corrcoef(one[:, 0], other[:, 0])[0, 1]) < 0.2

@@ -89,6 +89,12 @@ CASES = {
     "numeric_embedding": (LAYERS.NumericEmbedding, {"embedding_dim": 3}, wave(6, 2), (None, 2, 3)),
     "mlp": (LAYERS.MLP, {"units": (5, 3), "output_units": 2, "dropout": 0.2, "activation": "tanh"}, X, (None, 2)),
     "mlp_regularized": (LAYERS.MLP, {"units": (3,), "kernel_regularizer": keras.regularizers.L2(0.1)}, X, (None, 3)),
+    "parallel_mlp": (
+        LAYERS.ParallelMLP,
+        {"num_networks": 3, "units": (4,), "output_units": 2, "dropout": 0.2, "activation": "tanh"},
+        X,
+        (None, 3, 2),
+    ),
     "shared_bottom": (
         LAYERS.SharedBottom,
         {"task_names": ("click", "like"), "units": (3,), "dropout": 0.1, "activation": "tanh"},
@@ -145,6 +151,7 @@ GOLDEN = {
     "numeric_embedding": [[0.4207355, 0.2136899, -0.4758011], [-0.5501302, 0.7442691, 0.3583402]],
     "mlp": [-1.0126848, 0.0804093],
     "mlp_regularized": [0.0, 0.982705, 0.0],
+    "parallel_mlp": [[0.091866, -0.192967], [0.450477, 0.430005], [-0.113523, -0.845048]],
     "shared_bottom": {"click": [-0.1317735, 0.7542344, -0.1201055], "like": [-0.1317735, 0.7542344, -0.1201055]},
     "mlp_backbone": [0.6393954, -0.8992785, -0.3616222],
     "dcn_v2": [

@@ -142,7 +142,7 @@ def test_the_graph_is_plain_and_holds_only_what_it_serves(exported):
     assert [tuple(v.shape) for v in loaded.variables_read if rows in v.shape] == [(rows, 4)], (
         "the table, once, no slots"
     )
-    heads = [layer for layer in model.layers if layer.name.endswith(("_negative_head", "_positive_head"))]
+    heads = [layer for layer in model.layers if layer.name.endswith("_heads")]
     assert heads
     slots = sum(int(np.prod(v.shape)) for v in model.optimizer.variables)
     everything = sum(int(np.prod(w.shape)) for w in model.weights)
