@@ -122,7 +122,7 @@ class CTRModel(RankingModel):
         regularizer = keras.regularizers.get(embeddings_regularizer)
         # === Layers ===
         group_concats = make_group_concats(group_structure, schema, embedding_dim)
-        network = backbones.get(backbone, dropout=dropout, name="backbone")
+        network = backbones.get(backbone, schema, dropout=dropout, name="backbone")
         structure = MULTI_TASK[multi_task](schema.task_names, name="multi_task")
         # === Functional graph ===
         inputs = make_inputs(schema)

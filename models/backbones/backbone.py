@@ -1,10 +1,13 @@
 """What every backbone is: embedded fields in, one representation out."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
+
+from ...schema import Schema
 
 
 class Backbone(keras.layers.Layer):
@@ -14,6 +17,11 @@ class Backbone(keras.layers.Layer):
     write your own, subclass this, implement `call` (and `get_config` if it takes
     arguments), register it with Keras so that models save and export, and pass
     an instance to `CTRModel(backbone=...)`.
+
+    `concatenate` puts the fields side by side, `(batch, sum of widths)`; `stack`
+    puts them one below the other, `(batch, fields, width)`. A backbone that stacks
+    calls `build_stack` in its `build`: learned groups may have another width than
+    features, and are brought to it by a linear layer.
 
     Call arguments:
         fields: dict of embedded fields by name: one per feature, and one per
@@ -35,6 +43,15 @@ class Backbone(keras.layers.Layer):
     ...         return sum(fields.values())
     """
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._projections: dict[str, keras.layers.Dense] = {}
+
+    @classmethod
+    def from_schema(cls, schema: Schema, **arguments: Any) -> "Backbone":
+        """The backbone for a table; those that treat sides or kinds of features differently look them up here."""
+        return cls(**arguments)
+
     def concatenate(self, fields: Mapping[str, Any]) -> Any:
         """All fields side by side, in the order of their names."""
         # Keras may hand a dict back in another order, and weights belong to positions.
@@ -43,6 +60,24 @@ class Backbone(keras.layers.Layer):
     def concatenated_width(self, input_shape: Mapping[str, Any]) -> int:
         """Width of `concatenate`'s result, for `build`."""
         return sum(shape[-1] for shape in input_shape.values())
+
+    def build_stack(self, input_shape: Mapping[str, Any]) -> tuple[int, int]:
+        """Prepare `stack`; returns the number of fields and their width, the most frequent one."""
+        widths = {name: shape[-1] for name, shape in input_shape.items()}
+        width = Counter(widths.values()).most_common(1)[0][0]
+        for name in sorted(widths):
+            if widths[name] != width:
+                projection = keras.layers.Dense(
+                    width, use_bias=False, dtype=self.dtype_policy, name=f"{name.replace(':', '_')}_projection"
+                )
+                projection.build((None, widths[name]))
+                self._projections[name] = projection
+        return len(widths), width
+
+    def stack(self, fields: Mapping[str, Any]) -> Any:
+        """All fields below each other, `(batch, fields, width)`, in the order of their names."""
+        rows = [self._projections[n](fields[n]) if n in self._projections else fields[n] for n in sorted(fields)]
+        return ops.stack(rows, axis=1)
 
     def call(self, fields: Mapping[str, Any], training: bool | None = None) -> Any:
         """Representation of the fields."""

@@ -9,6 +9,7 @@ import grouprank as gr
 from grouprank.models.backbones import DCNv2, MLPBackbone, get
 
 FIELDS = {"user": wave(6, 3), "ad": wave(6, 3, start=1.0), "user:groups": wave(6, 2, start=2.0)}
+SCHEMA = gr.Schema([gr.Categorical("user", 9, side="user"), gr.Categorical("ad", 9)], [gr.Task("click")])
 SHAPES = {name: (None, values.shape[1]) for name, values in FIELDS.items()}
 
 
@@ -78,20 +79,20 @@ def test_the_order_of_fields_does_not_matter(make):
 
 
 def test_dropout_of_a_name():
-    assert get("mlp", dropout=0.3).mlp.dropout == 0.3
-    assert get("dcn_v2", dropout=0.3).mlp.dropout == 0.3
+    assert get("mlp", SCHEMA, dropout=0.3).mlp.dropout == 0.3
+    assert get("dcn_v2", SCHEMA, dropout=0.3).mlp.dropout == 0.3
 
 
 def test_config_of_keras():
-    twin = get(keras.saving.serialize_keras_object(DCNv2(2, 3, units=(5,), structure="stacked")))
+    twin = get(keras.saving.serialize_keras_object(DCNv2(2, 3, units=(5,), structure="stacked")), SCHEMA)
     assert isinstance(twin, DCNv2)
     assert (twin.num_cross_layers, twin.projection_dim, twin.structure) == (2, 3, "stacked")
 
 
 @pytest.mark.parametrize("wrong", ["dnc_v2", None, 3, ["mlp"], keras.layers.Dense(3), MLPBackbone])
 def test_unknown_backbone(wrong):
-    with pytest.raises(ValueError, match=r"`backbone` must be one of \['dcn_v2', 'mlp'\] or an instance .*Received"):
-        get(wrong)
+    with pytest.raises(ValueError, match=r"`backbone` must be one of \[.*'dcn_v2'.*'mlp'.*\] or an instance .*Received"):
+        get(wrong, SCHEMA)
 
 
 def test_unknown_structure():
