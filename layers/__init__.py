@@ -4,21 +4,56 @@ from .embedding import EmbeddingCollection, FusedEmbedding, FusedEmbeddingCollec
 from .embedding import optimizers as embedding_optimizers
 from .group_concat import GroupConcat
 from .group_ids import GroupIds
+from .interactions import (
+    BiInteractionPooling,
+    BilinearFusion,
+    DHENLayer,
+    FactorizationMachine,
+    FeatureGate,
+    FieldSelfAttention,
+    MaskBlock,
+)
 from .mlp import MLP
-from .multi_task import SharedBottom
+from .multi_task import AITM, PLE, JointLogit, MMoE, SharedBottom
 from .parallel_mlp import ParallelMLP
 from .residual_quantizer import ResidualQuantizer
+from .semantic_ids import SemanticIdEmbedding, SemanticIds, fit_semantic_ids
+from .sequence import CausalTransformer, Dice, MeanPooling, SequenceEncoder, TargetAttention
+from .task_weighting import FixedWeighting, GradNorm, TaskWeighting, UncertaintyWeighting
 
 __all__ = [
+    "AITM",
     "MLP",
+    "PLE",
+    "BiInteractionPooling",
+    "BilinearFusion",
+    "CausalTransformer",
+    "DHENLayer",
+    "Dice",
     "EmbeddingCollection",
+    "FactorizationMachine",
+    "FeatureGate",
+    "FieldSelfAttention",
+    "FixedWeighting",
     "FusedEmbedding",
     "FusedEmbeddingCollection",
+    "GradNorm",
     "GroupConcat",
     "GroupIds",
+    "JointLogit",
+    "MMoE",
+    "MaskBlock",
+    "MeanPooling",
     "NumericEmbedding",
     "ParallelMLP",
     "ResidualQuantizer",
+    "SemanticIdEmbedding",
+    "SemanticIds",
+    "SequenceEncoder",
     "SharedBottom",
+    "TargetAttention",
+    "TaskWeighting",
+    "UncertaintyWeighting",
     "embedding_optimizers",
+    "fit_semantic_ids",
 ]

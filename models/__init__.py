@@ -3,7 +3,19 @@
 from . import backbones
 from .backbones import Backbone
 from .ctr_model import CTRModel
+from .cvr_model import CVRModel
+from .preset_registry import presets
 from .ranking_model import RankingModel
 from .residual_learning import ResidualLearning
+from .two_tower_model import TwoTowerModel
 
-__all__ = ["Backbone", "CTRModel", "RankingModel", "ResidualLearning", "backbones"]
+__all__ = [
+    "Backbone",
+    "CTRModel",
+    "CVRModel",
+    "RankingModel",
+    "ResidualLearning",
+    "TwoTowerModel",
+    "backbones",
+    "presets",
+]

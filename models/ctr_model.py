@@ -7,17 +7,18 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..layers import MLP, GroupIds, SharedBottom
+from ..layers import GroupIds
 from ..losses import ObservedBinaryCrossentropy
 from ..metrics import CodebookHealth
 from ..schema import Schema
 from . import backbones
 from .embed_features import embed_features, make_inputs
-from .group_placements import make_group_concats, side_fields
+from .feature_encoders import make_semantic_ids, make_sequence_encoders
+from .group_placements import make_group_concats
+from .ranking_graph import make_ranking_graph
 from .ranking_model import RankingModel
 from .residual_learning import ResidualLearning
-
-MULTI_TASK = {"shared_bottom": SharedBottom}
+from .structures import make_structure, make_task_weighting
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -42,9 +43,10 @@ class CTRModel(RankingModel):
 
     Args:
         schema: the table's features and tasks.
-        backbone: `"dcn_v2"`, `"mlp"` or a `Backbone`. Defaults to `"dcn_v2"`.
-        multi_task: structure above the backbone, `"shared_bottom"`. Defaults to
-            `"shared_bottom"`.
+        backbone: a name of `grouprank.models.backbones.BACKBONES` such as `"dcn_v2"`,
+            `"dhen"` or `"mlp"`, or a `Backbone`. Defaults to `"dcn_v2"`.
+        multi_task: structure above the backbone: `"shared_bottom"`, `"mmoe"`, `"ple"`,
+            `"aitm"`, or such a layer. Defaults to `"shared_bottom"`.
         group_structure: any subset of `("user", "user_ad", "representation")`, or
             a dict of `GroupConcat` by placement. Defaults to all three.
         residual_learning: `True`, `False` or a `ResidualLearning`. Defaults to `True`.
@@ -61,6 +63,14 @@ class CTRModel(RankingModel):
             it at every step; a fused table takes its optimizer's `weight_decay`
             instead. Defaults to `None`.
         task_weights: factor of each task's loss; tasks left out weigh 1. Defaults to `None`.
+        task_weighting: what balances the tasks on top of `task_weights`: `"fixed"`
+            (nothing), `"uncertainty"`, `"grad_norm"` or a `TaskWeighting`. Defaults to `"fixed"`.
+        sequence_encoder: what makes one vector of a `Sequence`: `"mean"`,
+            `"target_attention"` (DIN; the sequence must share the ad id's table),
+            `"causal_transformer"` (SASRec; oldest position first), or a dict of names
+            or `SequenceEncoder`s by sequence. Defaults to `"mean"`.
+        semantic_ids: `SemanticIds` or `SemanticIdEmbedding` by categorical feature; each
+            is one more field. Defaults to `None`.
         **kwargs: `name` and `trainable`.
 
     Call arguments:
@@ -104,7 +114,7 @@ class CTRModel(RankingModel):
         self,
         schema: Schema,
         backbone: Any = "dcn_v2",
-        multi_task: str = "shared_bottom",
+        multi_task: Any = "shared_bottom",
         group_structure: Any = ("user", "user_ad", "representation"),
         residual_learning: Any = True,
         embedding_dim: int = 16,
@@ -113,9 +123,15 @@ class CTRModel(RankingModel):
         embedding_optimizer: Any = "auto",
         embeddings_regularizer: Any = None,
         task_weights: Mapping[str, float] | None = None,
+        task_weighting: Any = "fixed",
+        sequence_encoder: Any = "mean",
+        semantic_ids: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        _check_arguments(schema, multi_task, task_weights)
+        if not isinstance(schema, Schema):
+            raise ValueError(
+                f"`schema` must be a grouprank.Schema. Received: {schema!r} of type {type(schema).__name__}."
+            )
         learning = ResidualLearning.get(residual_learning)
         if learning is not None:
             learning.check_tasks(schema.task_names)
@@ -123,32 +139,24 @@ class CTRModel(RankingModel):
         # === Layers ===
         group_concats = make_group_concats(group_structure, schema, embedding_dim)
         network = backbones.get(backbone, schema, dropout=dropout, name="backbone")
-        structure = MULTI_TASK[multi_task](schema.task_names, name="multi_task")
+        structure = make_structure(multi_task, schema, dropout)
+        weighting = make_task_weighting(task_weighting, schema, task_weights)
+        encoders = make_sequence_encoders(sequence_encoder, schema)
+        semantic_embeddings = make_semantic_ids(semantic_ids, schema, embedding_dim)
         # === Functional graph ===
         inputs = make_inputs(schema)
-        fields = embed_features(schema, inputs, embedding_dim, regularizer, embedding_optimizer)
-        placement_inputs: dict[str, Any] = {}
-        groups: dict[str, Any] = {}
-        for placement in ("user", "user_ad"):
-            if placement in group_concats:
-                x = placement_inputs[placement] = side_fields(schema, placement, fields)
-                groups[f"{placement}:groups"] = group_concats[placement](x, concatenate=False)
-        representation = network({**fields, **groups})
-        if "representation" in group_concats:
-            placement_inputs["representation"] = representation
-            representation = group_concats["representation"](representation)
-        outputs: dict[str, Any] = {}
-        for task, x in structure(representation).items():
-            logit = MLP(tower_units, dropout=dropout, output_units=1, name=f"{task}_tower")(x)
-            # Float32 under every dtype policy: cross entropy needs the range, serving the precision.
-            outputs[task] = keras.layers.Activation("linear", dtype="float32", name=task)(logit)
-            if learning is not None and learning.concerns(task):
-                outputs.update(learning.make_heads(task, x))
+        fields = embed_features(
+            schema, inputs, embedding_dim, regularizer, embedding_optimizer, encoders, semantic_embeddings
+        )
+        graph = make_ranking_graph(
+            schema, fields, group_concats, network, structure, weighting, learning, tower_units, dropout
+        )
+        outputs = {**graph.logits, **self._joint_logits(schema, graph.logits), **graph.heads}
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         # === Config ===
         self.schema = schema
         self.backbone = network
-        self.multi_task = multi_task
+        self.multi_task = structure
         self.group_concats = group_concats
         self.residual_learning = learning
         self.embedding_dim = embedding_dim
@@ -156,8 +164,10 @@ class CTRModel(RankingModel):
         self.dropout = dropout
         self.embedding_optimizer = embedding_optimizer
         self.embeddings_regularizer = regularizer
-        self.task_weights = dict(task_weights or {})
-        self._placement_inputs = placement_inputs
+        self.task_weighting = weighting
+        self.sequence_encoders = encoders
+        self.semantic_embeddings = semantic_embeddings
+        self._placement_inputs = graph.placement_inputs
         self._task_loss = ObservedBinaryCrossentropy()
         # Tracked by the model, so that it is saved with it and its weights are part of a compiled step.
         teacher = learning.teacher if learning is not None else None
@@ -174,24 +184,35 @@ class CTRModel(RankingModel):
     ) -> Any:
         """Eq. 8 summed over tasks, plus the layers' own losses."""
         targets = self._targets(y)
+        labels = self.labels(targets)
         learning = self.residual_learning if training else None
         teacher_logits = y_pred
         if learning is not None and self.teacher is not None:
             # A teacher of our own kind may know fewer columns than its pupil.
             known = self.teacher.schema.feature_names if isinstance(self.teacher, RankingModel) else x
             teacher_logits = self.teacher({name: x[name] for name in known}, training=False)
-        total = ops.zeros((), "float32")
+        losses = {}
         for task in self.schema.task_names:
             weight = sample_weight[task] if isinstance(sample_weight, Mapping) else sample_weight
-            loss = self._task_loss(targets[task], y_pred[task], weight)
+            loss = self._label_loss(task, labels, y_pred, weight)
             heads = {kind: y_pred[f"{task}/{kind}"] for kind in ("pseudo", "residual") if f"{task}/{kind}" in y_pred}
             if learning is not None and heads:
                 pseudo_label = learning.pseudo_labels(task, targets, teacher_logits)
-                loss = loss + learning.loss(targets[task], pseudo_label, heads, weight)
-            total = total + self.task_weights.get(task, 1.0) * loss
+                loss = loss + learning.loss(labels[task], pseudo_label, heads, weight)
+            losses[task] = loss
+        total = self.task_weighting.combine(losses, training=training)
         for loss in self.losses if training else ():
             total = total + ops.sum(ops.cast(loss, "float32"))
         return total
+
+    @staticmethod
+    def _joint_logits(schema: Schema, logits: Mapping[str, Any]) -> dict[str, Any]:
+        """Further predictions made of the tasks' logits, by name."""
+        return {}
+
+    def _label_loss(self, task: str, labels: Mapping[str, Any], logits: Mapping[str, Any], weight: Any) -> Any:
+        """Cross entropy of a task's label."""
+        return self._task_loss(labels[task], logits[task], weight)
 
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, **kwargs: Any) -> Any:
         """Train as `keras.Model.fit` does; columns given as arrays are checked against the schema first.
@@ -251,7 +272,7 @@ class CTRModel(RankingModel):
             "trainable": self.trainable,
             "schema": self.schema.to_dict(),
             "backbone": serialize(self.backbone),
-            "multi_task": self.multi_task,
+            "multi_task": serialize(self.multi_task),
             "group_structure": {placement: serialize(layer) for placement, layer in self.group_concats.items()},
             "residual_learning": serialize(self.residual_learning) if self.residual_learning else False,
             "embedding_dim": self.embedding_dim,
@@ -259,7 +280,10 @@ class CTRModel(RankingModel):
             "dropout": self.dropout,
             "embedding_optimizer": optimizer if isinstance(optimizer, str | None) else serialize(optimizer),
             "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
-            "task_weights": self.task_weights,
+            "task_weights": self.task_weighting.task_weights,
+            "task_weighting": serialize(self.task_weighting),
+            "sequence_encoder": {name: serialize(layer) for name, layer in self.sequence_encoders.items()},
+            "semantic_ids": {name: serialize(layer) for name, layer in self.semantic_embeddings.items()},
         }
 
     @classmethod
@@ -268,28 +292,17 @@ class CTRModel(RankingModel):
         config = dict(config)
         config["schema"] = Schema.from_dict(config["schema"])
         deserialize = keras.saving.deserialize_keras_object
-        config["backbone"] = deserialize(config["backbone"], custom_objects=custom_objects)
-        config["group_structure"] = {
-            placement: deserialize(layer, custom_objects=custom_objects)
-            for placement, layer in config["group_structure"].items()
-        }
+        for part in ("backbone", "multi_task", "task_weighting"):
+            config[part] = deserialize(config[part], custom_objects=custom_objects)
+        for part in ("group_structure", "sequence_encoder", "semantic_ids"):
+            config[part] = {
+                name: deserialize(layer, custom_objects=custom_objects) for name, layer in config[part].items()
+            }
         if isinstance(config.get("embedding_optimizer"), dict):
             config["embedding_optimizer"] = deserialize(config["embedding_optimizer"], custom_objects=custom_objects)
         if config["residual_learning"]:
             config["residual_learning"] = deserialize(config["residual_learning"], custom_objects=custom_objects)
         return cls(**config)
-
-
-def _check_arguments(schema: Any, multi_task: str, task_weights: Mapping[str, float] | None) -> None:
-    if not isinstance(schema, Schema):
-        raise ValueError(f"`schema` must be a grouprank.Schema. Received: {schema!r} of type {type(schema).__name__}.")
-    if multi_task not in MULTI_TASK:
-        raise ValueError(f"`multi_task` must be one of {sorted(MULTI_TASK)}. Received: multi_task={multi_task!r}.")
-    unknown = sorted(set(task_weights or {}) - set(schema.task_names))
-    if unknown:
-        raise ValueError(f"`task_weights` names unknown tasks {unknown}. Tasks of the schema: {schema.task_names}.")
-    if any(weight < 0 for weight in (task_weights or {}).values()):
-        raise ValueError(f"`task_weights` must not be negative. Received: {dict(task_weights or {})}.")
 
 
 def _some_batches(data: Any, max_rows: int) -> Any:

@@ -6,7 +6,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from ..layers import EmbeddingCollection, FusedEmbeddingCollection, NumericEmbedding
+from ..layers import (
+    EmbeddingCollection,
+    FusedEmbeddingCollection,
+    NumericEmbedding,
+    SemanticIdEmbedding,
+    SequenceEncoder,
+)
 from ..schema import Categorical, Numeric, Schema, Sequence, Vector
 
 # From here on `docs/benchmarks/embedding_scaling.md` finds the fused table no slower on any backend; at a million rows
@@ -25,13 +31,33 @@ def embed_features(
     embedding_dim: int,
     embeddings_regularizer: Any = None,
     embedding_optimizer: Any = None,
+    sequence_encoders: Mapping[str, SequenceEncoder] | None = None,
+    semantic_ids: Mapping[str, SemanticIdEmbedding] | None = None,
 ) -> dict[str, Any]:
-    """Every feature as a field of shape `(batch, embedding_dim)`, in the schema's order."""
+    """Every feature as a field of shape `(batch, embedding_dim)`, in the schema's order.
+
+    Args:
+        schema: the table.
+        inputs: symbolic columns by feature name.
+        embedding_dim: width of a field.
+        embeddings_regularizer: of the embedding table.
+        embedding_optimizer: see `CTRModel`.
+        sequence_encoders: encoders of the sequences that are not simply averaged, by feature name.
+        semantic_ids: embeddings by semantic id; each is one more field, `"FEATURE:semantic_ids"`.
+    """
+    encoders = dict(sequence_encoders or {})
     fields: dict[str, Any] = {}
     ids = [f for f in schema.features if isinstance(f, Categorical | Sequence)]
     if ids:
-        embedding = _make_collection(ids, embedding_dim, embeddings_regularizer, embedding_optimizer)
-        fields.update(embedding({f.name: inputs[f.name] for f in ids}))
+        embedding = _make_collection(ids, embedding_dim, embeddings_regularizer, embedding_optimizer, encoders)
+        columns = {f.name: inputs[f.name] for f in ids}
+        fields.update(embedding(columns))
+        masks = embedding.sequence_masks(columns)
+        for name, encoder in encoders.items():
+            target = schema[name].shares if isinstance(schema[name], Sequence) else None
+            # A sequence that shares another sequence's rows has no single target.
+            single = target is not None and isinstance(schema[target], Categorical)
+            fields[name] = encoder(fields[name], target=fields[target] if single else None, mask=masks[name])
     numbers = [f.name for f in schema.features if isinstance(f, Numeric)]
     if numbers:
         columns = ops.stack([inputs[name] for name in numbers], axis=-1)
@@ -42,16 +68,20 @@ def embed_features(
             fields[feature.name] = keras.layers.Dense(embedding_dim, name=f"{feature.name}_projection")(
                 inputs[feature.name]
             )
-    return {name: fields[name] for name in schema.feature_names}
+    by_meaning = {f"{name}:semantic_ids": layer(inputs[name]) for name, layer in (semantic_ids or {}).items()}
+    return {**{name: fields[name] for name in schema.feature_names}, **by_meaning}
 
 
-def _make_collection(ids: list[Any], embedding_dim: int, regularizer: Any, optimizer: Any) -> EmbeddingCollection:
+def _make_collection(
+    ids: list[Any], embedding_dim: int, regularizer: Any, optimizer: Any, encoders: Mapping[str, Any]
+) -> EmbeddingCollection:
     """The one table: trained by the optimizer of `compile`, or fused with its own."""
     sizes = {f.name: f.vocabulary_size for f in ids}
     arguments = {
         "sequences": [f.name for f in ids if isinstance(f, Sequence)],
         "shares": {f.name: f.shares for f in ids if isinstance(f, Sequence) and f.shares},
         "embeddings_regularizer": regularizer,
+        "unpooled": list(encoders),
         "name": "embedding",
     }
     if isinstance(optimizer, str) and optimizer == "auto":

@@ -1,7 +1,7 @@
 """What every prebuilt model does with its tasks: metrics, missing labels, checks, probabilities."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -10,6 +10,8 @@ from keras import ops
 from ..layers import FusedEmbedding
 from ..metrics import Calibration, NormalizedEntropy
 from ..schema import Schema
+from .preset_registry import get_preset
+from .sample_spaces import conditional_label
 
 
 class RankingModel(keras.Model):
@@ -26,6 +28,23 @@ class RankingModel(keras.Model):
 
     schema: Schema
 
+    @classmethod
+    def from_preset(cls, preset: str, schema: Schema, **arguments: Any) -> Self:
+        """A model as a preset describes it, untrained.
+
+        Args:
+            preset: one of `grouprank.models.presets()`.
+            schema: the table's features and tasks.
+            **arguments: constructor arguments that take precedence over the preset's.
+
+        Raises:
+            ValueError: on an unknown preset, or one for another kind of model.
+        """
+        found = get_preset(preset)
+        if found.model not in (kind.__name__ for kind in cls.__mro__):
+            raise ValueError(f"Preset {preset!r} is one of a {found.model}: use {found.model}.from_preset({preset!r}).")
+        return cls(schema, **{**found.arguments, **arguments})
+
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> dict[str, Any]:
         """Logits of the tasks; while training, the graph's other outputs too."""
         outputs = super().call(inputs, training=training, mask=mask)
@@ -36,8 +55,22 @@ class RankingModel(keras.Model):
         outputs = super().compute_output_spec(inputs, training=training, mask=mask)
         return outputs if training else self._of_tasks(outputs)
 
+    @property
+    def prediction_names(self) -> list[str]:
+        """Names of what the model predicts: the schema's tasks, and what a subclass adds."""
+        return self.schema.task_names
+
+    def labels(self, y: Any) -> dict[str, Any]:
+        """The label of each prediction, NaN where it is unknown or outside of its sample space.
+
+        Args:
+            y: labels by task, NaN where unobserved.
+        """
+        targets = self._targets(y)
+        return {task: conditional_label(self.schema, task, targets) for task in self.schema.task_names}
+
     def _of_tasks(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
-        return {task: outputs[task] for task in self.schema.task_names}
+        return {name: outputs[name] for name in self.prediction_names}
 
     def compile(
         self,
@@ -83,7 +116,7 @@ class RankingModel(keras.Model):
                 keras.metrics.AUC(from_logits=True, num_thresholds=1000, name="auc"),
                 Calibration(from_logits=True),
             ]
-            for task in self.schema.task_names
+            for task in self.prediction_names
         }
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -93,18 +126,21 @@ class RankingModel(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
-        """Metrics of each task over the rows whose label is known."""
-        targets = self._targets(y)
+        """Metrics of each prediction over the rows whose label is known."""
         labels, weights = {}, {}
-        for task in self.schema.task_names:
-            label = ops.reshape(ops.cast(targets[task], "float32"), (-1, 1))
+        for name, given_label in self.labels(y).items():
+            label = ops.reshape(ops.cast(given_label, "float32"), (-1, 1))
             observed = ops.logical_not(ops.isnan(label))
             weight = ops.cast(observed, "float32")
-            given = sample_weight[task] if isinstance(sample_weight, Mapping) else sample_weight
+            given = sample_weight[self._task_of(name)] if isinstance(sample_weight, Mapping) else sample_weight
             if given is not None:
                 weight = weight * ops.reshape(ops.cast(given, "float32"), (-1, 1))
-            labels[task], weights[task] = ops.where(observed, label, 0.0), weight
+            labels[name], weights[name] = ops.where(observed, label, 0.0), weight
         return super().compute_metrics(x, labels, self._of_tasks(y_pred), weights)
+
+    def _task_of(self, prediction: str) -> str:
+        """The task whose sample weights a prediction takes."""
+        return prediction
 
     def _targets(self, y: Any) -> Mapping[str, Any]:
         if isinstance(y, Mapping):
@@ -146,7 +182,7 @@ class RankingModel(keras.Model):
         """Probabilities by task, float32 of shape `(rows,)`, for columns or a loader."""
         logits = self.predict(x, batch_size=batch_size, verbose=verbose)
         # Split by sign so that no logit overflows the exponential.
-        return {task: _sigmoid(values.reshape(-1)) for task, values in logits.items()}
+        return {name: _sigmoid(logits[name].reshape(-1)) for name in self.prediction_names}
 
     def logits_model(self) -> keras.Model:
         """The part that inference needs, of the same weights: no residual heads, no teacher, no optimizer."""

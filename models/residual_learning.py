@@ -129,18 +129,29 @@ class ResidualLearning:
         self.check_columns(targets, [task])
         return ops.reshape(ops.cast(targets[column], "float32"), (-1,))
 
-    def make_heads(self, task: str, representation: Any) -> dict[str, Any]:
-        """Symbolic logits of a task's heads: `task/pseudo` (batch, 1) and `task/residual` (batch, 2)."""
+    def make_heads(self, representations: Mapping[str, Any]) -> dict[str, Any]:
+        """Symbolic logits of the tasks' heads: `task/pseudo` (batch, 1) and `task/residual` (batch, 2).
+
+        Heads over one and the same tensor are one product: read, and its gradient summed, once instead of per head.
+
+        Args:
+            representations: symbolic `(batch, width)` by task.
+        """
         kinds = [("pseudo", 1)] * self.has_distillation + [("residual", 2)] * self.has_residual
-        if not kinds:
-            return {}
-        count = sum(width for _, width in kinds)
-        bank = ParallelMLP(count, self.units, output_units=1, name=f"{task}_heads")(representation)
-        logits = keras.layers.Flatten(name=f"{task}_head_logits")(bank)
-        heads, start = {}, 0
-        for kind, width in kinds:
-            heads[f"{task}/{kind}"] = logits[:, start : start + width]
-            start += width
+        tasks_of: dict[int, list[str]] = {}
+        for task, representation in representations.items():
+            if kinds and self.concerns(task):
+                tasks_of.setdefault(id(representation), []).append(task)
+        heads = {}
+        for tasks in tasks_of.values():
+            named = [(f"{task}/{kind}", width) for task in tasks for kind, width in kinds]
+            name = f"{'_'.join(tasks)}_heads"
+            bank = ParallelMLP(sum(width for _, width in named), self.units, output_units=1, name=name)
+            logits = bank(representations[tasks[0]])[:, :, 0]
+            start = 0
+            for head, width in named:
+                heads[head] = logits[:, start : start + width]
+                start += width
         return heads
 
     def check_tasks(self, task_names: Sequence[str]) -> None:

@@ -118,6 +118,22 @@ class Schema:
         """Names of the tasks, in order."""
         return [task.name for task in self.tasks]
 
+    def path(self, task: str) -> tuple[str, ...]:
+        """A task and what it is given, from the root down: `("click", "purchase")`."""
+        parents = {t.name: t.given for t in self.tasks}
+        if task not in parents:
+            raise KeyError(f"The schema has no task {task!r}. Its tasks: {self.task_names}.")
+        names: list[str] = []
+        name: str | None = task
+        while name is not None:
+            names.append(name)
+            name = parents[name]
+        return tuple(reversed(names))
+
+    def joint_name(self, task: str) -> str:
+        """Name of the outcome that a task and all it is given come true: `"click_and_purchase"`."""
+        return "_and_".join(self.path(task))
+
     def on_side(self, *sides: str) -> tuple[Feature, ...]:
         """The features of one or more sides, in order."""
         for side in sides:

@@ -127,5 +127,5 @@ def _compare(
         max_difference=float(differences[~border].max(initial=0.0)),
         border_rows=int(border.sum()),
         raw=dict(raw),
-        probabilities={task: served["serving_default"][task] for task in model.schema.task_names},
+        probabilities={task: served["serving_default"][task] for task in model.prediction_names},
     )

@@ -1,6 +1,6 @@
 """One embedding table for many features."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -29,13 +29,15 @@ class EmbeddingCollection(keras.layers.Layer):
         vocabulary_sizes: feature name to number of ids, id 0 included.
         embedding_dim: width of an embedding. Defaults to `16`.
         sequences: names of features with several ids a row, padded to one length;
-            their embeddings are combined into one. Defaults to `()`.
+            their embeddings are combined into one, but see `unpooled`. Defaults to `()`.
         combiner: `"mean"` or `"sum"` over the ids of a sequence that count; a
             sequence without any is zero. Defaults to `"mean"`.
         padding_id: id that does not count in sequences, `None` if every id does (see
             `masks`). Defaults to `0`.
         shares: feature name to the name of the feature whose rows it uses; such
             a feature has no rows of its own. Defaults to `None`.
+        unpooled: names of sequences that come out as they are, a vector per id and
+            zeros for ids that do not count, for a `SequenceEncoder`. Defaults to `()`.
         embeddings_initializer: initializer of the table. Defaults to a normal
             distribution of standard deviation `0.01`.
         embeddings_regularizer: regularizer of the table. Defaults to `None`.
@@ -51,11 +53,12 @@ class EmbeddingCollection(keras.layers.Layer):
         A dict of `(batch,)` or `(batch, 1)`; `(batch, length)` for sequences.
 
     Output shape:
-        A dict of `(batch, embedding_dim)` under the same names.
+        A dict of `(batch, embedding_dim)` under the same names;
+        `(batch, length, embedding_dim)` for `unpooled` sequences.
 
     Raises:
-        ValueError: on a size below 1, an unknown `combiner` or sequence, or a
-            `shares` entry that names no feature with rows of its own.
+        ValueError: on a size below 1, an unknown `combiner` or sequence, an `unpooled`
+            feature that is no sequence, or a `shares` entry that names no feature with rows of its own.
 
     Example:
 
@@ -76,6 +79,7 @@ class EmbeddingCollection(keras.layers.Layer):
         shares: Mapping[str, str] | None = None,
         embeddings_initializer: Any = None,
         embeddings_regularizer: Any = None,
+        unpooled: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -85,6 +89,7 @@ class EmbeddingCollection(keras.layers.Layer):
         self.combiner = combiner
         self.padding_id = padding_id
         self.shares = dict(shares or {})
+        self.unpooled = tuple(unpooled)
         self.embeddings_initializer = keras.initializers.get(
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.01)
         )
@@ -97,6 +102,7 @@ class EmbeddingCollection(keras.layers.Layer):
         if combiner not in COMBINERS:
             raise ValueError(f"`combiner` must be one of {COMBINERS}. Received: combiner={combiner!r}.")
         self._check_names("sequences", self.sequences, self.vocabulary_sizes)
+        self._check_names("unpooled", self.unpooled, self.sequences)
         owners = [name for name in self.vocabulary_sizes if name not in self.shares]
         for name, owner in self.shares.items():
             if name not in self.vocabulary_sizes or owner not in owners:
@@ -142,7 +148,8 @@ class EmbeddingCollection(keras.layers.Layer):
         for name in self.sequences:
             rows = self._rows([name], ops.transpose(ops.convert_to_tensor(inputs[name])))
             blocks.append(rows)
-            counted.append(self._counts(name, rows, masks.get(name)))
+            mask = masks.get(name)
+            counted.append(self._counts(name, rows, None if mask is None else ops.transpose(mask)))
         mask = ops.concatenate([_flat(block) for block in counted], axis=0) if self.sequences else None
         vectors = self._lookup(ops.concatenate([_flat(block) for block in blocks], axis=0), mask, training)
         outputs: dict[str, Any] = {}
@@ -156,8 +163,28 @@ class EmbeddingCollection(keras.layers.Layer):
                 outputs.update({name: ops.squeeze(x, 0) for name, x in zip(singles, columns, strict=True)})
             else:
                 name = self.sequences[number - bool(singles)]
-                outputs[name] = self._combine(block_vectors, counted[number])
+                combine = self._leave_unpooled if name in self.unpooled else self._combine
+                outputs[name] = combine(block_vectors, counted[number])
         return {name: outputs[name] for name in self.vocabulary_sizes}
+
+    def sequence_masks(self, inputs: Mapping[str, Any], masks: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Which ids of the `unpooled` sequences count: booleans `(batch, length)` by name.
+
+        The mask that a `SequenceEncoder` needs beside the vectors. Also takes the symbolic inputs of a functional
+        model.
+
+        Args:
+            inputs: as in a call.
+            masks: as in a call. Defaults to `None`.
+        """
+        masks = masks or {}
+        found = {}
+        for name in self.unpooled:
+            ids = inputs[name]
+            if not isinstance(ids, keras.KerasTensor):
+                ids = ops.convert_to_tensor(ids)
+            found[name] = self._counts(name, self._rows([name], ids), masks.get(name))
+        return found
 
     def _rows(self, names: list[str], ids: Any) -> Any:
         """Rows of the table for ids `(lines, batch)`, all of one feature or a line per feature."""
@@ -167,11 +194,11 @@ class EmbeddingCollection(keras.layers.Layer):
         return ops.cast(ops.where(inside, ids, ops.zeros_like(ids)), "int32") + first
 
     def _counts(self, name: str, rows: Any, mask: Any) -> Any:
-        """Which ids of a sequence count."""
+        """Which ids of a sequence count, in the layout of the rows and the mask."""
         counts = ops.ones_like(rows, dtype="bool")
         if self.padding_id is not None:
             counts = rows != self._first_row[name] + self.padding_id
-        return counts if mask is None else ops.logical_and(counts, ops.transpose(ops.cast(mask, "bool")))
+        return counts if mask is None else ops.logical_and(counts, ops.cast(mask, "bool"))
 
     def _combine(self, vectors: Any, counted: Any) -> Any:
         """Sum or mean over the ids of each sequence that count."""
@@ -179,13 +206,21 @@ class EmbeddingCollection(keras.layers.Layer):
         total = ops.sum(vectors * weights, axis=0)
         return total / ops.maximum(ops.sum(weights, axis=0), 1.0) if self.combiner == "mean" else total
 
+    def _leave_unpooled(self, vectors: Any, counted: Any) -> Any:
+        """The vectors batch first, zeros where an id does not count."""
+        vectors = ops.where(ops.expand_dims(counted, -1), vectors, ops.zeros_like(vectors))
+        return ops.transpose(vectors, (1, 0, 2))
+
     def _lookup(self, rows: Any, mask: Any, training: bool | None) -> Any:
         """Vectors of rows; where `mask` is `False` they do not matter."""
         return ops.cast(ops.take(self.embeddings, rows, axis=0), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Mapping[str, Any]) -> dict[str, tuple[int | None, ...]]:
         """Shapes of the output dict."""
-        return {name: (input_shape[name][0], self.embedding_dim) for name in self.vocabulary_sizes}
+        return {
+            name: (*input_shape[name][: 2 if name in self.unpooled else 1], self.embedding_dim)
+            for name in self.vocabulary_sizes
+        }
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -199,6 +234,7 @@ class EmbeddingCollection(keras.layers.Layer):
             "shares": self.shares,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
             "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
+            "unpooled": list(self.unpooled),
         }
 
 

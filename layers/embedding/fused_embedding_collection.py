@@ -24,7 +24,7 @@ class FusedEmbeddingCollection(EmbeddingCollection):
         storage_dtype: `"float32"`, `"bfloat16"` or `"float16"`, see `FusedEmbedding`.
             Defaults to `"float32"`.
         seed: integer seed of the rounding to half precision. Defaults to `None`.
-        **kwargs: `sequences`, `combiner`, `padding_id`, `shares` and
+        **kwargs: `sequences`, `combiner`, `padding_id`, `shares`, `unpooled` and
             `embeddings_initializer` of `EmbeddingCollection`, and base layer keywords.
 
     Call arguments:
@@ -36,7 +36,8 @@ class FusedEmbeddingCollection(EmbeddingCollection):
         A dict of `(batch,)` or `(batch, 1)`; `(batch, length)` for sequences.
 
     Output shape:
-        A dict of `(batch, embedding_dim)` under the same names.
+        A dict of `(batch, embedding_dim)` under the same names;
+        `(batch, length, embedding_dim)` for `unpooled` sequences.
 
     Raises:
         ValueError: as `EmbeddingCollection`, and on an `embeddings_regularizer`, which

@@ -1,5 +1,11 @@
 """Structures between the backbone and the task towers."""
 
+from .aitm import AITM
+from .joint_logit import JointLogit
+from .mmoe import MMoE
+from .ple import PLE
 from .shared_bottom import SharedBottom
 
-__all__ = ["SharedBottom"]
+MULTI_TASK = {"shared_bottom": SharedBottom, "mmoe": MMoE, "ple": PLE, "aitm": AITM}
+
+__all__ = ["AITM", "MULTI_TASK", "PLE", "JointLogit", "MMoE", "SharedBottom"]

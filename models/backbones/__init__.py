@@ -5,11 +5,32 @@ from typing import Any
 import keras
 
 from ...schema import Schema
+from .autoint import AutoInt
 from .backbone import Backbone
 from .dcn_v2 import DCNv2
+from .deepfm import DeepFM
+from .dhen import DHEN
+from .dlrm import DLRM
+from .final_mlp import FinalMLP
+from .fm import FM
+from .lr import LR
+from .masknet import MaskNet
 from .mlp import MLPBackbone
+from .ncf import NCF
 
-BACKBONES: dict[str, type[Backbone]] = {"dcn_v2": DCNv2, "mlp": MLPBackbone}
+BACKBONES: dict[str, type[Backbone]] = {
+    "autoint": AutoInt,
+    "dcn_v2": DCNv2,
+    "deepfm": DeepFM,
+    "dhen": DHEN,
+    "dlrm": DLRM,
+    "final_mlp": FinalMLP,
+    "fm": FM,
+    "lr": LR,
+    "masknet": MaskNet,
+    "mlp": MLPBackbone,
+    "ncf": NCF,
+}
 
 
 def get(identifier: Any, schema: Schema, **arguments: Any) -> Backbone:
@@ -26,4 +47,19 @@ def get(identifier: Any, schema: Schema, **arguments: Any) -> Backbone:
     )
 
 
-__all__ = ["BACKBONES", "Backbone", "DCNv2", "MLPBackbone", "get"]
+__all__ = [
+    "BACKBONES",
+    "DHEN",
+    "DLRM",
+    "FM",
+    "LR",
+    "NCF",
+    "AutoInt",
+    "Backbone",
+    "DCNv2",
+    "DeepFM",
+    "FinalMLP",
+    "MLPBackbone",
+    "MaskNet",
+    "get",
+]

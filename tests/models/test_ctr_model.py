@@ -177,7 +177,7 @@ class TestArguments:
         ("arguments", "message"),
         [
             ({"schema": {"click": 1}}, r"`schema` must be a grouprank.Schema. Received: .*of type dict"),
-            ({"multi_task": "mmoe"}, r"`multi_task` must be one of \['shared_bottom'\].*'mmoe'"),
+            ({"multi_task": "moe"}, r"`multi_task` must be one of .*'mmoe'.*Received: multi_task='moe'"),
             ({"task_weights": {"click": 1.0, "clik": 2.0}}, r"unknown tasks \['clik'\].*\['click', 'like'\]"),
             ({"residual_learning": "self"}, r"`residual_learning` must be True, False or .*'self'"),
             ({"backbone": "mlpp"}, r"`backbone` must be one of"),

@@ -1,0 +1,19 @@
+"""Products of fields: the parts that backbones of feature interactions are made of."""
+
+from .bi_interaction_pooling import BiInteractionPooling
+from .bilinear_fusion import BilinearFusion
+from .dhen import DHENLayer
+from .factorization_machine import FactorizationMachine
+from .feature_gate import FeatureGate
+from .field_self_attention import FieldSelfAttention
+from .mask_block import MaskBlock
+
+__all__ = [
+    "BiInteractionPooling",
+    "BilinearFusion",
+    "DHENLayer",
+    "FactorizationMachine",
+    "FeatureGate",
+    "FieldSelfAttention",
+    "MaskBlock",
+]

@@ -1,0 +1,40 @@
+"""Checks that the multi-task structures share."""
+
+from collections.abc import Sequence
+
+
+def checked_task_names(task_names: Sequence[str]) -> list[str]:
+    """The names as a list, each of them once.
+
+    Args:
+        task_names: names of the tasks.
+
+    Raises:
+        ValueError: on no names, names that are not strings, or a name given twice.
+
+    Example:
+
+    >>> checked_task_names(("click", "like"))
+    ['click', 'like']
+    """
+    names = [] if isinstance(task_names, str) else list(task_names)
+    if not names or any(not isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise ValueError(
+            f"`task_names` must be a sequence of different strings, at least one. Received: task_names={task_names!r}."
+        )
+    return names
+
+
+def check_positive(**numbers: object) -> None:
+    """Raise on a number that is not a positive integer, by the name of its argument.
+
+    Raises:
+        ValueError: on anything but a positive integer.
+
+    Example:
+
+    >>> check_positive(num_experts=8)
+    """
+    for name, number in numbers.items():
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={number!r}.")

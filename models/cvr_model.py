@@ -1,0 +1,145 @@
+"""Multi-task conversion models over the entire space of impressions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from ..layers import JointLogit
+from ..schema import Schema
+from .ctr_model import CTRModel
+from .sample_spaces import joint_label
+
+
+@keras.saving.register_keras_serializable(package="grouprank")
+class CVRModel(CTRModel):
+    """Predicts post-click rates and, over all impressions, what comes of an impression.
+
+    A `CTRModel` for tasks with a parent, `Task("purchase", given="click")`. Each of
+    them gets a second prediction: `purchase` is the rate among clicks (CVR), and
+    `click_and_purchase` the rate among impressions (CTCVR), the product of the
+    rates along the path. The product is trained on all impressions, so that the
+    CVR tower is not fitted to clicks alone and asked about every ad; it is
+    computed from logits, so that rates of 1e-7 keep their gradient.
+
+    Label columns: a conversion counts where all that it is given came true. Of an
+    impression without a click the joint outcome is 0, whatever the conversion
+    column says.
+
+    Args:
+        schema: the table's features and tasks, at least one of them with `given`.
+        backbone: see `CTRModel`. Defaults to `"dcn_v2"`.
+        multi_task: see `CTRModel`. Defaults to `"shared_bottom"`.
+        conditional_weight: factor of a conversion's cross entropy among clicks, beside
+            that of the joint outcome. ESMM has none. Defaults to `0.0`.
+        **kwargs: further arguments of `CTRModel`.
+
+    Call arguments:
+        inputs: dict of columns by feature name.
+        training: whether to run in training mode.
+
+    Input shape:
+        A dict of `(batch,)`; `(batch, length)` for sequences, `(batch, dim)` for vectors.
+
+    Output shape:
+        A dict of `(batch, 1)` logits by task, and by joint outcome.
+
+    Raises:
+        ValueError: as `CTRModel`; if no task has a parent, if the name of a joint
+            outcome is taken, or on a negative `conditional_weight`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from grouprank import Categorical, Task
+    >>> schema = Schema(
+    ...     [Categorical("user_id", 50, side="user"), Categorical("ad_id", 20)],
+    ...     [Task("click"), Task("purchase", given="click")],
+    ... )
+    >>> model = CVRModel(schema, backbone="mlp", embedding_dim=4)
+    >>> model.compile()
+    >>> rng = np.random.default_rng(0)
+    >>> x = {"user_id": rng.integers(0, 50, 256), "ad_id": rng.integers(0, 20, 256)}
+    >>> click = rng.integers(0, 2, 256)
+    >>> history = model.fit(x, {"click": click, "purchase": click * rng.integers(0, 2, 256)}, verbose=0)
+    >>> sorted(model.predict_proba(x))
+    ['click', 'click_and_purchase', 'purchase']
+
+    Reference:
+        Ma et al., *Entire Space Multi-Task Model*, [arXiv:1804.07931](https://arxiv.org/abs/1804.07931);
+        groups and residual learning as in *Learning Disentangled Representations for Ads Ranking*.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        backbone: Any = "dcn_v2",
+        multi_task: Any = "shared_bottom",
+        conditional_weight: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        if conditional_weight < 0:
+            raise ValueError(
+                f"`conditional_weight` must not be negative. Received: conditional_weight={conditional_weight}."
+            )
+        super().__init__(schema, backbone, multi_task, **kwargs)
+        self.conditional_weight = conditional_weight
+
+    @staticmethod
+    def _joint_logits(schema: Schema, logits: Mapping[str, Any]) -> dict[str, Any]:
+        joint: dict[str, Any] = {}
+        for task in _conditional_tasks(schema):
+            path = schema.path(task)
+            logit = logits[path[0]]
+            for name in path[1:]:
+                outcome = schema.joint_name(name)
+                if outcome not in joint:
+                    joint[outcome] = JointLogit(name=outcome)(logit, logits[name])
+                logit = joint[outcome]
+        return joint
+
+    @property
+    def prediction_names(self) -> list[str]:
+        """Names of the tasks, then of the joint outcomes."""
+        schema = self.schema
+        return [*schema.task_names, *(schema.joint_name(task) for task in _conditional_tasks(schema))]
+
+    def labels(self, y: Any) -> dict[str, Any]:
+        """The label of each prediction, NaN where it is unknown or outside of its sample space."""
+        schema, targets = self.schema, self._targets(y)
+        joint = {schema.joint_name(task): joint_label(schema, task, targets) for task in _conditional_tasks(schema)}
+        return {**super().labels(y), **joint}
+
+    def _task_of(self, prediction: str) -> str:
+        return {self.schema.joint_name(task): task for task in self.schema.task_names}.get(prediction, prediction)
+
+    def _label_loss(self, task: str, labels: Mapping[str, Any], logits: Mapping[str, Any], weight: Any) -> Any:
+        outcome = self.schema.joint_name(task)
+        if outcome == task:
+            return super()._label_loss(task, labels, logits, weight)
+        loss = self._task_loss(labels[outcome], logits[outcome], weight)
+        if self.conditional_weight:
+            loss = loss + self.conditional_weight * super()._label_loss(task, labels, logits, weight)
+        return loss
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "conditional_weight": self.conditional_weight}
+
+
+def _conditional_tasks(schema: Schema) -> list[str]:
+    """Tasks with a parent; raises if there is none, or no name left for what they lead to."""
+    tasks = [task.name for task in schema.tasks if task.given is not None]
+    if not tasks:
+        raise ValueError(
+            "A CVRModel needs a task with a parent, e.g. Task('purchase', given='click'). "
+            f"Received tasks: {list(schema.tasks)}. Without one use a CTRModel."
+        )
+    taken = {*schema.task_names, *schema.feature_names}
+    for task in tasks:
+        if schema.joint_name(task) in taken:
+            raise ValueError(
+                f"The joint outcome of {' and '.join(schema.path(task))} is named {schema.joint_name(task)!r}, which "
+                "the schema has already. Rename that feature or task."
+            )
+    return tasks

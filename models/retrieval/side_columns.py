@@ -1,0 +1,106 @@
+"""The columns of one side of a table."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from ...schema import Schema, Sequence, Task
+
+
+def side_schema(schema: Schema, *sides: str) -> Schema:
+    """The features of some sides alone, without what they share with others; for checks, transforms and signatures.
+
+    Args:
+        schema: the table's schema.
+        *sides: `"user"`, `"ad"` or `"context"`.
+
+    Example:
+
+    >>> from grouprank import Categorical, Schema, Sequence, Task
+    >>> history = Sequence("history", 9, 3, shares="ad_id")
+    >>> side_schema(Schema([history, Categorical("ad_id", 9)], [Task("click")]), "user").features
+    (Sequence(name='history', vocabulary_size=9, length=3, side='user', shares=None),)
+    """
+    features = schema.on_side(*sides)
+    alone = [dataclasses.replace(f, shares=None) if isinstance(f, Sequence) else f for f in features]
+    return Schema(alone, [Task(task.name) for task in schema.tasks])
+
+
+def side_columns(schema: Schema, x: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that a schema lists, those on the host as arrays and checked.
+
+    Args:
+        schema: what is expected.
+        x: dict of columns, more than those of the schema or not.
+
+    Example:
+
+    >>> from grouprank import Numeric, Schema, Task
+    >>> side_columns(Schema([Numeric("bid")], [Task("click")]), {"bid": [1.0, 2.0], "note": ["a", "b"]})
+    {'bid': array([1., 2.])}
+    """
+    missing = [name for name in schema.feature_names if name not in x]
+    if missing:
+        raise ValueError(
+            f"The columns {missing} are missing. Expected: {schema.feature_names}. Received: {sorted(map(str, x))}."
+        )
+    columns = {name: x[name] for name in schema.feature_names}
+    if not all(on_host(values) for values in columns.values()):
+        return columns
+    schema.check(columns)
+    return {f.name: np.asarray(columns[f.name]).reshape((-1, *f.shape)) for f in schema.features}
+
+
+def batches(x: Any, y: Any = None, max_rows: int | None = None) -> Iterator[tuple[Mapping[str, Any], Any]]:
+    """`(columns, targets)` of columns in one piece, or of a loader's batches.
+
+    Args:
+        x: dict of columns, or an iterable of batches that start with one.
+        y: targets that belong to columns. Defaults to `None`.
+        max_rows: if given, batches of about twice as many rows, spread over a `PyDataset`.
+            Defaults to `None`.
+
+    Example:
+
+    >>> [columns["bid"] for columns, targets in batches(iter([({"bid": 1}, None), ({"bid": 2}, None)]))]
+    [1, 2]
+    """
+    if isinstance(x, Mapping):
+        yield x, y
+        return
+    if isinstance(x, keras.utils.PyDataset):
+        # By number: not every dataset says by an `IndexError` where it ends.
+        wanted = len(x)
+        if max_rows is not None:
+            rows = len(next(iter(x[0][0].values())))
+            wanted = min(len(x), -(-2 * max_rows // rows))
+        dataset, numbers = x, np.linspace(0, len(x) - 1, wanted).astype(int).tolist()
+        x = (dataset[number] for number in numbers)
+    for batch in x:
+        yield (batch, None) if isinstance(batch, Mapping) else (batch[0], batch[1] if len(batch) > 1 else None)
+
+
+def on_host(values: Any) -> bool:
+    """Whether values are an array or become one; tensors of the backend do not count.
+
+    Example:
+
+    >>> on_host(np.zeros(3)), on_host(ops.zeros(3))
+    (True, False)
+    """
+    return isinstance(values, list | tuple) or (hasattr(values, "__array__") and not ops.is_tensor(values))
+
+
+def as_array(values: Any) -> np.ndarray:
+    """Columns of any kind as NumPy.
+
+    Example:
+
+    >>> as_array(ops.ones(2)).tolist()
+    [1.0, 1.0]
+    """
+    return np.asarray(values) if on_host(values) else np.asarray(ops.convert_to_numpy(values))

@@ -1,0 +1,76 @@
+"""What a model does with its several tasks, by name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from ..layers import TaskWeighting
+from ..layers.multi_task import MULTI_TASK
+from ..layers.task_weighting import TASK_WEIGHTING
+from ..schema import Schema
+
+
+def make_structure(identifier: Any, schema: Schema, dropout: float) -> keras.layers.Layer:
+    """The layer from one representation to one for each task.
+
+    Args:
+        identifier: a name, a layer with the schema's `task_names`, or a Keras config of one.
+        schema: the table.
+        dropout: dropout rate of a structure given by name.
+
+    Raises:
+        ValueError: on an unknown name, or a layer for other tasks.
+    """
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if isinstance(identifier, str) and identifier in MULTI_TASK:
+        arguments: dict[str, Any] = {"dropout": dropout, "name": "multi_task"}
+        parents = {task.name: task.given for task in schema.tasks if task.given is not None}
+        if identifier == "aitm" and parents:
+            arguments["parents"] = parents
+        return MULTI_TASK[identifier](schema.task_names, **arguments)
+    if not isinstance(identifier, tuple(MULTI_TASK.values())):
+        raise ValueError(
+            f"`multi_task` must be one of {sorted(MULTI_TASK)} or such a layer of grouprank.layers. "
+            f"Received: multi_task={identifier!r}."
+        )
+    _check_tasks("multi_task", identifier, schema)
+    return identifier
+
+
+def make_task_weighting(identifier: Any, schema: Schema, task_weights: Mapping[str, float] | None) -> TaskWeighting:
+    """The layer that combines the tasks' losses.
+
+    Args:
+        identifier: a name, a `TaskWeighting` for the schema's tasks, or a Keras config of one.
+        schema: the table.
+        task_weights: fixed factors of the tasks' losses; a given layer has its own.
+
+    Raises:
+        ValueError: on an unknown name, a layer for other tasks, or other weights than the layer's.
+    """
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if isinstance(identifier, str) and identifier in TASK_WEIGHTING:
+        return TASK_WEIGHTING[identifier](schema.task_names, task_weights=task_weights, name="task_weighting")
+    if not isinstance(identifier, TaskWeighting):
+        raise ValueError(
+            f"`task_weighting` must be one of {sorted(TASK_WEIGHTING)} or a TaskWeighting of grouprank.layers. "
+            f"Received: task_weighting={identifier!r}."
+        )
+    _check_tasks("task_weighting", identifier, schema)
+    if task_weights and dict(task_weights) != identifier.task_weights:
+        raise ValueError(
+            f"Give `task_weights` to the TaskWeighting itself. Received: task_weights={dict(task_weights)} beside a "
+            f"layer with {identifier.task_weights}."
+        )
+    return identifier
+
+
+def _check_tasks(argument: str, layer: Any, schema: Schema) -> None:
+    if sorted(layer.task_names) != sorted(schema.task_names):
+        raise ValueError(
+            f"`{argument}` was made for the tasks {list(layer.task_names)}, the schema has {schema.task_names}. "
+            "Give the layer the schema's `task_names`."
+        )
