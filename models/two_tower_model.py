@@ -160,6 +160,8 @@ class TwoTowerModel(RetrievalModel):
         self.user_schema = side_schema(schema, *user_sides)
         self.ad_schema = side_schema(schema, "ad")
         self._group_input = group_input
+        self._group_ids = {p: GroupIds(layer, name=f"{p}_ids")(group_input) for p, layer in group_concats.items()}
+        self._side_models: dict[str, SideModel] = {}
         self.in_batch_softmax = InBatchSoftmax(self.temperature, dtype="float32", name="in_batch_softmax")
         self.sampling_frequency = None
         if sampling_probability == "online":
@@ -169,16 +171,22 @@ class TwoTowerModel(RetrievalModel):
 
     def user_model(self) -> SideModel:
         """User and context columns in, user vectors out, of the same weights."""
-        return SideModel(self, self.output["user"], self.user_schema, self.ad_schema)
+        return self._side_model("user", self.output["user"])
 
     def ad_model(self) -> SideModel:
         """Ad columns in, ad vectors out, of the same weights."""
-        return SideModel(self, self.output["ad"], self.ad_schema, self.user_schema)
+        return self._side_model("ad", self.output["ad"])
 
     def group_ids_model(self) -> SideModel:
         """User and context columns in, `{"user": group ids}` out, of the same weights."""
-        ids = {p: GroupIds(layer, name=f"{p}_ids")(self._group_input) for p, layer in self.group_concats.items()}
-        return SideModel(self, ids, self.user_schema, self.ad_schema)
+        return self._side_model("groups", self._group_ids)
+
+    def _side_model(self, name: str, outputs: Any) -> SideModel:
+        # Kept, since each traces its prediction anew.
+        if name not in self._side_models:
+            sides = (self.user_schema, self.ad_schema)
+            self._side_models[name] = SideModel(self, outputs, *(reversed(sides) if name == "ad" else sides))
+        return self._side_models[name]
 
     def user_vectors(self, x: Any, batch_size: int | None = None) -> np.ndarray:
         """Vectors of users, float32 `(rows, output_dim)`, from the columns of their side or a loader."""
@@ -200,7 +208,7 @@ class TwoTowerModel(RetrievalModel):
             max_rows: number of rows kept for k-means. Defaults to `50_000`.
         """
         for layer in self.group_concats.values():
-            vectors = SideModel(self, self._group_input, self.user_schema, self.ad_schema)
+            vectors = self._side_model("group_input", self._group_input)
             layer.adapt((vectors.predict(columns) for columns, _ in batches(x, max_rows=max_rows)), max_rows)
 
     def index(self, ads: Mapping[str, Any], ids: Any = None) -> CandidateIndex:
@@ -240,10 +248,11 @@ class TwoTowerModel(RetrievalModel):
             `{"recall_at_10": share, …}`, NaN without any positive.
         """
         index = ads if isinstance(ads, CandidateIndex) else self.index(ads)
-        users = self.user_model()
-        return corpus_recall(
-            index, users.predict, lambda targets: self._targets(targets)[self.positive], self.ad_id, x, y, k
-        )
+
+        def label(targets: Any) -> Any:
+            return self._targets(targets)[self.positive]
+
+        return corpus_recall(index, self.user_vectors, label, self.ad_id, x, y, k)
 
     def distinct_ads(self, x: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Each ad of some rows once: the ad's columns of the first row with each id.

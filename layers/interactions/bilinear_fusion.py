@@ -88,7 +88,7 @@ class BilinearFusion(keras.layers.Layer):
         mapped = ops.reshape(ops.einsum("bhi,hij->bhj", heads, self.kernel), (-1, right.shape[-1]))
         return ops.concatenate([left, right, mapped * right], axis=-1)
 
-    def compute_output_shape(self, input_shape: Mapping[str, tuple[int | None, ...]]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Mapping[str, tuple[Any, ...]]) -> tuple[Any, ...]:
         """Shape of the output (see "Output shape")."""
         left, right = input_shape["left"], input_shape["right"]
         return (left[0], left[-1] + 2 * right[-1])

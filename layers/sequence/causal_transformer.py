@@ -120,7 +120,7 @@ class CausalTransformer(SequenceEncoder):
             mask: as in a call. Defaults to `None`.
             training: as in a call. Defaults to `None`.
         """
-        sequence, mask = self.counted(sequence, mask)
+        sequence, mask = self.counted(ops.convert_to_tensor(sequence), mask)
         places = ops.minimum(_newer(mask), self._places.input_dim - 1)
         x = self._dropout(sequence + self._places(places), training=training)
         # Padding attends to itself: what attends to nothing is NaN on some backends.

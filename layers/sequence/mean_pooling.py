@@ -35,8 +35,9 @@ class MeanPooling(SequenceEncoder):
 
     >>> import numpy as np
     >>> history = np.array([[[1.0], [3.0], [0.0]]], "float32")
-    >>> MeanPooling()(history, mask=np.array([[True, True, False]])).tolist()
-    [[2.0]]
+    >>> mean = MeanPooling()(history, mask=np.array([[True, True, False]]))
+    >>> float(mean[0, 0])
+    2.0
     """
 
     def call(self, sequence: Any, target: Any = None, mask: Any = None, training: bool | None = None) -> Any:

@@ -125,7 +125,8 @@ class GradNorm(TaskWeighting):
             return dict(representations)
         stacked = ops.stack([representations[name] for name in self.task_names])
         factors = ops.convert_to_tensor(self._factors, "float32")
-        stacked = _weigh_gradients(stacked, self._weights(), self._targets(), factors)
+        weigh = ops.custom_gradient(_weigh_gradients)
+        stacked = weigh(stacked, self._weights(), self._targets(), factors)
         return dict(zip(self.task_names, ops.unstack(stacked, len(self.task_names)), strict=True))
 
     def training_loss(self, losses: Mapping[str, Any]) -> Any:
@@ -159,7 +160,6 @@ class GradNorm(TaskWeighting):
         return {**super().get_config(), "alpha": self.alpha}
 
 
-@ops.custom_gradient
 def _weigh_gradients(representations: Any, weights: Any, targets: Any, factors: Any) -> tuple[Any, Any]:
     """The identity on `(tasks, batch, width)`, with GradNorm's derivative by the weights."""
 

@@ -50,10 +50,10 @@ class UncertaintyWeighting(TaskWeighting):
 
     Example:
 
-    >>> import numpy as np
+    >>> import keras, numpy as np
     >>> weighting = UncertaintyWeighting(["click", "like"])
     >>> h = weighting({"click": np.ones((4, 8), "float32"), "like": np.ones((4, 8), "float32")})
-    >>> float(weighting.combine({"click": 0.5, "like": 0.25}))
+    >>> float(keras.ops.convert_to_numpy(weighting.combine({"click": 0.5, "like": 0.25})))
     0.75
 
     Reference:

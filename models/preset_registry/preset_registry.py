@@ -16,12 +16,14 @@ class Preset:
     Args:
         name: its name.
         description: what it is and where it comes from.
+        use: what it is good for.
         model: name of the model class it is for; a `CVRModel` takes those of a `CTRModel` too.
         arguments: constructor arguments beside the schema.
     """
 
     name: str
     description: str
+    use: str
     model: str
     arguments: dict[str, Any]
 
@@ -30,7 +32,7 @@ class Preset:
 def _all() -> dict[str, Preset]:
     entries = json.loads(resources.files(__package__).joinpath("presets.json").read_text(encoding="utf-8"))
     return {
-        name: Preset(name, entry["description"], entry.get("model", "CTRModel"), entry["arguments"])
+        name: Preset(name, entry["description"], entry["use"], entry.get("model", "CTRModel"), entry["arguments"])
         for name, entry in entries.items()
     }
 

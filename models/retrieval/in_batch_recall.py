@@ -10,9 +10,9 @@ from keras import ops
 class InBatchRecall(keras.metrics.Mean):
     """Share of rows whose own ad is among the `k` best scores of the batch's ads.
 
-    It shows whether training moves. It depends on the batch size and is far
-    above the recall over a whole corpus, which `TwoTowerModel.evaluate_recall`
-    measures. Scores that tie with a row's own count as better ones, so that a
+    It shows whether training moves. It depends on the batch, in which an ad may
+    be a candidate several times; recall over a whole corpus is what
+    `TwoTowerModel.evaluate_recall` measures. Scores that tie with a row's own count as better ones, so that a
     model which gives every ad one score has recall 0.
 
     Args:

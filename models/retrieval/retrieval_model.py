@@ -96,6 +96,9 @@ class RetrievalModel(keras.Model):
     def _positive_weight(self, targets: Mapping[str, Any], sample_weight: Any) -> Any:
         label = ops.reshape(ops.cast(targets[self.positive], "float32"), (-1,))
         weight = ops.where(ops.isnan(label), 0.0, label)
+        if isinstance(sample_weight, Mapping):
+            # Keras repeats weights for each of several target columns.
+            sample_weight = sample_weight[self.positive]
         return weight if sample_weight is None else weight * ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
 
     def _targets(self, y: Any) -> Mapping[str, Any]:

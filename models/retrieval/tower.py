@@ -59,9 +59,7 @@ class Tower(Backbone):
         if not isinstance(output_dim, int) or output_dim < 1:
             raise ValueError(f"`output_dim` must be a positive integer. Received: output_dim={output_dim!r}.")
         self.output_dim = output_dim
-        self.mlp = MLP(
-            units, activation, dropout=dropout, output_units=output_dim, dtype=self.dtype_policy, name="mlp"
-        )
+        self.mlp = MLP(units, activation, dropout=dropout, output_units=output_dim, dtype=self.dtype_policy, name="mlp")
 
     def build(self, input_shape: Mapping[str, Any]) -> None:
         """Build the dense layers."""

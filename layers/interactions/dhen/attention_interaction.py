@@ -58,7 +58,7 @@ class AttentionInteraction(keras.layers.Layer):
             for name in ("attention_dropout", "feed_forward_dropout")
         ]
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         """Create attention and feed-forward layer."""
         dim = input_shape[-1]
         self.attention = keras.layers.MultiHeadAttention(
@@ -85,7 +85,7 @@ class AttentionInteraction(keras.layers.Layer):
         fed = self.feed_forward(x, training=training)
         return self.combine(self.norms[1](x + self._dropouts[1](fed, training=training)))
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         """Shape of the output (see "Output shape")."""
         return (input_shape[0], self.num_embeddings, input_shape[2])
 

@@ -41,7 +41,7 @@ class CrossInteraction(keras.layers.Layer):
         self.cross = keras_rs.layers.FeatureCross(dtype=self.dtype_policy, name="cross")
         self.combine = LinearInteraction(num_embeddings, dtype=self.dtype_policy, name="combine")
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         """Create the cross weights."""
         shape = (None, input_shape[1] * input_shape[2])
         self.cross.build(shape)
@@ -56,7 +56,7 @@ class CrossInteraction(keras.layers.Layer):
         crossed = self.cross(ops.reshape(inputs, (-1, fields * dim)))
         return self.combine(ops.reshape(crossed, (-1, fields, dim)))
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         """Shape of the output (see "Output shape")."""
         return (input_shape[0], self.num_embeddings, input_shape[2])
 

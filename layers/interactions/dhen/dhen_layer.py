@@ -129,7 +129,7 @@ class DHENLayer(keras.layers.Layer):
             return LinearInteraction(**common)
         return MLPInteraction(units=self.units, dropout=self.dropout, **common)
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         """Build interactions, shortcut and normalization."""
         if len(input_shape) != 3 or None in input_shape[1:]:
             raise ValueError(
@@ -157,7 +157,7 @@ class DHENLayer(keras.layers.Layer):
         together = ops.concatenate(found, axis=1) if self.ensemble == "concat" else sum(found)
         return self.normalization(together + (inputs if self.shortcut is None else self.shortcut(inputs)))
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         """Shape of the output (see "Output shape")."""
         modules = len(self.interaction_names) if self.ensemble == "concat" else 1
         return (input_shape[0], modules * self.num_embeddings, input_shape[-1])

@@ -45,7 +45,7 @@ class DotProductInteraction(keras.layers.Layer):
         self.num_embeddings = num_embeddings
         self.dot = keras_rs.layers.DotInteraction(dtype=self.dtype_policy, name="dot")
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         """Create the linear layer."""
         _, fields, dim = input_shape
         if fields < 2:
@@ -60,7 +60,7 @@ class DotProductInteraction(keras.layers.Layer):
         products = self.dot(ops.unstack(inputs, fields, axis=1))
         return ops.reshape(self.dense(products), (-1, self.num_embeddings, dim))
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         """Shape of the output (see "Output shape")."""
         return (input_shape[0], self.num_embeddings, input_shape[2])
 

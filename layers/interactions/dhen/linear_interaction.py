@@ -38,7 +38,7 @@ class LinearInteraction(keras.layers.Layer):
         super().__init__(**kwargs)
         self.num_embeddings = num_embeddings
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         """Create the weights of the combinations."""
         self.kernel = self.add_weight(name="kernel", shape=(input_shape[1], self.num_embeddings))
         self.built = True
@@ -47,7 +47,7 @@ class LinearInteraction(keras.layers.Layer):
         """Combinations of the embeddings."""
         return ops.einsum("bnd,nk->bkd", inputs, self.kernel)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         """Shape of the output (see "Output shape")."""
         return (input_shape[0], self.num_embeddings, input_shape[2])
 

@@ -42,7 +42,7 @@ class MLPInteraction(keras.layers.Layer):
         self.units = tuple(units)
         self.dropout = dropout
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         """Create the dense layers."""
         _, fields, dim = input_shape
         self.mlp = MLP(
@@ -61,7 +61,7 @@ class MLPInteraction(keras.layers.Layer):
         x = self.mlp(ops.reshape(inputs, (-1, fields * dim)), training=training)
         return ops.reshape(x, (-1, self.num_embeddings, dim))
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         """Shape of the output (see "Output shape")."""
         return (input_shape[0], self.num_embeddings, input_shape[2])
 

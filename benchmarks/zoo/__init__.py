@@ -1,0 +1,1 @@
+"""Contenders of `model_steps`."""
