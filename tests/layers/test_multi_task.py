@@ -1,0 +1,245 @@
+"""Multi-task structures against NumPy of their papers' equations and cases computed by hand."""
+
+import numpy as np
+import pytest
+from keras import ops
+from support.fixed_weights import as_array, set_fixed_weights, wave
+from support.gradients import gradients
+
+import grouprank as gr
+from grouprank.layers.multi_task import MULTI_TASK
+
+LAYERS = gr.layers
+X = wave(6, 4)
+
+
+def built(layer, dim=4):
+    layer.build((None, dim))
+    set_fixed_weights(layer)
+    return layer
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def softmax(x, axis=-1):
+    powers = np.exp(x - x.max(axis, keepdims=True))
+    return powers / powers.sum(axis, keepdims=True)
+
+
+def network(layer, index, x, last_linear=False):
+    """One network of a ParallelMLP, layer after layer."""
+    weights = [as_array(weight) for weight in layer.weights if "seed" not in weight.path]
+    pairs = list(zip(weights[::2], weights[1::2], strict=True))
+    for depth, (kernel, bias) in enumerate(pairs):
+        x = x @ (kernel[:, index] if depth == 0 else kernel[index]) + bias[index]
+        if depth < len(pairs) - 1 or not last_linear:
+            x = relu(x)
+    return x
+
+
+def mlp_logits(layer, x):
+    """An MLP with a linear last layer."""
+    weights = [as_array(weight) for weight in layer.weights]
+    pairs = list(zip(weights[::2], weights[1::2], strict=True))
+    for depth, (kernel, bias) in enumerate(pairs):
+        x = x @ kernel + bias
+        if depth < len(pairs) - 1:
+            x = relu(x)
+    return x
+
+
+@pytest.mark.parametrize("gate_units", [(), (5,)])
+def test_mmoe_against_numpy(gate_units):
+    tasks = ["click", "like", "buy"]
+    layer = built(LAYERS.MMoE(tasks, num_experts=4, units=(5, 3), gate_units=gate_units))
+    experts = [network(layer.experts, index, X) for index in range(4)]
+    out = layer(X)
+    for index, task in enumerate(tasks):
+        shares = softmax(network(layer.gates, index, X, last_linear=True))
+        expected = sum(shares[:, [expert]] * experts[expert] for expert in range(4))
+        np.testing.assert_allclose(as_array(out[task]), expected, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(as_array(out["click"]), as_array(out["like"]))
+
+
+def test_mmoe_with_one_expert_is_a_shared_bottom():
+    mixture = built(LAYERS.MMoE(["click", "like"], num_experts=1, units=(5, 3)))
+    shared = built(LAYERS.SharedBottom(["click", "like"], units=(5, 3)))
+    for ours, weight in zip(mixture.experts.weights, shared.mlp.weights, strict=True):
+        weight.assign(as_array(ours).reshape(weight.shape))
+    for task in ("click", "like"):
+        np.testing.assert_allclose(as_array(mixture(X)[task]), as_array(shared(X)[task]), rtol=1e-5, atol=1e-6)
+
+
+def test_mmoe_gates_start_without_a_bias():
+    layer = LAYERS.MMoE(["click", "like"], num_experts=3, units=(2,))
+    layer.build((None, 4))
+    assert [not as_array(weight).any() for weight in layer.gates.weights] == [False, True]
+
+
+def cgc_by_numpy(level, inputs):
+    """Gates of tasks over their own and the shared experts; the shared gate over all."""
+    *own, shared = [
+        [network(experts, index, x) for index in range(experts.num_networks)]
+        for experts, x in zip(level.experts, inputs, strict=True)
+    ]
+    seen = [[*experts, *shared] for experts in own]
+    if level.shared_gate:
+        seen.append([expert for experts in [*own, shared] for expert in experts])
+    mixtures = []
+    for gate, x, experts in zip(level.gates, inputs, seen, strict=False):
+        shares = softmax(mlp_logits(gate, x))
+        assert shares.shape == (len(x), len(experts))
+        mixtures.append(sum(shares[:, [index]] * expert for index, expert in enumerate(experts)))
+    return mixtures
+
+
+@pytest.mark.parametrize("gate_units", [(), (5,)])
+@pytest.mark.parametrize("num_levels", [1, 2, 3])
+def test_ple_against_numpy(num_levels, gate_units):
+    tasks = ["click", "like", "buy"]
+    layer = built(
+        LAYERS.PLE(tasks, num_levels, num_shared_experts=1, num_task_experts=2, units=(5, 3), gate_units=gate_units)
+    )
+    mixtures = [X] * 4
+    for index, level in enumerate(layer.levels):
+        assert level.shared_gate == (index < num_levels - 1)
+        mixtures = cgc_by_numpy(level, mixtures)
+    out = layer(X)
+    assert list(out) == tasks
+    for task, expected in zip(tasks, mixtures, strict=True):
+        np.testing.assert_allclose(as_array(out[task]), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_ple_of_one_level_by_hand():
+    """Two tasks, one expert each and one shared, all of width 1, on a row of 1 and 2."""
+    layer = LAYERS.PLE(["click", "like"], num_levels=1, num_shared_experts=1, num_task_experts=1, units=(1,))
+    layer.build((None, 2))
+    level = layer.levels[0]
+    # Experts: 1·1 + 1·2 = 3, 2·1 + 0·2 = 2, 0·1 + 2.5·2 = 5.
+    for experts, kernel in zip(level.experts, ([1, 1], [2, 0], [0, 2.5]), strict=True):
+        experts.set_weights([np.reshape(kernel, (2, 1, 1)), np.zeros((1, 1))])
+    # Shares of 3 : 1 and of 1 : 1 between a task's own expert and the shared one.
+    level.gates[0].set_weights([np.array([[np.log(3), 0], [0, 0]]), np.zeros(2)])
+    level.gates[1].set_weights([np.zeros((2, 2)), np.zeros(2)])
+    out = layer(np.array([[1.0, 2.0]], "float32"))
+    np.testing.assert_allclose(as_array(out["click"]), [[0.75 * 3 + 0.25 * 5]], rtol=1e-6)
+    np.testing.assert_allclose(as_array(out["like"]), [[0.5 * 2 + 0.5 * 5]], rtol=1e-6)
+
+
+def test_a_task_of_ple_does_not_train_another_tasks_experts():
+    layer = LAYERS.PLE(["click", "like"], num_levels=1, units=(3,), activation="tanh")
+    built(layer)
+    click, like, shared = layer.levels[0].experts
+    kernels = [experts.weights[0] for experts in (click, like, shared)]
+    _, _, found = gradients(lambda x: ops.sum(layer(x)["click"]), [X], kernels)
+    assert [bool(np.any(gradient)) for gradient in found] == [True, False, True]
+
+
+def aitm_by_numpy(layer, parents, x):
+    """z = Σ softmax(<key, query> / √width) value over what the parent hands on and the task's own."""
+    own = {task: network(layer.bottoms, index, x) for index, task in enumerate(layer.task_names)}
+    transfers = dict(zip([task for task in layer._order if task in parents], layer.transfers, strict=True))
+
+    def representation(task):
+        if task not in parents:
+            return own[task]
+        transfer = transfers[task]
+        kernel, bias = (as_array(weight) for weight in transfer.transfer.weights)
+        handed_on = relu(representation(parents[task]) @ kernel + bias)
+        values, scores = [], []
+        for u in (handed_on, own[task]):
+            value, key, query = (u @ as_array(h.kernel) for h in (transfer.value, transfer.key, transfer.query))
+            values.append(value)
+            scores.append((key * query).sum(-1) / np.sqrt(u.shape[1]))
+        shares = softmax(np.stack(scores), axis=0)
+        return shares[0][:, None] * values[0] + shares[1][:, None] * values[1]
+
+    return {task: representation(task) for task in layer.task_names}
+
+
+@pytest.mark.parametrize(
+    ("parents", "known"),
+    [
+        (None, {"click": "view", "like": "click", "buy": "like"}),
+        ({"click": "view", "like": "click", "buy": "click"}, None),
+        ({"view": "buy", "buy": "like"}, None),
+        ({}, None),
+    ],
+    ids=["chain", "tree", "children named first", "no parents"],
+)
+def test_aitm_against_numpy(parents, known):
+    tasks = ["view", "click", "like", "buy"]
+    layer = built(LAYERS.AITM(tasks, parents, units=(5, 3)))
+    known = parents if known is None else known
+    expected = aitm_by_numpy(layer, known, X)
+    out = layer(X)
+    assert set(out) == set(tasks)
+    for task in tasks:
+        np.testing.assert_allclose(as_array(out[task]), expected[task], rtol=1e-5, atol=1e-6)
+    assert len(layer.transfers) == len(known)
+
+
+def test_aitm_roots_keep_their_own_layers():
+    layer = built(LAYERS.AITM(["click", "like"], units=(3,)))
+    np.testing.assert_allclose(as_array(layer(X)["click"]), network(layer.bottoms, 0, X), rtol=1e-5, atol=1e-6)
+
+
+def test_aitm_hands_on_and_not_back():
+    layer = built(LAYERS.AITM(["click", "like"], units=(3,), activation="tanh"))
+    kernel = layer.bottoms.weights[0]
+    for task, trained in (("click", [True, False]), ("like", [True, True])):
+        _, _, (found,) = gradients(lambda x, task=task: ops.sum(layer(x)[task]), [X], [kernel])
+        assert [bool(found[:, index].any()) for index in range(2)] == trained
+
+
+@pytest.mark.parametrize(
+    ("parents", "message"),
+    [
+        ({"like": "like"}, r"\['like'\] form a cycle or follow one.*Received: parents=\{'like': 'like'\}"),
+        ({"like": "buy", "buy": "like", "view": "buy"}, "'view', 'like', 'buy'.* form a cycle"),
+        ({"like": "show"}, r"unknown tasks \['show'\]. Tasks: .*Received"),
+        ({"show": "like"}, r"unknown tasks \['show'\]"),
+    ],
+)
+def test_wrong_parents(parents, message):
+    with pytest.raises(ValueError, match=message):
+        LAYERS.AITM(["view", "click", "like", "buy"], parents)
+
+
+@pytest.mark.parametrize("structure", ["mmoe", "ple", "aitm"])
+@pytest.mark.parametrize("names", [[], ["click", "click"], "click", [1]])
+def test_wrong_task_names(structure, names):
+    with pytest.raises(ValueError, match="`task_names` must be a sequence of different strings.*Received"):
+        MULTI_TASK[structure](names)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LAYERS.MMoE(["click"], num_experts=0), "`num_experts` must be a positive integer. Received: .*=0"),
+        (lambda: LAYERS.MMoE(["click"], units=()), "`units` and `output_units` must be positive integers"),
+        (lambda: LAYERS.PLE(["click"], num_levels=0), "`num_levels` must be a positive integer"),
+        (lambda: LAYERS.PLE(["click"], num_shared_experts=0), "`num_shared_experts` must be a positive"),
+        (lambda: LAYERS.PLE(["click"], num_task_experts=1.5), "`num_task_experts` must be a positive integer.*1.5"),
+        (lambda: LAYERS.AITM(["click"], dropout=1.0), "`dropout` must lie in"),
+    ],
+)
+def test_wrong_sizes(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("structure", MULTI_TASK)
+def test_one_task(structure):
+    layer = built(MULTI_TASK[structure](["click"], units=(3,)))
+    assert as_array(layer(X)["click"]).shape == (6, 3)
+
+
+@pytest.mark.parametrize("structure", MULTI_TASK)
+def test_dropout_acts_in_training_only(structure):
+    layer = built(MULTI_TASK[structure](["click", "like"], units=(16,), dropout=0.5))
+    still, moved = (as_array(layer(X, training=training)["like"]) for training in (False, True))
+    np.testing.assert_array_equal(still, as_array(layer(X)["like"]))
+    assert not np.allclose(still, moved)
