@@ -54,10 +54,7 @@ def embed_features(
         fields.update(embedding(columns))
         masks = embedding.sequence_masks(columns)
         for name, encoder in encoders.items():
-            target = schema[name].shares if isinstance(schema[name], Sequence) else None
-            # A sequence that shares another sequence's rows has no single target.
-            single = target is not None and isinstance(schema[target], Categorical)
-            fields[name] = encoder(fields[name], target=fields[target] if single else None, mask=masks[name])
+            fields[name] = encoder(fields[name], target=_target(schema, name, fields), mask=masks[name])
     numbers = [f.name for f in schema.features if isinstance(f, Numeric)]
     if numbers:
         columns = ops.stack([inputs[name] for name in numbers], axis=-1)
@@ -70,6 +67,13 @@ def embed_features(
             )
     by_meaning = {f"{name}:semantic_ids": layer(inputs[name]) for name, layer in (semantic_ids or {}).items()}
     return {**{name: fields[name] for name in schema.feature_names}, **by_meaning}
+
+
+def _target(schema: Schema, sequence: str, fields: Mapping[str, Any]) -> Any:
+    """The field of what is ranked that a history is made of, if it shares one's rows."""
+    owner = next((f.shares for f in schema.features if isinstance(f, Sequence) and f.name == sequence), None)
+    # One that shares another sequence's rows has no single target.
+    return fields[owner] if owner is not None and isinstance(schema[owner], Categorical) else None
 
 
 def _make_collection(

@@ -79,9 +79,11 @@ def make_semantic_ids(given: Any, schema: Schema, embedding_dim: int) -> dict[st
             raise ValueError(
                 f"`semantic_ids` of {name!r} must be a SemanticIds or a SemanticIdEmbedding. Received: {codes!r}."
             )
-        layer = codes
-        if isinstance(codes, SemanticIds):
-            layer = SemanticIdEmbedding(codes, embedding_dim, name=f"{name}_semantic_ids")
+        layer = (
+            SemanticIdEmbedding(codes, embedding_dim, name=f"{name}_semantic_ids")
+            if isinstance(codes, SemanticIds)
+            else codes
+        )
         feature = schema[name]
         if isinstance(feature, Categorical) and layer.num_items != feature.vocabulary_size:
             raise ValueError(
