@@ -179,7 +179,7 @@ class TwoTowerModel(RetrievalModel):
 
     def group_ids_model(self) -> SideModel:
         """User and context columns in, `{"user": group ids}` out, of the same weights."""
-        return self._side_model("groups", self._group_ids)
+        return self._side_model("groups", dict(self._group_ids))
 
     def _side_model(self, name: str, outputs: Any) -> SideModel:
         # Kept, since each traces its prediction anew.

@@ -12,6 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..datasets import Dataset
+from ..layers.multi_task import MULTI_TASK
+from ..layers.sequence import SEQUENCE_ENCODERS
+from ..models.backbones import BACKBONES
 from .ctr_study import StudySettings, run_ctr_study
 
 Run = Annotated[
@@ -21,7 +24,9 @@ SavedModels = Annotated[Path, typer.Option("--saved-models", help="Where version
 BadRows = Annotated[int, typer.Option("--max-bad-rows", min=0, help="Malformed rows to skip before giving up.")]
 Groups = Annotated[str, typer.Option("--groups", help="Placements of groups, comma separated; empty for none.")]
 Teacher = Annotated[str, typer.Option(help="Pseudo-labels of residual learning: self, out_of_time or column.")]
-Backbone = Annotated[str, typer.Option(help="dcn_v2 or mlp.")]
+Backbone = Annotated[str, typer.Option(help=f"Feature interactions: {', '.join(BACKBONES)}.")]
+MultiTask = Annotated[str, typer.Option(help=f"Structure above them: {', '.join(MULTI_TASK)}.")]
+Histories = Annotated[str, typer.Option("--sequence-encoder", help=f"Of histories: {', '.join(SEQUENCE_ENCODERS)}.")]
 Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training rows.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Rows per training step.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of weights and shuffling, the same for both models.")]
@@ -43,6 +48,8 @@ def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None
         run: Run = None,
         saved_models: SavedModels = Path("saved_models"),
         backbone: Backbone = defaults.backbone,
+        multi_task: MultiTask = defaults.multi_task,
+        sequence_encoder: Histories = defaults.sequence_encoder,
         groups: Groups = placements,
         teacher: Teacher = defaults.teacher,
         epochs: Epochs = defaults.epochs,
@@ -55,6 +62,8 @@ def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None
             return dataclasses.replace(
                 defaults,
                 backbone=backbone,
+                multi_task=multi_task,
+                sequence_encoder=sequence_encoder,
                 group_structure=chosen,
                 teacher=teacher,
                 epochs=epochs,

@@ -13,7 +13,7 @@ from rich.table import Table
 from .. import reports
 from ..datasets import Dataset, PreparedTable, prepare
 from ..layers import GroupConcat
-from ..models import CTRModel, ResidualLearning
+from ..models import CTRModel, CVRModel, ResidualLearning
 from ..serving import ExportReport, export, verify
 from .out_of_time_teacher import out_of_time_pseudo_labels
 from .run_folder import RunFolder
@@ -29,6 +29,8 @@ class StudySettings:
 
     Args:
         backbone: name of the backbone.
+        multi_task: name of the multi-task structure.
+        sequence_encoder: name of the encoder of histories.
         group_structure: placements of the candidate's groups.
         num_levels: levels of each placement's codebooks.
         codebook_size: codes a level.
@@ -46,6 +48,8 @@ class StudySettings:
     """
 
     backbone: str = "dcn_v2"
+    multi_task: str = "shared_bottom"
+    sequence_encoder: str = "mean"
     group_structure: tuple[str, ...] = ("user", "user_ad", "representation")
     num_levels: int = 3
     codebook_size: int = 64
@@ -89,9 +93,13 @@ class StudySettings:
         )
 
     def _model(self, table: PreparedTable, **arguments: Any) -> CTRModel:
-        return CTRModel(
+        # Tasks with a parent are a funnel: they are predicted over the entire space of impressions too.
+        kind = CVRModel if any(task.given for task in table.schema.tasks) else CTRModel
+        return kind(
             table.schema,
             backbone=self.backbone,
+            multi_task=self.multi_task,
+            sequence_encoder=self.sequence_encoder,
             embedding_dim=self.embedding_dim,
             dropout=self.dropout,
             embeddings_regularizer=keras.regularizers.L2(self.embedding_l2) if self.embedding_l2 else None,
@@ -190,11 +198,12 @@ def _targets(
 
 def _compare(table: PreparedTable, baseline: CTRModel, candidate: CTRModel) -> reports.Comparison:
     figures = {}
+    columns = {task: np.asarray(table.column("test", task), "float32") for task in table.schema.task_names}
+    labels = {name: keras.ops.convert_to_numpy(label) for name, label in baseline.labels(columns).items()}
     for name, model in (("baseline", baseline), ("candidate", candidate)):
         probabilities = model.predict_proba(table.batches("test", 8192))
         figures[name] = {
-            task: reports.task_metrics(table.column("test", task), probabilities[task])
-            for task in table.schema.task_names
+            prediction: reports.task_metrics(label, probabilities[prediction]) for prediction, label in labels.items()
         }
     return reports.compare(figures["baseline"], {"candidate": figures["candidate"]})
 

@@ -1,0 +1,133 @@
+"""Every preset on KuaiRand-Pure, several seeds each: the table of `docs/models.md`.
+
+`python -m grouprank.recipes.kuairand_models --data DIR`
+
+Split by time as `kuairand_ctr`: training to 4 May 2022, validation 5 – 6 May, test 7 – 8 May. All presets get the same
+settings, those of `kuairand_ctr`; the number of epochs is chosen by each run on the validation days. The test days are
+read once, at the end of a run. Killed runs go on where they stopped.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import keras
+import numpy as np
+import typer
+from rich.console import Console
+
+from .. import models, reports
+from ..datasets import KuaiRandFunnel, KuaiRandPure, PreparedTable, prepare
+from ..models.preset_registry import get_preset
+from .command import run_command
+from .models_page import models_page
+from .run_folder import RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class ZooSettings:
+    """What all presets are trained with.
+
+    Args:
+        embedding_dim: width of embeddings.
+        dropout: dropout rate, where a preset has dense layers.
+        embedding_l2: L2 factor of the embedding table.
+        learning_rate: of Adam.
+        batch_size: rows per step.
+        max_epochs: most passes over the training rows.
+        patience: epochs without a better validation loss before a run stops.
+    """
+
+    embedding_dim: int = 16
+    dropout: float = 0.3
+    embedding_l2: float = 1e-5
+    learning_rate: float = 1e-3
+    batch_size: int = 1024
+    max_epochs: int = 8
+    patience: int = 1
+
+
+def main(
+    data: Annotated[Path, typer.Option("--data", help="Folder with the official files.")],
+    run: Annotated[Path, typer.Option(help="Run folder.")] = Path("runs/kuairand_models"),
+    only: Annotated[str, typer.Option(help="Presets, comma separated; empty for all.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each preset, from seed 0 on.")] = 3,
+    output: Annotated[Path, typer.Option(help="Page to write.")] = Path("docs/models.md"),
+    steps: Annotated[Path, typer.Option(help="Step times, as benchmarks.model_steps writes them.")] = Path(
+        "docs/benchmarks/model_steps.json"
+    ),
+) -> None:
+    """Train every preset, measure it on the test days, write the page."""
+    console = Console(highlight=False)
+    settings = ZooSettings()
+    wanted = [name.strip() for name in only.split(",") if name.strip()] or list(models.presets())
+    folder = RunFolder(run, {"backend": keras.backend.backend(), **dataclasses.asdict(settings)})
+    tables = {
+        "CTRModel": prepare(KuaiRandPure(data), run / "prepared"),
+        "CVRModel": prepare(KuaiRandFunnel(data), run / "prepared-funnel"),
+    }
+    for name in wanted:
+        table = tables[get_preset(name).model]
+        for seed in range(seeds):
+            file = f"{name}-{seed}.json"
+            if folder.read_json(file) is None:
+                folder.write_json(file, _train(name, seed, table, settings))
+                console.print(f"{name}, seed {seed}: {_line(folder.read_json(file))}")
+    found = {
+        name: [result for seed in range(seeds) if (result := folder.read_json(f"{name}-{seed}.json")) is not None]
+        for name in models.presets()
+    }
+    measured = json.loads(steps.read_text(encoding="utf-8")) if steps.exists() else None
+    page = models_page({name: runs for name, runs in found.items() if runs}, dataclasses.asdict(settings), measured)
+    output.write_text(page, encoding="utf-8")
+    console.print(f"written: {output}")
+
+
+def _train(name: str, seed: int, table: PreparedTable, settings: ZooSettings) -> dict[str, Any]:
+    keras.utils.set_random_seed(seed)
+    kind = getattr(models, get_preset(name).model)
+    model = kind.from_preset(
+        name,
+        table.schema,
+        embedding_dim=settings.embedding_dim,
+        dropout=settings.dropout,
+        embeddings_regularizer=keras.regularizers.L2(settings.embedding_l2),
+    )
+    # Nothing is read but the validation loss: metrics would cost more than some of the models.
+    model.compile(keras.optimizers.Adam(settings.learning_rate), metrics={})
+    loader = table.batches("train", settings.batch_size, shuffle=True, seed=seed)
+    if model.group_concats:
+        model.adapt(loader)
+    best = keras.callbacks.EarlyStopping("val_loss", patience=settings.patience, restore_best_weights=True)
+    history = model.fit(
+        loader,
+        epochs=settings.max_epochs,
+        validation_data=table.batches("validation", 8192),
+        shuffle=False,
+        verbose=0,
+        callbacks=[best, loader.follow()],
+    )
+    columns = {task: np.asarray(table.column("test", task), "float32") for task in table.schema.task_names}
+    labels = {prediction: keras.ops.convert_to_numpy(label) for prediction, label in model.labels(columns).items()}
+    probabilities = model.predict_proba(table.batches("test", 8192))
+    embeddings = sum(int(np.prod(w.shape)) for w in model.get_layer("embedding").trainable_weights)
+    served = sum(int(np.prod(w.shape)) for w in model.logits_model().trainable_weights)
+    return {
+        "epochs": int(np.argmin(history.history["val_loss"])) + 1,
+        "parameters": served - embeddings,
+        "embeddings": embeddings,
+        "test": {
+            prediction: reports.task_metrics(label, probabilities[prediction]).to_dict()
+            for prediction, label in labels.items()
+        },
+    }
+
+
+def _line(result: dict[str, Any]) -> str:
+    figures = "  ".join(f"{task} NE {found['normalized_entropy']:.4f} AUC {found['auc']:.4f}" for task, found in result["test"].items())
+    return f"{result['epochs']} epochs  {figures}"
+
+
+if __name__ == "__main__":
+    run_command(main)

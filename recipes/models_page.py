@@ -1,0 +1,93 @@
+"""The page that compares the presets."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..models import presets
+from ..models.preset_registry import get_preset
+
+INTRODUCTION = """# Models
+
+Every preset of `grouprank.models.presets()`, on KuaiRand-Pure (222,444 impressions; training to 4 May 2022, validation
+5 – 6 May, test 7 – 8 May). `gr.models.CTRModel.from_preset("dcn_v2", schema)` makes the untrained model of a row,
+`CVRModel` that of the second table.
+
+NE is normalized entropy (lower is better), AUC exact; mean ± standard deviation over {seeds} seeds. All presets were
+trained with the same settings ({settings}), the number of epochs chosen by validation loss in each run. They were not
+tuned one by one: a difference of a few thousandths between neighbours says nothing about the models. The spread between
+seeds is the least that a difference has to exceed. An additive model of user, video and tab rates reaches a test AUC of
+.724 on is_click, .720 on long_view, .818 on is_like and .723 on is_profile_enter.
+
+`python -m grouprank.recipes.kuairand_models --data DIR` reproduces the page.
+"""
+
+
+def models_page(
+    found: Mapping[str, Sequence[Mapping[str, Any]]], settings: Mapping[str, Any], steps: Mapping[str, Any] | None
+) -> str:
+    """The page as Markdown.
+
+    Args:
+        found: results of the runs of each preset, as `kuairand_models` keeps them.
+        settings: what all presets were trained with.
+        steps: `model_steps.json` of the benchmarks, or `None`.
+    """
+    seeds = max(len(runs) for runs in found.values())
+    text = INTRODUCTION.format(seeds=seeds, settings=", ".join(f"{name} {value}" for name, value in settings.items()))
+    for kind, title in (("CTRModel", "Click models"), ("CVRModel", "Conversion models")):
+        mine = {name: runs for name, runs in found.items() if get_preset(name).model == kind}
+        if mine:
+            text += f"\n## {title}\n\n{_scores(mine)}"
+    text += f"\n## What they are\n\n{_descriptions(found, steps)}"
+    if steps is not None:
+        text += "\nms a step: see [Steps of the presets](benchmarks/model_steps.md) for the workload and the spread.\n"
+    return text
+
+
+def _scores(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    predictions = list(next(iter(found.values()))[0]["test"])
+    header = ["preset", "epochs", *(f"{name} {figure}" for name in predictions for figure in ("NE", "AUC"))]
+    rows = []
+    for name, runs in found.items():
+        epochs = "/".join(str(run["epochs"]) for run in runs)
+        cells = [
+            _spread([run["test"][prediction][figure] for run in runs])
+            for prediction in predictions
+            for figure in ("normalized_entropy", "auc")
+        ]
+        rows.append([f"`{name}`", epochs, *cells])
+    return _table(header, rows)
+
+
+def _descriptions(found: Mapping[str, Sequence[Mapping[str, Any]]], steps: Mapping[str, Any] | None) -> str:
+    header = ["preset", "what it is", "good for", "parameters beside embeddings", "ms a step, TF / JAX / torch"]
+    rows = []
+    for name, runs in found.items():
+        preset = get_preset(name)
+        rows.append([f"`{name}`", presets()[name], preset.use, f"{runs[0]['parameters']:,}", _step_times(name, steps)])
+    return _table(header, rows)
+
+
+def _step_times(name: str, steps: Mapping[str, Any] | None) -> str:
+    measured = steps["measurements"] if steps is not None else {}
+    times = []
+    for title in ("TensorFlow", "JAX", "torch"):
+        one = measured.get(f"{name}, {title}")
+        rounds = one["rounds"] if one is not None else []
+        seconds = [step for part in rounds for step in part]
+        times.append(f"{1e3 * statistics.median(seconds):.0f}" if seconds else "–")
+    return " / ".join(times)
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    deviation = f" ± {statistics.stdev(known):.4f}" if len(known) > 1 else ""
+    return f"{statistics.mean(known):.4f}{deviation}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

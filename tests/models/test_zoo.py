@@ -1,0 +1,147 @@
+"""What every model of the zoo must do, preset by preset."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import grouprank as gr
+from grouprank.models.backbones import BACKBONES
+from grouprank.models.preset_registry import get_preset
+
+ROWS = 64
+SCHEMA = gr.Schema(
+    [
+        # An id a row, so that even a linear model can learn a table by heart.
+        gr.Categorical("impression", ROWS + 1, side="context"),
+        gr.Categorical("user_id", 9, side="user"),
+        gr.Numeric("age", side="user"),
+        gr.Sequence("history", 7, 3, side="user", shares="ad_id"),
+        gr.Categorical("ad_id", 7),
+        gr.Vector("title", 3),
+    ],
+    [gr.Task("click"), gr.Task("like", given="click")],
+)
+# The rows of Table 1 differ from these by their placements alone.
+TRAINED = [name for name in gr.models.presets() if not name.startswith(("table1_", "esmm_"))]
+# Weights without a gradient, by preset: there for the shape of the model, not for what it learns.
+DEAD: dict[str, set[str]] = {}
+
+
+def make(preset, **arguments):
+    model = getattr(gr.models, get_preset(preset).model)
+    return model.from_preset(preset, SCHEMA, embedding_dim=4, **arguments)
+
+
+def table():
+    rng = np.random.default_rng(0)
+    x = {
+        "impression": np.arange(1, ROWS + 1, dtype="int32"),
+        "user_id": rng.integers(0, 9, ROWS).astype("int32"),
+        "age": rng.normal(size=ROWS).astype("float32"),
+        "history": rng.integers(0, 7, (ROWS, 3)).astype("int32"),
+        "ad_id": rng.integers(0, 7, ROWS).astype("int32"),
+        "title": rng.normal(size=(ROWS, 3)).astype("float32"),
+    }
+    click = rng.integers(0, 2, ROWS).astype("float32")
+    return x, {"click": click, "like": click * rng.integers(0, 2, ROWS).astype("float32")}
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory):
+    return tmp_path_factory.mktemp("exports")
+
+
+@pytest.mark.parametrize("preset", TRAINED)
+def test_trains_overfits_and_is_saved(preset, exports):
+    x, y = table()
+    model = make(preset)
+    # XLA takes longer to compile a tiny model than TensorFlow to train it.
+    compiled = {"jit_compile": False} if keras.backend.backend() == "tensorflow" else {}
+    model.compile(keras.optimizers.Adam(0.02), metrics={}, **compiled)
+    before = {weight.path: np.array(weight) for weight in model.trainable_weights}
+    history = model.fit(x, y, batch_size=ROWS, epochs=80, verbose=0).history["loss"]
+    loss = model.evaluate(x, y, batch_size=ROWS, verbose=0)
+    assert loss < 0.1, f"64 rows are not learned by heart: cross entropy {loss:.3f}, at first {history[0]:.3f}"
+    still = {w.path for w in model.trainable_weights if np.array_equal(before[w.path], np.array(w))}
+    assert {path.split("/", 1)[-1] for path in still} == DEAD.get(preset, set()), "weights without a gradient"
+    folder = exports / preset
+    folder.mkdir()
+    model.save(folder / "model.keras")
+    loaded = keras.models.load_model(folder / "model.keras")
+    assert type(loaded) is type(model)
+    probabilities = model.predict_proba(x, batch_size=ROWS)
+    for name, expected in loaded.predict_proba(x, batch_size=ROWS).items():
+        np.testing.assert_allclose(probabilities[name], expected, atol=1e-6, err_msg=name)
+    (folder / "modules.json").write_text(json.dumps({"names": ["grouprank"], "script": None}))
+    np.savez(folder / "rows.npz", **x)
+    np.savez(folder / "expected.npz", **probabilities)
+
+
+def test_exported_models_answer_as_they_do_here(exports):
+    """All in one process: it is TensorFlow's start that takes time."""
+    folders = sorted(exports.iterdir())
+    assert folders
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    script = Path(__file__).parents[1] / "support" / "export_all.py"
+    done = subprocess.run(
+        [sys.executable, str(script), *map(str, folders)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for folder in folders:
+        expected, served = np.load(folder / "expected.npz"), np.load(folder / "served.npz")
+        assert set(served) == set(expected)
+        for name in expected:
+            np.testing.assert_allclose(served[name], expected[name], atol=1e-5, err_msg=f"{folder.name}: {name}")
+
+
+@pytest.mark.parametrize("preset", TRAINED)
+def test_mixed_precision(preset):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = make(preset)
+    x, _ = table()
+    logits = model({name: keras.ops.convert_to_tensor(values[:4]) for name, values in x.items()}, training=False)
+    for name in model.prediction_names:
+        assert keras.backend.standardize_dtype(logits[name].dtype) == "float32"
+        assert np.isfinite(keras.ops.convert_to_numpy(logits[name])).all()
+    assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
+
+
+def test_a_preset_for_every_backbone_and_row_of_table_1():
+    presets = gr.models.presets()
+    assert {get_preset(name).arguments["backbone"] for name in presets} == set(BACKBONES)
+    table1 = {
+        name.removeprefix("table1_"): get_preset(name).arguments for name in presets if name.startswith("table1_")
+    }
+    placements = {name: (arguments["group_structure"], arguments["residual_learning"]) for name, arguments in table1.items()}
+    assert placements == {
+        "baseline": ([], False),
+        "gsl_user": (["user"], False),
+        "gsl_user_resl": (["user"], True),
+        "gsl_user_ad": (["user_ad"], False),
+        "gsl_representation": (["representation"], False),
+    }
+    for name, (groups, residual) in placements.items():
+        model = make(f"table1_{name}")
+        assert list(model.group_concats) == groups
+        assert (model.residual_learning is not None) == residual
+
+
+def test_arguments_go_before_the_preset():
+    model = make("dcn_v2_gsl_resl", group_structure=["user"], dropout=0.1)
+    assert list(model.group_concats) == ["user"]
+    assert model.residual_learning is not None
+    assert model.backbone.mlp.dropout == 0.1
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r"Unknown preset 'dcnv2'. Did you mean 'dcn_v2'"):
+        gr.models.CTRModel.from_preset("dcnv2", SCHEMA)
+    with pytest.raises(ValueError, match=r"Preset 'esmm' is one of a CVRModel: use CVRModel.from_preset\('esmm'\)"):
+        gr.models.CTRModel.from_preset("esmm", SCHEMA)
+    assert type(gr.models.CVRModel.from_preset("fm", SCHEMA)) is gr.models.CVRModel

@@ -1,0 +1,23 @@
+"""Sequence encoders that take their arguments as one dict, as `run_layer_test` gives them."""
+
+import keras
+
+from grouprank.layers import CausalTransformer, MeanPooling, TargetAttention
+
+
+def _of_dict(encoder):
+    def build(self, input_shape):
+        encoder.build(self, input_shape["sequence"])
+
+    def call(self, inputs, training=None):
+        return encoder.call(self, **inputs, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return encoder.compute_output_shape(self, input_shape["sequence"])
+
+    members = {"build": build, "call": call, "compute_output_shape": compute_output_shape}
+    register = keras.saving.register_keras_serializable(package="grouprank_tests")
+    return register(type(encoder.__name__, (encoder,), {**members, "__module__": __name__}))
+
+
+OF_DICT = {encoder.__name__: _of_dict(encoder) for encoder in (MeanPooling, TargetAttention, CausalTransformer)}
