@@ -1,14 +1,22 @@
 """From raw public files to batches: readers, fitted transforms, prepared columns and loaders."""
 
+from .ali_ccp import AliCCP
+from .aliexpress import AliExpress
 from .avazu import Avazu
 from .batch_loader import BatchLoader
 from .columns import CategoricalColumn, Column, NumericColumn, SequenceColumn, VectorColumn
+from .criteo_attribution import CriteoAttribution
+from .criteo_conversion_log import CriteoConversionLog
 from .criteo_dac import CriteoDAC
 from .dataset import SPLITS, Dataset
 from .kuairand import KuaiRandPure
+from .kuairand_funnel import KuaiRandFunnel
 from .prepare import prepare
 from .prepared_table import PreparedTable
 from .synthetic import SyntheticAds
+from .table_description import TableDescription
+from .tabular import Tabular
+from .tenrec import Tenrec
 from .transforms.numeric_transform import NumericTransform
 from .transforms.sequence_transform import SequenceTransform
 from .transforms.table_transforms import TableTransforms
@@ -17,12 +25,17 @@ from .transforms.vocabulary_transform import VocabularyTransform
 
 __all__ = [
     "SPLITS",
+    "AliCCP",
+    "AliExpress",
     "Avazu",
     "BatchLoader",
     "CategoricalColumn",
     "Column",
+    "CriteoAttribution",
+    "CriteoConversionLog",
     "CriteoDAC",
     "Dataset",
+    "KuaiRandFunnel",
     "KuaiRandPure",
     "NumericColumn",
     "NumericTransform",
@@ -30,7 +43,10 @@ __all__ = [
     "SequenceColumn",
     "SequenceTransform",
     "SyntheticAds",
+    "TableDescription",
     "TableTransforms",
+    "Tabular",
+    "Tenrec",
     "VectorColumn",
     "VectorTransform",
     "VocabularyTransform",

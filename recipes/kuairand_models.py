@@ -125,7 +125,9 @@ def _train(name: str, seed: int, table: PreparedTable, settings: ZooSettings) ->
 
 
 def _line(result: dict[str, Any]) -> str:
-    figures = "  ".join(f"{task} NE {found['normalized_entropy']:.4f} AUC {found['auc']:.4f}" for task, found in result["test"].items())
+    figures = "  ".join(
+        f"{name} NE {found['normalized_entropy']:.4f} AUC {found['auc']:.4f}" for name, found in result["test"].items()
+    )
     return f"{result['epochs']} epochs  {figures}"
 
 

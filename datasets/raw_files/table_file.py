@@ -1,0 +1,88 @@
+"""A user's table in one file, CSV or Parquet, read in chunks."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from .bad_rows import BadRows
+from .delimited_file import DelimitedFile
+
+_TEXT = (".csv", ".tsv", ".txt")
+_PARQUET = (".parquet", ".pq")
+_SEPARATORS = (",", "\t", ";", "|")
+# A slice of a Parquet file costs the decoding of what lies around it, so slices are wider than most chunks.
+_SLICE_ROWS = 500_000
+
+
+class TableFile:
+    """A CSV, TSV or Parquet file as frames of named columns with row numbers, in memory bounded by the chunk.
+
+    The separator of a text file is the one of `,`, tab, `;` and `|` that its header has most of. Its columns come as
+    strings, those of a Parquet file in their own types.
+
+    Args:
+        path: the file: `.csv`, `.tsv`, `.txt`, any of them as `.gz`, `.parquet` or `.pq`.
+
+    Raises:
+        FileNotFoundError: if the file does not exist.
+        ValueError: on another ending, or a file that is empty or no Parquet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist. Pass a .csv, .tsv or .parquet file.")
+        ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+        self._text: DelimitedFile | None = None
+        if ending in _TEXT:
+            self._text = _open_text(path)
+            self.columns = self._text.columns
+        elif path.suffix in _PARQUET:
+            try:
+                self.columns = pl.scan_parquet(path).collect_schema().names()
+            except pl.exceptions.PolarsError as error:
+                raise ValueError(f"{path} is not a Parquet file ({error}). Write it again.") from error
+        else:
+            raise ValueError(f"{path}: expected a file that ends in {[*_TEXT, *_PARQUET]} (text also .gz).")
+
+    @property
+    def first_number(self) -> int:
+        """Number of the first row: its line in a text file, 1 in a Parquet file."""
+        return 1 + self._text.header_lines if self._text else 1
+
+    def count_rows(self) -> int:
+        """Number of rows, malformed ones included."""
+        if self._text:
+            return self._text.count_rows()
+        return int(pl.scan_parquet(self.path).select(pl.len()).collect().item())
+
+    def chunks(
+        self, chunk_rows: int, columns: Sequence[str], bad_rows: BadRows, workers: int = 1
+    ) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
+        """Yield frames of at most `chunk_rows` rows, each with its rows' numbers.
+
+        Args:
+            chunk_rows: rows read at a time.
+            columns: columns to keep.
+            bad_rows: what counts and limits the malformed rows of a text file.
+            workers: threads that parse a text file ahead. Defaults to 1.
+        """
+        if self._text:
+            yield from self._text.chunks(chunk_rows, dict.fromkeys(columns, "string"), bad_rows, workers)
+            return
+        rows = self.count_rows()
+        if not rows:
+            raise ValueError(f"{self.path} has no rows. Write it again.")
+        width = max(_SLICE_ROWS // chunk_rows, 1) * chunk_rows
+        for start in range(0, rows, width):
+            piece = pl.scan_parquet(self.path).select(columns).slice(start, width).collect()
+            for first in range(0, len(piece), chunk_rows):
+                frame = piece.slice(first, chunk_rows)
+                yield frame, np.arange(start + first + 1, start + first + 1 + len(frame))
+
+
+def _open_text(path: Path) -> DelimitedFile:
+    header = DelimitedFile(path, "\0", quoted=False).columns[0]
+    return DelimitedFile(path, max(_SEPARATORS, key=header.count))

@@ -1,0 +1,239 @@
+"""A user's own table: any features, any tasks, CSV or Parquet."""
+
+import dataclasses
+import functools
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ..schema import Task
+from .columns import Column
+from .dataset import SPLITS
+from .raw_files.bad_rows import BadRows
+from .raw_files.table_file import TableFile
+from .raw_files.typed_column import typed_column, typed_label
+from .table_description import TableDescription, nearest
+
+_SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "valid": "validation"}
+_SPLIT_NAMES |= {"val": "validation", "dev": "validation", "test": "test"}
+_NAMES = pl.Series("split", SPLITS)
+_INPUT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+class Tabular:
+    """A table of impressions in one CSV, TSV or Parquet file, described by a YAML file (see `TableDescription`).
+
+    The rows are split in order of time: the last tenth tests, the tenth before it validates, the rest trains. Time
+    is the column that the description names under `time` (numbers or ISO 8601 dates, rows in any order) or else the
+    order of the file. `validation` sets another share for both, or names a column that says `train`, `validation`
+    or `test` in every row. Rows are split at random only if asked: a model tested on the days it was trained on looks
+    better than it is.
+
+    A text file holds one row a line; lists in it are strings with a separator, a Parquet file may have list columns
+    for sequences and has them for vectors. Rows that do not fit the description are bad rows, named by their line (a
+    Parquet file's row number). A column whose name cannot name an input of a served model, such as `Price (EUR)`, is
+    served under its feature's name.
+
+    Args:
+        path: the table.
+        description: a `TableDescription`, or the path of its YAML file.
+        validation: share of the rows that validates, and as many test; or the column that names the split.
+            Defaults to `0.1`.
+        random: whether rows are split at random. Defaults to `False`.
+        seed: of the random split. Defaults to `0`.
+
+    Raises:
+        FileNotFoundError: if a file does not exist.
+        ValueError: on a description that does not fit the table; says which column, and the names most like it.
+
+    Example:
+    ```python
+    table = gr.datasets.prepare(gr.datasets.Tabular("impressions.parquet", "impressions.yaml"), "prepared/impressions")
+    ```
+    """
+
+    extras: Mapping[str, str] = {}
+
+    def __init__(
+        self,
+        path: str | Path,
+        description: str | Path | TableDescription,
+        validation: float | str = 0.1,
+        random: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self._file = TableFile(Path(path))
+        if not isinstance(description, TableDescription):
+            description = TableDescription.read(description)
+        self.description = description
+        self.name = self._file.path.name.split(".")[0]
+        self.columns: Sequence[Column] = [_served(column) for column in self.description.columns]
+        self._sources = dict(zip(self.columns, (c.raw_name for c in self.description.columns), strict=True))
+        self.tasks: Sequence[Task] = self.description.tasks
+        self._split_column = validation if isinstance(validation, str) else None
+        self._share = 0.0 if isinstance(validation, str) else _check_share(validation)
+        self._random = random
+        self._seed = seed
+        if random and self._split_column:
+            raise ValueError(f"A random split and the split of column {validation!r} exclude each other. Ask for one.")
+        self._check_columns()
+        self.files = (self._file.path,)
+        self.settings: dict[str, Any] = {
+            "sources": list(self._sources.values()),
+            "labels": dict(self.description.labels),
+            "time": self.description.time,
+            "missing": list(self.description.missing),
+            "validation": validation,
+            "random": seed if random else None,
+        }
+        self.bad_rows = 0
+        self._bounds: tuple[float, float] | None = None
+
+    def _needed(self) -> dict[str, str]:
+        needed = self.description.raw_columns
+        return needed | ({self._split_column: "the split"} if self._split_column else {})
+
+    def _check_columns(self) -> None:
+        taken: dict[str, str] = {}
+        for column, source in self._sources.items():
+            other = taken.setdefault(column.raw_name, source)
+            if other != source:
+                raise ValueError(
+                    f"The columns {other!r} and {source!r} would both be the input {column.raw_name!r} of a served "
+                    "model. Rename the feature that reads the first or the second."
+                )
+        for raw, owner in self._needed().items():
+            if raw not in self._file.columns:
+                raise ValueError(
+                    f"{self._file.path} has no column {raw!r}, which {owner} reads.{nearest(raw, self._file.columns)} "
+                    f"Its columns: {self._file.columns}."
+                )
+
+    def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
+        """Yield frames of at most `chunk_rows` rows in file order (see `Dataset.chunks`)."""
+        bad_rows = BadRows(max_bad_rows)
+        if self._bounds is None:
+            self._bounds = self._find_bounds(chunk_rows)
+        for raw, numbers in self._file.chunks(chunk_rows, list(self._needed()), bad_rows, workers):
+            frame, problems = self._typed(self._with_missing(raw), numbers, self._bounds)
+            bad_rows.add(self._file.path, sorted(problems.items()))
+            self.bad_rows = bad_rows.count
+            if problems:
+                frame = frame.filter(pl.Series(~np.isin(numbers, list(problems))))
+            if len(frame):
+                yield frame
+        self.bad_rows = bad_rows.count
+
+    def _with_missing(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.with_columns(pl.col(pl.String).replace(["", *self.description.missing], None))
+
+    def _typed(
+        self, raw: pl.DataFrame, numbers: np.ndarray, bounds: tuple[float, float]
+    ) -> tuple[pl.DataFrame, dict[int, str]]:
+        problems: dict[int, str] = {}
+
+        def report(name: str, wrong: np.ndarray, expected: str) -> None:
+            for row in np.flatnonzero(wrong).tolist():
+                received = "nothing" if raw[name][row] is None else repr(raw[name][row])
+                problems.setdefault(int(numbers[row]), f"column {name!r}: expected {expected}. Received: {received}.")
+
+        columns = {
+            column.raw_name: typed_column(raw[source], column, functools.partial(report, source))
+            for column, source in self._sources.items()
+        }
+        for task, label in self.description.labels.items():
+            columns[task] = typed_label(raw[label], functools.partial(report, label))
+        columns["split"] = self._split(raw, numbers, bounds, report)
+        return pl.DataFrame([values.alias(name) for name, values in columns.items()]), problems
+
+    def _split(self, raw: pl.DataFrame, numbers: np.ndarray, bounds: tuple[float, float], report: Any) -> pl.Series:
+        if self._split_column:
+            named = (
+                raw[self._split_column].cast(pl.String).str.to_lowercase().replace_strict(_SPLIT_NAMES, default=None)
+            )
+            report(self._split_column, named.is_null().to_numpy(), f"one of {sorted(_SPLIT_NAMES)}")
+            return named.fill_null(SPLITS[0])
+        if self._random:
+            places = _uniform(numbers, self._seed)
+        elif self.description.time:
+            places = _times(raw[self.description.time])
+            report(self.description.time, np.isnan(places), "a number or an ISO 8601 date")
+        else:
+            places = numbers - self._file.first_number
+        return _NAMES.gather(np.searchsorted(bounds, np.nan_to_num(places), side="right"))
+
+    def _find_bounds(self, chunk_rows: int) -> tuple[float, float]:
+        """The places (times, positions, or shares if random) at which validation and test begin."""
+        shares = (1 - 2 * self._share, 1 - self._share)
+        if self._random or self._split_column:
+            return shares
+        time = self.description.time
+        if time is None:
+            rows = self._file.count_rows()
+            return round(rows * shares[0]), round(rows * shares[1])
+        chunks = self._file.chunks(chunk_rows, [time], BadRows(sys.maxsize))
+        places = np.concatenate([_times(self._with_missing(frame)[time]) for frame, _ in chunks])
+        places = np.sort(places[~np.isnan(places)])
+        if not len(places):
+            raise ValueError(
+                f"{self._file.path}: no value of the time column {time!r} is a number or an ISO 8601 date. Name "
+                "another under `time`, or remove it to split in the order of the file."
+            )
+        first, second = (places[min(round(len(places) * share), len(places) - 1)] for share in shares)
+        return float(first), float(second)
+
+    @classmethod
+    def download(cls, folder: str | Path) -> Path:
+        """Raise: a table of one's own is nowhere to be fetched."""
+        raise NotImplementedError("A table of your own is not downloaded. Pass the path of its file.")
+
+
+def _served(column: Column) -> Column:
+    return column if _INPUT_NAME.fullmatch(column.raw_name) else dataclasses.replace(column, raw=None)
+
+
+def _check_share(value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 0.5:
+        raise ValueError(
+            "`validation` must be a share in (0, 0.5), for as many rows test, or the name of a column. "
+            f"Received: {value!r}."
+        )
+    return float(value)
+
+
+def _times(values: pl.Series) -> np.ndarray:
+    """Times as float64 in one unit a column, NaN where there is none."""
+    if values.dtype == pl.String:
+        numbers = values.cast(pl.Float64, strict=False)
+        if numbers.null_count() > values.null_count():
+            numbers = numbers.fill_null(_microseconds(values))
+    else:
+        numbers = values.to_physical().cast(pl.Float64, strict=False)
+    return numbers.fill_null(float("nan")).to_numpy()
+
+
+def _microseconds(values: pl.Series) -> pl.Series:
+    """Of ISO 8601 dates, with or without time and zone; null for what is no date."""
+    text = pl.col("text").str.replace("T", " ", literal=True).str.replace("Z$", "+00:00")
+    parse = functools.partial(text.str.to_datetime, time_unit="us", strict=False)
+    forms = [parse(form) for form in ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M")]
+    forms.append(parse("%Y-%m-%d %H:%M:%S%.f%:z").dt.convert_time_zone("UTC").dt.replace_time_zone(None))
+    forms.append(text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")))
+    dates = pl.DataFrame({"text": values}).select(pl.coalesce(forms)).to_series()
+    return dates.dt.epoch("us").cast(pl.Float64)
+
+
+def _uniform(numbers: np.ndarray, seed: int) -> np.ndarray:
+    """A number in [0, 1) for each row number, the same whatever the chunks (splitmix64)."""
+    with np.errstate(over="ignore"):
+        z = numbers.astype("uint64") + np.uint64(seed + 1) * np.uint64(0xD1B54A32D192ED03)
+        z = z * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    return (z >> np.uint64(11)) / float(1 << 53)

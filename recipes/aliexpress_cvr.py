@@ -1,0 +1,15 @@
+"""AliExpress's search in one country: clicks and the conversions that followed.
+
+`python -m grouprank.recipes.aliexpress_cvr --data AliExpress_NL`
+
+`grouprank.datasets.AliExpress` says where the files are to be had.
+"""
+
+from ..datasets import AliExpress
+from .command import run_public_dataset
+from .ctr_study import StudySettings
+
+SETTINGS = StudySettings(dropout=0.2, batch_size=2048)
+
+if __name__ == "__main__":
+    run_public_dataset("aliexpress_cvr", AliExpress, SETTINGS)

@@ -1,0 +1,148 @@
+"""Your own table: any features, any tasks, CSV or Parquet.
+
+`python -m grouprank.recipes.tabular --init --data my.csv --schema my.yaml` drafts a description of the columns;
+correct what it marks, then `python -m grouprank.recipes.tabular --data my.csv --schema my.yaml` trains a baseline and
+a candidate with groups and residual learning, compares them on the last tenth of the rows and exports the candidate.
+
+`grouprank.datasets.TableDescription` says what the description may hold, `grouprank.datasets.Tabular` how rows are read
+and split.
+"""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ..datasets import CategoricalColumn, Dataset, TableDescription, Tabular
+from .column_profile import profile_columns
+from .command import (
+    Backbone,
+    BadRows,
+    BatchSize,
+    Epochs,
+    Histories,
+    MultiTask,
+    Run,
+    SavedModels,
+    Seed,
+    run_command,
+    run_study,
+)
+from .ctr_study import StudySettings
+from .draft_description import REVIEW, ask, draft_columns, to_yaml
+
+SETTINGS = StudySettings(dropout=0.2)
+_ROWS_LOOKED_AT = 200_000
+_PLACEMENTS = {"user": ("user",), "user_ad": ("user", "ad"), "representation": ()}
+
+
+def main(
+    data: Annotated[Path, typer.Option("--data", help="The table: .csv, .tsv (also .gz) or .parquet.")],
+    schema: Annotated[
+        Path | None, typer.Option("--schema", help="Description of its columns. Default: DATA's name, .yaml.")
+    ] = None,
+    init: Annotated[bool, typer.Option("--init", help="Draft --schema from the table, then stop.")] = False,
+    interactive: Annotated[bool, typer.Option("--interactive", help="With --init: ask about every column.")] = False,
+    validation: Annotated[
+        str, typer.Option(help="Share of rows that validates (as many test), or the column that names the split.")
+    ] = "0.1",
+    random_split: Annotated[bool, typer.Option("--random-split", help="Split at random, not in time.")] = False,
+    run: Run = None,
+    saved_models: SavedModels = Path("saved_models"),
+    backbone: Backbone = SETTINGS.backbone,
+    multi_task: MultiTask = SETTINGS.multi_task,
+    sequence_encoder: Histories = SETTINGS.sequence_encoder,
+    groups: Annotated[
+        str | None,
+        typer.Option(help="Placements of groups, comma separated. Default: all that the sides allow."),
+    ] = None,
+    teacher: Annotated[str, typer.Option(help="Pseudo-labels of residual learning: self or out_of_time.")] = "self",
+    epochs: Epochs = SETTINGS.epochs,
+    batch_size: BatchSize = SETTINGS.batch_size,
+    seed: Seed = SETTINGS.seed,
+    max_bad_rows: BadRows = 0,
+) -> None:
+    """Train a baseline and a candidate (groups and residual learning) on a table of your own, or draft its schema."""
+    name = re.sub(r"\W+", "_", data.name.split(".")[0])
+    schema = schema or data.with_name(f"{data.name.split('.')[0]}.yaml")
+    if init:
+        _run_init(data, schema, interactive)
+        return
+
+    def settings() -> StudySettings:
+        if teacher == "column":
+            raise ValueError("A table of your own has no teacher's columns. Pass --teacher self or out_of_time.")
+        return dataclasses.replace(
+            SETTINGS,
+            backbone=backbone,
+            multi_task=multi_task,
+            sequence_encoder=sequence_encoder,
+            group_structure=_placements(groups, TableDescription.read(schema)),
+            teacher=teacher,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+        )
+
+    def dataset() -> Dataset:
+        table = Tabular(data, schema, _share_or_column(validation), random_split, seed)
+        _warn_of_unique_columns(table.description, data)
+        return table
+
+    run_study(name, dataset, settings, run, saved_models, max_bad_rows)
+
+
+def _placements(groups: str | None, description: TableDescription) -> tuple[str, ...]:
+    if groups is not None:
+        return tuple(part.strip() for part in groups.split(",") if part.strip())
+    sides = {column.side for column in description.columns}
+    return tuple(placement for placement, needed in _PLACEMENTS.items() if sides.issuperset(needed))
+
+
+def _share_or_column(validation: str) -> float | str:
+    try:
+        return float(validation)
+    except ValueError:
+        return validation
+
+
+def _warn_of_unique_columns(description: TableDescription, data: Path) -> None:
+    tokens = {column.raw_name: column.name for column in description.columns if isinstance(column, CategoricalColumn)}
+    for profile in profile_columns(data, _ROWS_LOOKED_AT):
+        if profile.name in tokens and profile.is_unique:
+            Console(stderr=True).print(
+                f"[bold yellow]Warning:[/] feature {escape(repr(tokens[profile.name]))} has a value of its own in "
+                f"every one of the first {profile.rows:,} rows: an id of the row, or a leak. It can teach a model "
+                "nothing that holds for other rows; remove it from the description.",
+                soft_wrap=True,
+                highlight=False,
+            )
+
+
+def _run_init(data: Path, schema: Path, interactive: bool) -> None:
+    console = Console()
+    try:
+        if schema.exists():
+            raise ValueError(f"{schema} exists and is not overwritten. Pass another --schema, or delete it.")
+        drafts = draft_columns(data, _ROWS_LOOKED_AT)
+        if interactive:
+            ask(drafts, lambda question, guess: str(typer.prompt(question, default=guess)))
+        text = to_yaml(drafts, f"the first {_ROWS_LOOKED_AT:,} rows of {data}")
+        schema.write_text(text, encoding="utf-8")
+    except (ValueError, OSError) as error:
+        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        raise typer.Exit(1) from error
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        f"Written to {schema}. Look at the {text.count(REVIEW) - 1} places marked {REVIEW}, then run without --init.",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

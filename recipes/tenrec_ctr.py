@@ -1,0 +1,15 @@
+"""Tenrec's QK-video: click, like, share and follow of video impressions.
+
+`python -m grouprank.recipes.tenrec_ctr --data DIR`
+
+Each user's last rows test. The files are behind a licence to accept; `grouprank.datasets.Tenrec` says where.
+"""
+
+from ..datasets import Tenrec
+from .command import run_public_dataset
+from .ctr_study import StudySettings
+
+SETTINGS = StudySettings(dropout=0.2, embedding_l2=1e-6, batch_size=4096)
+
+if __name__ == "__main__":
+    run_public_dataset("tenrec_ctr", Tenrec, SETTINGS)
