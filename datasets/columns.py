@@ -137,6 +137,8 @@ class SequenceColumn(_Column):
         separator: what stands between tokens. Defaults to `","`.
         min_count: appearances in training rows a token needs to get its own id.
         max_size: most tokens kept (the most frequent), or `None` for all.
+        shares: name of a `CategoricalColumn` of strings whose vocabulary and embeddings this one uses, or `None`. Its
+            own `min_count` and `max_size` then say nothing.
         length: number of tokens kept per row (keyword).
 
     Example:
@@ -147,6 +149,7 @@ class SequenceColumn(_Column):
     separator: str = ","
     min_count: int = 1
     max_size: int | None = None
+    shares: str | None = None
     length: int = dataclasses.field(kw_only=True)
     dtype: ClassVar[RawDtype] = "string"
 
@@ -164,7 +167,7 @@ class SequenceColumn(_Column):
 
     def feature(self, vocabulary_size: int) -> Feature:
         """The schema's feature, with the size that fitting found."""
-        return Sequence(self.name, vocabulary_size, self.length, side=self.side)
+        return Sequence(self.name, vocabulary_size, self.length, side=self.side, shares=self.shares)
 
 
 @dataclasses.dataclass(frozen=True)

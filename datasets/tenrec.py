@@ -36,7 +36,7 @@ _COLUMNS: tuple[Column, ...] = (
     CategoricalColumn("item_id", "ad", min_count=_TOKEN_COUNT),
     CategoricalColumn("video_category", "ad", min_count=_TOKEN_COUNT),
 )
-_CLICKED = SequenceColumn("clicked_items", "user", length=len(_HISTORY), min_count=_TOKEN_COUNT)
+_CLICKED = SequenceColumn("clicked_items", "user", length=len(_HISTORY), shares="item_id")
 
 
 class Tenrec:
@@ -46,7 +46,7 @@ class Tenrec:
     of one million users), is taken where it is present, else `QK-video.csv` (493 million of five million users). Their
     header is `user_id`, `item_id`, `click`, `follow`, `like`, `share`, `video_category`, `watching_times`, `gender`,
     `age`; the first also has `hist_1` … `hist_10`, items that the user clicked, 0 where there are fewer, read as one
-    sequence `clicked_items` in `item_id`'s own numbers. `\N` means missing.
+    sequence `clicked_items` that shares `item_id`'s vocabulary and embeddings. `\N` means missing.
 
     Four tasks: `click`, `like`, `share` and `follow`, none given another.
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import grouprank as gr
+from grouprank.layers.multi_task import MULTI_TASK
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -44,8 +45,17 @@ def test_fused_tables():
     names["model"].fit(np.zeros((8, 4), "int32"), np.zeros(8), verbose=0)
 
 
-def test_every_command_is_a_recipe_that_exists():
-    commands = re.findall(r"python -m grouprank\.recipes\.(\w+)", README)
-    assert {"demo", "kuairand_ctr", "criteo_ctr", "avazu_ctr"} == set(commands)
-    for name in commands:
-        assert (Path(gr.__file__).parent / "recipes" / f"{name}.py").is_file()
+def test_the_zoo():
+    names = {"gr": gr, "keras": keras}
+    exec(block("last_clicked"), names)
+    exec(block("from_preset"), names)
+    assert names["model"].residual_learning is not None
+    for argument, choices in (("backbone", gr.models.backbones.BACKBONES), ("multi_task", MULTI_TASK)):
+        (line,) = [line for line in README.splitlines() if line.startswith(f"| `{argument}` |")]
+        assert set(choices) <= set(re.findall(r"`(\w+)`", line))
+
+
+def test_every_recipe_is_named():
+    commands = set(re.findall(r"python -m grouprank\.recipes\.(\w+)", README))
+    folder = Path(gr.__file__).parent / "recipes"
+    assert commands == {path.stem for path in folder.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")}

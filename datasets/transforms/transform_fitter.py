@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import polars as pl
 
 from ...schema import Schema, Task
@@ -40,10 +41,24 @@ class TransformFitter:
             [column.feature(1) for column in self._columns], self._tasks
         )  # repeated names fail here, not after a pass
         raw_dtypes({column.name: (column.raw_name, column.dtype) for column in self._columns})
+        self._vocabularies: dict[str, np.ndarray] = {}
+        self._owners = {column.name: self._owner(column) for column in self._columns}
         self._moments = {c.name: RunningMoments() for c in self._columns if isinstance(c, NumericColumn)}
         self._counts = {
-            c.name: TokenCounts() for c in self._columns if isinstance(c, CategoricalColumn | SequenceColumn)
+            c.name: TokenCounts() for c in self._owners.values() if isinstance(c, CategoricalColumn | SequenceColumn)
         }
+
+    def _owner(self, column: Column) -> Column:
+        """The column whose vocabulary a column uses: its own, unless it shares another's."""
+        if not isinstance(column, SequenceColumn) or column.shares is None:
+            return column
+        owner = next(other for other in self._columns if other.name == column.shares)
+        if not isinstance(owner, CategoricalColumn) or owner.dtype != "string":
+            raise ValueError(
+                f"Column {column.name!r} shares the vocabulary of {owner.name!r}, which must be a CategoricalColumn "
+                f'with dtype="string", as the tokens of a sequence are. Received: {owner!r}.'
+            )
+        return owner
 
     def update(self, frame: pl.DataFrame) -> None:
         """Add a chunk of training rows with the raw columns."""
@@ -57,7 +72,7 @@ class TransformFitter:
             if isinstance(column, NumericColumn):
                 numbers = apply_function(column.function, as_float32(column.raw_name, values))
                 summary[column.name] = RunningMoments.of(numbers)
-            elif not isinstance(column, VectorColumn):
+            elif not isinstance(column, VectorColumn) and column.name in self._counts:
                 summary[column.name] = TokenCounts.of(_tokens(column, values))
         return summary
 
@@ -71,9 +86,16 @@ class TransformFitter:
 
     def finish(self) -> TableTransforms:
         """The transforms fitted to the chunks so far."""
+        self._vocabularies.clear()
         transforms = {column.name: self._transform(column) for column in self._columns}
         features = [column.feature(getattr(transforms[column.name], "vocabulary_size", 1)) for column in self._columns]
         return TableTransforms(Schema(features, self._tasks), transforms)
+
+    def _vocabulary(self, owner: Column) -> np.ndarray:
+        if owner.name not in self._vocabularies:
+            count, size = (getattr(owner, argument) for argument in ("min_count", "max_size"))
+            self._vocabularies[owner.name] = self._counts[owner.name].tokens(count, size)
+        return self._vocabularies[owner.name]
 
     def _transform(self, column: Column) -> Transform:
         if isinstance(column, NumericColumn):
@@ -81,7 +103,7 @@ class TransformFitter:
             return NumericTransform(column.raw_name, column.function, moments.mean, moments.std)
         if isinstance(column, VectorColumn):
             return VectorTransform(column.raw_name, column.dim)
-        tokens = self._counts[column.name].tokens(column.min_count, column.max_size)
+        tokens = self._vocabulary(self._owners[column.name])
         if isinstance(column, SequenceColumn):
             return SequenceTransform(column.raw_name, tokens, column.separator, column.length)
         return VocabularyTransform(column.raw_name, column.dtype, tokens, column.divisor, column.modulo)

@@ -297,3 +297,21 @@ def test_one_raw_column_has_one_type():
         TransformFitter(columns, [Task("click")])
     with pytest.raises(ValueError, match="more than once"):
         TransformFitter([NumericColumn("a", "ad"), NumericColumn("a", "ad")], [Task("click")])
+
+
+def test_a_sequence_may_share_the_vocabulary_of_a_category():
+    columns = [
+        SequenceColumn("seen", "user", length=2, shares="item", min_count=9),
+        CategoricalColumn("item", "ad", min_count=2),
+    ]
+    fitter = TransformFitter(columns, [Task("click")])
+    fitter.update(pl.DataFrame({"item": ["a", "b", "b", "c", "c"], "seen": ["a,b", "b", "", "d", "c,b"]}))
+    transforms = fitter.finish()
+    assert transforms.columns["item"].tokens.tolist() == transforms.columns["seen"].tokens.tolist() == ["b", "c"]
+    assert transforms.schema["seen"].shares == "item"
+    assert transforms.columns["seen"](["a,b", "c,b,b"]).tolist() == [[0, 1], [2, 1]]
+    for owner in (CategoricalColumn("item", "ad", dtype="int64"), SequenceColumn("item", "ad", length=1)):
+        with pytest.raises(ValueError, match=r"'seen' shares the vocabulary of 'item'.*dtype=\"string\""):
+            TransformFitter([columns[0], owner], [Task("click")])
+    with pytest.raises(ValueError, match="`shares` must name"):
+        TransformFitter(columns[:1], [Task("click")])

@@ -83,12 +83,16 @@ def test_bad_rows_are_named_and_do_not_count_for_their_user(tmp_path, write_line
 
 
 def test_prepare(tmp_path, write_lines):
-    rows = [row(user, 10 * user + i % 3, click=i % 2) for user in range(5) for i in range(20)]
+    rows = [row(user, 778 + (user + i) % 5, click=i % 2) for user in range(5) for i in range(20)]
     write_lines(tmp_path / "ctr_data_1M.csv", [WITH_HISTORY, *rows])
     table = prepare(Tenrec(tmp_path), tmp_path / "out", chunk_rows=7)
     assert table.report["rows"] == {"train": 80, "validation": 10, "test": 10}
     assert table.schema.task_names == ["click", "like", "share", "follow"]
-    assert (table.column("train", "clicked_items")[0] > 0).tolist() == [True] * 8 + [False] * 2
+    # Of the history, only 781 was an item of the training rows.
+    items = table.transforms.columns["item_id"].tokens.tolist()
+    assert table.transforms.columns["clicked_items"].tokens.tolist() == items
+    assert table.column("train", "clicked_items")[0].tolist() == [0] * 3 + [items.index("781") + 1] + [0] * 6
+    assert table.schema["clicked_items"].shares == "item_id"
 
 
 def test_download_says_where_the_file_is(tmp_path, write_lines):

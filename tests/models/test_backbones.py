@@ -91,7 +91,9 @@ def test_config_of_keras():
 
 @pytest.mark.parametrize("wrong", ["dnc_v2", None, 3, ["mlp"], keras.layers.Dense(3), MLPBackbone])
 def test_unknown_backbone(wrong):
-    with pytest.raises(ValueError, match=r"`backbone` must be one of \[.*'dcn_v2'.*'mlp'.*\] or an instance .*Received"):
+    with pytest.raises(
+        ValueError, match=r"`backbone` must be one of \[.*'dcn_v2'.*'mlp'.*\] or an instance .*Received"
+    ):
         get(wrong, SCHEMA)
 
 

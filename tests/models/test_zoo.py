@@ -118,7 +118,9 @@ def test_a_preset_for_every_backbone_and_row_of_table_1():
     table1 = {
         name.removeprefix("table1_"): get_preset(name).arguments for name in presets if name.startswith("table1_")
     }
-    placements = {name: (arguments["group_structure"], arguments["residual_learning"]) for name, arguments in table1.items()}
+    placements = {
+        name: (arguments["group_structure"], arguments["residual_learning"]) for name, arguments in table1.items()
+    }
     assert placements == {
         "baseline": ([], False),
         "gsl_user": (["user"], False),
