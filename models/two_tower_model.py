@@ -119,7 +119,7 @@ class TwoTowerModel(RetrievalModel):
         embeddings_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
-        _check_arguments(schema, ad_id, positive, group_structure)
+        ads = _check_arguments(schema, ad_id, positive, group_structure)
         regularizer = keras.regularizers.get(embeddings_regularizer)
         user_sides = ("user", "context") if context_in_user_tower else ("user",)
         used = Schema(schema.on_side(*user_sides, "ad"), schema.tasks)
@@ -165,7 +165,6 @@ class TwoTowerModel(RetrievalModel):
         self.in_batch_softmax = InBatchSoftmax(self.temperature, dtype="float32", name="in_batch_softmax")
         self.sampling_frequency = None
         if sampling_probability == "online":
-            ads = schema[ad_id]
             self.sampling_frequency = SamplingFrequency(ads.vocabulary_size, dtype="float32", name="sampling")
             self.sampling_frequency.build()
 
@@ -301,7 +300,8 @@ class TwoTowerModel(RetrievalModel):
         return cls(**config)
 
 
-def _check_arguments(schema: Any, ad_id: str, positive: str | None, group_structure: Any) -> None:
+def _check_arguments(schema: Any, ad_id: str, positive: str | None, group_structure: Any) -> Categorical:
+    """The feature that tells ads apart, if all arguments are right."""
     if not isinstance(schema, Schema):
         raise ValueError(f"`schema` must be a grouprank.Schema. Received: {schema!r} of type {type(schema).__name__}.")
     for side in ("user", "ad"):
@@ -310,10 +310,10 @@ def _check_arguments(schema: Any, ad_id: str, positive: str | None, group_struct
                 f"A two-tower model needs features of both sides, but the schema has none of side {side!r}. "
                 f"Give some feature side={side!r}."
             )
-    candidates = [f.name for f in schema.on_side("ad") if isinstance(f, Categorical)]
+    candidates = {f.name: f for f in schema.on_side("ad") if isinstance(f, Categorical)}
     if ad_id not in candidates:
         raise ValueError(
-            f"`ad_id` must name the Categorical of the ad's side that tells ads apart, one of {candidates}. "
+            f"`ad_id` must name the Categorical of the ad's side that tells ads apart, one of {list(candidates)}. "
             f"Received: ad_id={ad_id!r}."
         )
     if positive is not None and positive not in schema.task_names:
@@ -327,3 +327,4 @@ def _check_arguments(schema: Any, ad_id: str, positive: str | None, group_struct
             f"A two-tower model takes groups at the placement 'user' alone: its towers do not see each other's fields. "
             f"Received: {others} in `group_structure`."
         )
+    return candidates[ad_id]

@@ -2,6 +2,8 @@
 
 from .export import export
 from .export_report import ExportReport
+from .export_retrieval import export_retrieval
+from .retrieval_report import RetrievalReport
 from .verify import verify
 
-__all__ = ["ExportReport", "export", "verify"]
+__all__ = ["ExportReport", "RetrievalReport", "export", "export_retrieval", "verify"]

@@ -1,18 +1,16 @@
 """Compares a SavedModel with the Keras model it came from."""
 
-import pickle
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import polars as pl
 
 from ..datasets import TableTransforms
 from .export_report import ExportReport
-from .fresh_process import run_fresh_process
+from .fresh_process import score_in_fresh_process
+from .row_columns import row_columns
 from .sample_rows import sample_rows
 
 # Rounding may tip a row that lies between two groups; more rows than this are an error.
@@ -52,48 +50,10 @@ def verify(
     ```
     """
     path = Path(path)
-    raw = _columns(sample_rows(transforms, model.schema) if rows is None else rows, transforms, model)
-    served = _score_in_fresh_process(path, raw)
+    dtypes = dict.fromkeys(model.schema.feature_names) if transforms is None else transforms.raw_columns
+    raw = row_columns(sample_rows(transforms, model.schema) if rows is None else rows, dtypes)
+    served = score_in_fresh_process(path, raw)
     return _compare(model, path, transforms, raw, served, tolerance)
-
-
-def _columns(rows: Any, transforms: TableTransforms | None, model: Any) -> dict[str, np.ndarray]:
-    """The columns that the signature takes, as NumPy arrays of its dtypes."""
-    if transforms is None:
-        names: Any = dict.fromkeys(model.schema.feature_names)
-    else:
-        names = transforms.raw_columns
-    available = rows.columns if isinstance(rows, pl.DataFrame) else list(rows)
-    missing = [name for name in names if name not in available]
-    if missing:
-        raise ValueError(
-            f"`rows` lacks the raw columns {missing}. Expected: {list(names)}. Received: {list(available)}."
-        )
-    columns = {}
-    for name, dtype in names.items():
-        values = rows[name]
-        if isinstance(values, pl.Series):
-            values = (values.fill_null("") if dtype == "string" else values).to_numpy()
-        if dtype == "string":
-            values = np.array(
-                [v if isinstance(v, bytes) else str("" if v is None else v).encode() for v in values], object
-            )
-        elif dtype == "float32":
-            values = np.asarray(values, "float32")
-        columns[name] = np.asarray(values)
-    if not len(next(iter(columns.values()))):
-        raise ValueError("`rows` is empty; the SavedModel is compared on at least one row.")
-    return columns
-
-
-def _score_in_fresh_process(saved_model: Path, raw: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    with tempfile.TemporaryDirectory() as work:
-        rows, scores = Path(work) / "rows.pickle", Path(work) / "scores.pickle"
-        rows.write_bytes(pickle.dumps(dict(raw)))
-        # As a file, not as a module: the process must know neither Keras nor this package.
-        script = Path(__file__).with_name("score_rows.py")
-        run_fresh_process([str(script), str(saved_model), str(rows), str(scores)], f"{saved_model} does not answer")
-        return pickle.loads(scores.read_bytes())
 
 
 def _compare(

@@ -16,6 +16,7 @@ ROOMS = ("schema", "layers", "losses", "metrics", "models", "datasets", "serving
 TENSORFLOW_ONLY = {
     "grouprank.serving.graph_transforms",
     "grouprank.serving.score_rows",
+    "grouprank.serving.write_retrieval",
     "grouprank.serving.write_saved_model",
 }
 

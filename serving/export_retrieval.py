@@ -1,0 +1,160 @@
+"""Exports a two-tower model as a SavedModel that answers raw user rows with ads."""
+
+import dataclasses
+import importlib.util
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..datasets import TableTransforms
+from ..models import TwoTowerModel
+from ..schema import Schema
+from .custom_modules import custom_modules
+from .fresh_process import run_fresh_process
+from .retrieval_report import RetrievalReport
+from .row_columns import row_columns
+from .sample_rows import sample_rows
+from .verify_retrieval import verify_retrieval
+from .version_folder import check_version, new_version
+
+# Index to the packages that write it.
+_PACKAGES = {
+    "brute_force": ("tensorflow_recommenders", "tf_keras"),
+    "scann": ("tensorflow_recommenders", "tf_keras", "scann"),
+}
+
+
+def export_retrieval(
+    model: TwoTowerModel,
+    path: str | Path,
+    ads: Any,
+    k: int = 100,
+    index: str = "brute_force",
+    transforms: TableTransforms | None = None,
+    rows: Any = None,
+    index_options: Mapping[str, Any] | None = None,
+    tolerance: float = 1e-5,
+) -> RetrievalReport:
+    """Write user tower and indexed ads as `NAME/VERSION` for TF Serving, and prove that they answer as Keras does.
+
+    Signature `serving_default` takes the raw columns of the user's side and the
+    context and returns the `ids` and `scores` of the `k` best ads, best first,
+    `(batch, k)` each; `user_vectors` returns the users' `vectors`, `groups` the
+    learned group ids. Ads change more often than towers: export the same model
+    with other ads as the next version.
+
+    The index is a layer of TensorFlow Recommenders (`pip install "grouprank[tfrs]"`),
+    whose score is exact for `"brute_force"`. `"scann"` searches approximately; it
+    needs the package `scann` built for the installed TensorFlow, and a server that
+    knows its operations (the image `google/tf-serving-scann`). Everything is
+    written, checked and published as by `export`.
+
+    Args:
+        model: a trained `TwoTowerModel`.
+        path: the version folder to create; its name is the version, an integer.
+        ads: the ads to recommend, one row an ad: raw columns with transforms, a polars
+            frame or a dict, and the served ids are the raw ones; else model inputs.
+        k: number of ads returned. Defaults to `100`.
+        index: `"brute_force"` or `"scann"`. Defaults to `"brute_force"`.
+        transforms: the fitted transforms, `PreparedTable.transforms`. `None` exports a
+            model that takes ids and floats. Defaults to `None`.
+        rows: raw user rows to compare on, a polars frame or a dict of columns. `None`
+            draws rows from the vocabularies. Defaults to `None`.
+        index_options: further arguments of the index layer. For `"scann"`, `num_leaves`
+            is the root of the number of ads, `num_leaves_to_search` a fifth of it and
+            `num_reordering_candidates` ten times `k` unless given. Defaults to `None`.
+        tolerance: largest difference of a score, as a share of the largest score where
+            that is above 1. Defaults to `1e-5`.
+
+    Returns:
+        A `RetrievalReport`: rows compared, largest difference, recall, ids and scores.
+
+    Raises:
+        FileExistsError: when the version folder exists; it is never overwritten.
+        ImportError: when a package is missing that writes the index.
+        ValueError: when the version is no integer, the transforms belong to another
+            schema, an ad is listed twice, or `k` is greater than the number of ads.
+        RuntimeError: when the SavedModel disagrees with the Keras model.
+
+    Example:
+
+    ```python
+    ads = raw_rows.unique("ad_id")  # a polars frame
+    report = gr.serving.export_retrieval(model, "saved_models/retrieval/1", ads, k=50, transforms=table.transforms)
+    print(report)
+    ```
+    """
+    path = check_version(Path(path))
+    _check_arguments(model, index, transforms)
+    user_transforms = _side_transforms(transforms, model.user_schema)
+    candidates = model.index(*_ad_columns(model, ads, transforms))
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(candidates.ids):
+        raise ValueError(f"`k` must be an integer between 1 and the {len(candidates.ids)} ads. Received: k={k!r}.")
+    dtypes: Any = dict.fromkeys(model.user_schema.feature_names) if transforms is None else user_transforms.raw_columns
+    raw = row_columns(sample_rows(user_transforms, model.user_schema) if rows is None else rows, dtypes)
+    inputs = raw if user_transforms is None else user_transforms(raw)
+    options = _scann_options(len(candidates.ids), k) if index == "scann" else {}
+    config = {"index": index, "k": k, "options": {**options, **(index_options or {})}}
+    with new_version(path) as work:
+        model.save(work / "model.keras")
+        (work / "modules.json").write_text(json.dumps(custom_modules(model)))
+        (work / "index.json").write_text(json.dumps(config))
+        np.savez(work / "ads.npz", vectors=candidates.vectors, ids=candidates.ids)
+        if user_transforms is not None:
+            user_transforms.save(work / "transforms")
+        run_fresh_process(
+            ["-m", "grouprank.serving.write_retrieval", str(work)],
+            "The SavedModel was not written",
+            {"TF_USE_LEGACY_KERAS": "1"},
+        )
+        exact = index == "brute_force"
+        report = verify_retrieval(model, work / "saved_model", candidates, raw, inputs, exact, tolerance)
+    return dataclasses.replace(report, path=path)
+
+
+def _check_arguments(model: Any, index: str, transforms: TableTransforms | None) -> None:
+    if not isinstance(model, TwoTowerModel):
+        raise ValueError(f"`model` must be a TwoTowerModel. Received: {type(model).__name__}.")
+    if index not in _PACKAGES:
+        raise ValueError(f"`index` must be one of {sorted(_PACKAGES)}. Received: index={index!r}.")
+    missing = [name for name in _PACKAGES[index] if importlib.util.find_spec(name) is None]
+    if missing:
+        remedy = 'pip install "grouprank[tfrs]"' + (" scann" if "scann" in missing else "")
+        raise ImportError(f"index={index!r} is written with {missing}, which cannot be imported. Install: {remedy}.")
+    if transforms is not None and transforms.schema.features != model.schema.features:
+        raise ValueError(
+            "`transforms` were fitted for other features than the model's. "
+            f"Transforms: {transforms.schema.feature_names}. Model: {model.schema.feature_names}."
+        )
+
+
+def _side_transforms(transforms: TableTransforms | None, schema: Schema) -> Any:
+    """The transforms of one side's features, `None` without transforms."""
+    if transforms is None:
+        return None
+    return TableTransforms(schema, {name: transforms.columns[name] for name in schema.feature_names})
+
+
+def _ad_columns(model: TwoTowerModel, ads: Any, transforms: TableTransforms | None) -> tuple[Any, np.ndarray]:
+    """Model inputs of the ads, and the ids under which they are served."""
+    if transforms is None:
+        columns = row_columns(ads, dict.fromkeys(model.ad_schema.feature_names), "ads")
+        return columns, columns[model.ad_id].reshape(-1).astype("int64")
+    ad_transforms = _side_transforms(transforms, model.ad_schema)
+    raw = row_columns(ads, ad_transforms.raw_columns, "ads")
+    ids = raw[transforms.columns[model.ad_id].raw]
+    # NumPy's own strings: they sort, compare and load without pickle.
+    strings = transforms.columns[model.ad_id].dtype == "string"
+    return ad_transforms(raw), np.array([v.decode() for v in ids]) if strings else ids.astype("int64")
+
+
+def _scann_options(ads: int, k: int) -> dict[str, int]:
+    leaves = max(1, round(ads**0.5))
+    return {
+        "num_leaves": leaves,
+        "num_leaves_to_search": max(1, -(-leaves // 5)),
+        "num_reordering_candidates": min(ads, 10 * k),
+    }

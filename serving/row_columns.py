@@ -1,0 +1,46 @@
+"""Rows of a caller as the columns that a SavedModel takes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+
+def row_columns(rows: Any, dtypes: Mapping[str, str | None], argument: str = "rows") -> dict[str, np.ndarray]:
+    """The columns named, as NumPy arrays of a signature's dtypes.
+
+    Args:
+        rows: a polars frame or a dict of columns.
+        dtypes: column name to `"string"`, `"int64"`, `"float32"` or `None` (as it is).
+        argument: what the caller calls the rows, for errors. Defaults to `"rows"`.
+
+    Raises:
+        ValueError: when a column is missing or there are no rows.
+
+    Example:
+
+    >>> row_columns(pl.DataFrame({"os": ["android", None]}), {"os": "string"})
+    {'os': array([b'android', b''], dtype=object)}
+    """
+    available = rows.columns if isinstance(rows, pl.DataFrame) else list(rows)
+    missing = [name for name in dtypes if name not in available]
+    if missing:
+        raise ValueError(
+            f"`{argument}` lacks the raw columns {missing}. Expected: {list(dtypes)}. Received: {list(available)}."
+        )
+    columns = {}
+    for name, dtype in dtypes.items():
+        values = rows[name]
+        if isinstance(values, pl.Series):
+            values = (values.fill_null("") if dtype == "string" else values).to_numpy()
+        if dtype == "string":
+            values = np.array(
+                [v if isinstance(v, bytes) else str("" if v is None else v).encode() for v in values], object
+            )
+        elif dtype == "float32":
+            values = np.asarray(values, "float32")
+        columns[name] = np.asarray(values)
+    if not len(next(iter(columns.values()))):
+        raise ValueError(f"`{argument}` is empty; the SavedModel is compared on at least one row.")
+    return columns
