@@ -278,6 +278,13 @@ class GroupConcat(keras.layers.Layer):
             self.build(tuple(inputs.shape))
         return self.quantizer.encode(self._encode(inputs))
 
+    def residual_norms(self, inputs: Any) -> Any:
+        """Mean length of what the levels leave over of the (encoded) inputs; see `ResidualQuantizer.residual_norms`."""
+        inputs = ops.convert_to_tensor(inputs)
+        if not self.built:
+            self.build(tuple(inputs.shape))
+        return self.quantizer.residual_norms(self._encode(inputs))
+
     def adapt(self, data: Any, max_rows: int = 50_000) -> None:
         """Start the codebooks from k-means on (encoded) data; see `ResidualQuantizer.adapt`."""
         rows = collect_rows(data, max_rows, self.seed)

@@ -262,6 +262,15 @@ class ResidualQuantizer(keras.layers.Layer):
         codes, _ = residual_search(z, self.codebooks)
         return ops.reshape(ops.stack(codes, axis=-1), (*ops.shape(inputs)[:-1], self.num_levels))
 
+    def residual_norms(self, inputs: Any) -> Any:
+        """Mean length of what each level and those before it leave over, float32 of shape `(num_levels,)`."""
+        inputs = ops.convert_to_tensor(inputs)
+        if not self.built:
+            self.build(tuple(inputs.shape))
+        dim = inputs.shape[-1]
+        _, residuals = residual_search(ops.cast(ops.reshape(inputs, (-1, dim)), "float32"), self.codebooks)
+        return ops.stack([ops.mean(ops.norm(r[:, :dim], axis=-1)) for r in residuals[1:]])
+
     def code_vectors(self, codes: Any, codebooks: Any = None) -> Any:
         """Codes of each level, float32 of shape `(..., num_levels, dim)`, differentiable in the codebooks.
 

@@ -246,6 +246,15 @@ class CTRModel(RankingModel):
         }
         return keras.Model(self.input, ids)
 
+    def residual_norms(self, x: Any, batch_size: int | None = None) -> dict[str, np.ndarray]:
+        """Mean length of what each level of the groups leaves over, float32 `(num_levels,)` by placement."""
+        x, _ = self._checked(x)
+        vectors = keras.Model(self.input, dict(self._placement_inputs)).predict(x, batch_size=batch_size, verbose=0)
+        return {
+            placement: ops.convert_to_numpy(layer.residual_norms(vectors[placement]))
+            for placement, layer in self.group_concats.items()
+        }
+
     def adapt(self, x: Any, max_rows: int = 50_000) -> None:
         """Start every placement's codebooks from k-means; call it before `fit`.
 

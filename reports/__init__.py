@@ -2,6 +2,9 @@
 
 from .comparison import Comparison, compare
 from .gain_table import Gain, GainTable, gain_table
+from .group_recovery import GroupRecovery, group_recovery
+from .group_report import Group, GroupReport, group_report
+from .group_stability import group_stability
 from .segment_report import Segment, SegmentReport, segment_report
 from .segmentation import Segmentation
 from .statistics import Estimate, PredictionSums
@@ -12,6 +15,9 @@ __all__ = [
     "Estimate",
     "Gain",
     "GainTable",
+    "Group",
+    "GroupRecovery",
+    "GroupReport",
     "PredictionSums",
     "Segment",
     "SegmentReport",
@@ -19,6 +25,9 @@ __all__ = [
     "TaskMetrics",
     "compare",
     "gain_table",
+    "group_recovery",
+    "group_report",
+    "group_stability",
     "segment_report",
     "task_metrics",
 ]

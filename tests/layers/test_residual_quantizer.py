@@ -100,6 +100,17 @@ class TestSearch:
     def test_golden_codes(self):
         assert as_array(quantizer().encode(Z)).tolist() == GOLDEN_CODES
 
+    def test_residual_norms_are_of_what_is_left(self):
+        layer = ResidualQuantizer(num_levels=3, codebook_size=8, seed=0)
+        rows = np.random.default_rng(0).normal(size=(4, 5, 6)).astype("float32")
+        found = keras.ops.convert_to_numpy(layer.residual_norms(rows))
+        codes = keras.ops.convert_to_numpy(layer.encode(rows)).reshape(20, 3)
+        books, left, expected = keras.ops.convert_to_numpy(layer.codebooks), rows.reshape(20, 6), []
+        for level in range(3):
+            left = left - books[level][codes[:, level]]
+            expected.append(np.linalg.norm(left, axis=-1).mean())
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
     def test_encode_builds(self):
         layer = ResidualQuantizer(2, 4, seed=3)
         assert tuple(layer.encode(Z).shape) == (ROWS, 2)

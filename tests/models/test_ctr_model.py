@@ -255,6 +255,11 @@ class TestInference:
         encoded = candidate.group_concats["representation"].encode(part.predict(x, verbose=0))
         np.testing.assert_array_equal(groups["representation"], as_array(encoded))
 
+    def test_residual_norms(self, ads, candidate):
+        norms = candidate.residual_norms(ads.columns(24))
+        assert {placement: found.shape for placement, found in norms.items()} == dict.fromkeys(PLACEMENTS, (2,))
+        assert all(np.isfinite(found).all() and (found > 0).all() for found in norms.values())
+
     def test_no_groups(self, ads):
         assert ads.model().groups(ads.columns()) == {}
 

@@ -1,0 +1,268 @@
+"""What the learned groups of a placement are."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from .markdown import markdown_table
+from .segmentation import Segmentation
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """How one level's codes are used.
+
+    Args:
+        level: number of the level, from 1.
+        used: codes that any row falls to.
+        dead: codes without rows.
+        perplexity: exp of the entropy of the codes' shares: how many equally used codes it amounts to.
+        residual_norm: mean Euclidean norm of what this level and those before it leave over, `None` if not given.
+    """
+
+    level: int
+    used: int
+    dead: int
+    perplexity: float
+    residual_norm: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Lift:
+    """A feature value that is more frequent in a group than elsewhere.
+
+    Args:
+        value: `column=value`.
+        lift: its share in the group over its share in all rows.
+        share: share of the group's rows that have it.
+    """
+
+    value: str
+    lift: float
+    share: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """What the rows of one level-1 code have in common.
+
+    Args:
+        code: the code.
+        share: share of all rows.
+        rates: mean label by task, `None` without labelled rows.
+        lifts: feature values that tell its rows from others, the most telling first.
+        shares_over_time: share of the rows of each period, in order.
+    """
+
+    code: int
+    share: float
+    rates: dict[str, float | None]
+    lifts: tuple[Lift, ...]
+    shares_over_time: tuple[float, ...]
+
+    @property
+    def drift(self) -> float | None:
+        """Share in the last period over the share in the first; `None` without several or from nothing."""
+        if len(self.shares_over_time) < 2 or not self.shares_over_time[0]:
+            return None
+        return self.shares_over_time[-1] / self.shares_over_time[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupReport:
+    """The groups that a placement has learned. Made by `group_report`.
+
+    Args:
+        placement: name of the placement.
+        rows: number of rows.
+        codebook_size: codes a level.
+        levels: use of the codes, a level each.
+        rates: mean label of all rows by task.
+        periods: names of the periods of time.
+        groups: level-1 groups, the largest first.
+    """
+
+    placement: str
+    rows: int
+    codebook_size: int
+    levels: tuple[Level, ...]
+    rates: dict[str, float | None]
+    periods: tuple[str, ...]
+    groups: tuple[Group, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers."""
+        groups = [{**dataclasses.asdict(group), "drift": group.drift} for group in self.groups]
+        return {**dataclasses.asdict(self), "groups": groups}
+
+    def to_markdown(self, most: int = 12) -> str:
+        """Use of the levels, and what the `most` largest groups are."""
+        levels = [
+            (
+                str(level.level),
+                f"{level.used} of {self.codebook_size}",
+                str(level.dead),
+                f"{level.perplexity:.1f}",
+                "–" if level.residual_norm is None else f"{level.residual_norm:.3f}",
+            )
+            for level in self.levels
+        ]
+        tasks = list(self.rates)
+        groups = [
+            (
+                str(group.code),
+                f"{100 * group.share:.1f}",
+                *("–" if (rate := group.rates[task]) is None else f"{100 * rate:.2f}" for task in tasks),
+                ", ".join(f"{found.value} (×{found.lift:.1f})" for found in group.lifts) or "–",
+                "–" if group.drift is None else f"×{group.drift:.2f}",
+            )
+            for group in self.groups[:most]
+        ]
+        parts = [
+            f"### Groups at {self.placement}, {self.rows:,} rows\n",
+            markdown_table(("level", "codes used", "dead", "perplexity", "residual norm"), levels, text_columns=()),
+            "",
+            markdown_table(
+                ("group", "share, %", *(f"{task}, %" for task in tasks), "feature values (lift)", "share over time"),
+                groups,
+                text_columns=(0, 2 + len(tasks)),
+            ),
+        ]
+        if len(self.groups) > most:
+            parts.append(f"\n{len(self.groups) - most} smaller groups are not shown.")
+        return "\n".join(parts) + "\n"
+
+
+def group_report(
+    placement: str,
+    codes: Any,
+    codebook_size: int,
+    features: pl.DataFrame | None = None,
+    labels: Mapping[str, Any] | None = None,
+    time: Any = None,
+    residual_norms: Sequence[float] | None = None,
+    most_lifts: int = 5,
+    min_support: float = 0.05,
+) -> GroupReport:
+    """Describe the groups of a placement by their rows.
+
+    A value is telling when it is frequent in the group and rare elsewhere. Values
+    are ordered by `share · log(lift)`, the group's part in the mutual information
+    between group and value: lift alone would put forward whatever is rarest.
+
+    Args:
+        placement: name for tables.
+        codes: group ids `(rows, levels)`, as `model.groups` returns them.
+        codebook_size: codes a level.
+        features: raw columns of the same rows; numeric ones are cut at quartiles. Defaults to `None`.
+        labels: by task, NaN where unobserved. Defaults to `None`.
+        time: a period for each row (a day, say), in an order of its own. Defaults to `None`.
+        residual_norms: of the levels, as `ResidualQuantizer.residual_norms` returns them. Defaults to `None`.
+        most_lifts: feature values shown for a group. Defaults to `5`.
+        min_support: least share of the group's rows that a value must have. Defaults to `0.05`.
+
+    Raises:
+        ValueError: when codes, features, labels and time have different numbers of rows, or a code is out of range.
+
+    Example:
+
+    >>> codes = np.array([[0, 1], [0, 0], [1, 1], [1, 0]])
+    >>> features = pl.DataFrame({"os": ["ios", "ios", "android", "ios"]})
+    >>> report = group_report("user", codes, 4, features, {"click": [1, 0, 0, 0]})
+    >>> report.groups[1].lifts[0], report.levels[0].dead
+    (Lift(value='os=android', lift=2.0, share=0.5), 2)
+    """
+    codes = np.asarray(codes)
+    rows = len(codes)
+    given = {"features": features, "time": time, **{f"labels[{task!r}]": y for task, y in (labels or {}).items()}}
+    for name, values in given.items():
+        if values is not None and len(values) != rows:
+            raise ValueError(
+                f"`{name}` must have a row for each of the {rows} rows of `codes`. Received: {len(values)}."
+            )
+    if codes.ndim != 2 or not rows or codes.min() < 0 or codes.max() >= codebook_size:
+        raise ValueError(
+            f"`codes` must be integers in [0, {codebook_size}) of shape (rows, levels). Received: shape {codes.shape}"
+            + (f", from {codes.min()} to {codes.max()}." if codes.size else ".")
+        )
+    targets = {task: np.asarray(y, "float64").reshape(-1) for task, y in (labels or {}).items()}
+    first = codes[:, 0]
+    counts = np.bincount(first, minlength=codebook_size)
+    lifts = _lifts(first, counts, features, most_lifts, min_support)
+    periods, over_time = _over_time(first, codebook_size, time)
+    found = [
+        Group(
+            code=int(code),
+            share=float(counts[code] / rows),
+            rates={task: _rate(y[first == code]) for task, y in targets.items()},
+            lifts=tuple(lifts.get(int(code), ())),
+            shares_over_time=tuple(float(share) for share in over_time[:, code]),
+        )
+        for code in np.argsort(-counts, kind="stable")
+        if counts[code]
+    ]
+    return GroupReport(
+        placement=placement,
+        rows=rows,
+        codebook_size=codebook_size,
+        levels=tuple(_level(codes, level, codebook_size, residual_norms) for level in range(codes.shape[1])),
+        rates={task: _rate(y) for task, y in targets.items()},
+        periods=periods,
+        groups=tuple(found),
+    )
+
+
+def _level(codes: np.ndarray, level: int, size: int, norms: Sequence[float] | None) -> Level:
+    shares = np.bincount(codes[:, level], minlength=size) / len(codes)
+    used = shares[shares > 0]
+    perplexity = float(np.exp(-np.sum(used * np.log(used))))
+    norm = None if norms is None else float(norms[level])
+    return Level(level + 1, len(used), size - len(used), perplexity, norm)
+
+
+def _rate(labels: np.ndarray) -> float | None:
+    seen = labels[~np.isnan(labels)]
+    return float(seen.mean()) if len(seen) else None
+
+
+def _lifts(
+    first: np.ndarray, counts: np.ndarray, features: pl.DataFrame | None, most: int, min_support: float
+) -> dict[int, list[Lift]]:
+    if features is None:
+        return {}
+    tables = []
+    for column in features.columns:
+        frame = pl.DataFrame({"code": first, "value": _values(features, column)})
+        everywhere = frame.group_by("value").len("all")
+        tables.append(frame.group_by("code", "value").len("rows").join(everywhere, on="value"))
+    size = pl.DataFrame({"code": np.arange(len(counts)), "size": counts})
+    table = pl.concat(tables).join(size.cast({"code": tables[0]["code"].dtype}), on="code")
+    table = table.with_columns(share=pl.col("rows") / pl.col("size"))
+    table = table.with_columns(lift=pl.col("share") / (pl.col("all") / len(first)))
+    table = table.filter((pl.col("share") >= min_support) & (pl.col("lift") > 1.0))
+    table = table.with_columns(telling=pl.col("share") * pl.col("lift").log())
+    # By name where equal, so that a report does not change between runs.
+    table = table.sort("telling", "value", descending=[True, False]).group_by("code", maintain_order=True).head(most)
+    found: dict[int, list[Lift]] = {}
+    for code, value, lift, share in table.select("code", "value", "lift", "share").iter_rows():
+        found.setdefault(int(code), []).append(Lift(value, lift, share))
+    return found
+
+
+def _values(features: pl.DataFrame, column: str) -> pl.Series:
+    """`column=value` of each row, numbers with a fraction cut at their quartiles."""
+    known = features[column].dtype.is_float() and features[column].fill_nan(None).drop_nulls().len()
+    cut = Segmentation.quantiles(features, column, 4) if known else Segmentation(column)
+    return cut.labels(features)
+
+
+def _over_time(first: np.ndarray, size: int, time: Any) -> tuple[tuple[str, ...], np.ndarray]:
+    if time is None:
+        return (), np.zeros((0, size))
+    periods, place = np.unique(np.asarray(time), return_inverse=True)
+    counts = np.zeros((len(periods), size))
+    np.add.at(counts, (place.reshape(-1), first), 1.0)
+    return tuple(str(period) for period in periods), counts / counts.sum(axis=1, keepdims=True)

@@ -1,0 +1,5 @@
+"""One self-contained HTML page of a run."""
+
+from .report_page import ReportPage
+
+__all__ = ["ReportPage"]

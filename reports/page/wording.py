@@ -1,0 +1,119 @@
+"""Numbers and names as the page shows them."""
+
+import unicodedata
+from collections.abc import Sequence
+
+from ..statistics import Estimate
+
+NONE = "–"
+
+
+def signed(value: float, digits: int) -> str:
+    """A number with its sign, and a true minus.
+
+    Example:
+
+    >>> signed(0.123, 2), signed(-0.123, 2), signed(-0.001, 2)
+    ('+0.12', '−0.12', '0.00')
+    """
+    text = f"{value:+.{digits}f}".replace("-", "−")
+    return text if any(digit in text for digit in "123456789") else text[1:]
+
+
+def percent(value: float | None, digits: int) -> str:
+    """A share in percent, without the sign of percent.
+
+    Example:
+
+    >>> percent(0.1234, 1), percent(None, 1)
+    ('12.3', '–')
+    """
+    return NONE if value is None else f"{100 * value:.{digits}f}"
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number, or a dash."""
+    return NONE if value is None else f"{value:.{digits}f}"
+
+
+def interval(gain: Estimate, digits: int) -> str:
+    """A gain in percent with its 95 % interval.
+
+    Example:
+
+    >>> interval(Estimate(0.012, 0.0, 0.001, None, 1e9), 2)
+    '+1.20 (+1.00 to +1.40)'
+    """
+    value, low, high = (signed(100 * v, digits) for v in (gain.value, gain.low, gain.high))
+    return f"{value} ({low} to {high})"
+
+
+def plus_minus(gain: Estimate, digits: int) -> str:
+    """A gain in percent with half the width of its 95 % interval.
+
+    Example:
+
+    >>> plus_minus(Estimate(0.012, 0.0, 0.001, None, 1e9), 2)
+    '+1.20 ± 0.20 %'
+    """
+    return f"{signed(100 * gain.value, digits)} ± {100 * (gain.high - gain.value):.{digits}f} %"
+
+
+def rate(value: float) -> str:
+    """A probability as a short percentage.
+
+    Example:
+
+    >>> rate(0.5), rate(0.0123), rate(0.00004)
+    ('50 %', '1.2 %', '0.004 %')
+    """
+    return f"{100 * value:.2g} %"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence.
+
+    Example:
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things.
+
+    Example:
+
+    >>> counted(1, "seed"), counted(1200, "row")
+    ('1 seed', '1,200 rows')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def clean(text: str) -> str:
+    """Text without what neither HTML nor SVG may hold: control characters and halves of surrogate pairs.
+
+    Example:
+
+    >>> clean("a" + chr(0) + "b" + chr(0xD800))
+    'a�b�'
+    """
+    wrong = ("Cc", "Cs", "Cn")
+    return "".join("�" if unicodedata.category(c) in wrong and c not in "\n\t" else c for c in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """Text of at most so many characters, the middle left out.
+
+    Example:
+
+    >>> shortened("abcdefghij", 7)
+    'abc…hij'
+    """
+    text = " ".join(clean(text).split())
+    if len(text) <= most:
+        return text
+    head = (most - 1 + 1) // 2
+    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
