@@ -22,7 +22,7 @@ def user_buckets(users: pl.Series, buckets: int) -> np.ndarray:
     [81, 78, 81]
     """
     if users.dtype.is_integer():
-        return (_mixed(users.cast(pl.Int64).fill_null(-1).to_numpy().view("uint64")) % np.uint64(buckets)).astype(
+        return (mixed_bits(users.cast(pl.Int64).fill_null(-1).to_numpy().view("uint64")) % np.uint64(buckets)).astype(
             "int32"
         )
     texts = users.cast(pl.String).fill_null("")
@@ -32,8 +32,17 @@ def user_buckets(users: pl.Series, buckets: int) -> np.ndarray:
     return texts.replace_strict(known, pl.Series(places, dtype=pl.Int32)).to_numpy()
 
 
-def _mixed(values: np.ndarray) -> np.ndarray:
-    """Steele et al. 2014, splitmix64: neighbouring ids must not be neighbouring buckets."""
+def mixed_bits(values: np.ndarray) -> np.ndarray:
+    """Bits of 64-bit integers mixed, so that neighbouring ids are no neighbours: splitmix64, Steele et al. 2014.
+
+    Args:
+        values: unsigned 64-bit integers.
+
+    Example:
+
+    >>> mixed_bits(np.arange(2, dtype="uint64")).tolist()
+    [16294208416658607535, 10451216379200822465]
+    """
     with np.errstate(over="ignore"):
         values = values + np.uint64(0x9E3779B97F4A7C15)
         values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

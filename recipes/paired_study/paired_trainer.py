@@ -1,0 +1,84 @@
+"""Trains one variant under many seeds, compiled once."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from ...models import CTRModel
+from .study_columns import StudyColumns
+from .training import Training
+from .variant import Variant
+
+
+class PairedTrainer:
+    """Trains a variant seed by seed.
+
+    Small models spend most of a run compiling. Here the first seed's model is compiled; each further seed builds
+    its own (so that seed, weights and codebooks are those of a run of its own), whose state is copied over.
+
+    Args:
+        variant: what to train.
+        training: the study's settings.
+        columns: what to train on.
+        rows: numbers of the training rows to use, or `None` for all.
+    """
+
+    def __init__(
+        self, variant: Variant, training: Training, columns: StudyColumns, rows: np.ndarray | None = None
+    ) -> None:
+        self.variant, self.columns, self.rows = variant, columns, rows
+        self.settings = variant.settings(training)
+        self._training = training
+        self._model: CTRModel | None = None
+
+    def train(self, seed: int, on_epoch: Callable[[CTRModel], None] | None = None) -> CTRModel:
+        """A trained model; the next call's model takes its place.
+
+        Args:
+            seed: of weights, dropout, shuffle and codebooks.
+            on_epoch: called with the model after each epoch. Defaults to `None`.
+        """
+        keras.utils.set_random_seed(seed)
+        fresh = self.variant.model(self.columns.schema, self._training, seed)
+        loader = self.columns.training(self.settings.batch_size, seed, self.rows)
+        if fresh.group_concats:
+            fresh.adapt(loader)
+        if self._model is None:
+            self._model = fresh
+            self._model.compile(keras.optimizers.Adam(self._learning_rate(loader.rows)), metrics={})
+        else:
+            _copy_state(fresh, self._model)
+        model = self._model
+        callbacks: list[Any] = [loader.follow()]
+        if on_epoch is not None:
+            callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_epoch(model)))
+        model.fit(loader, epochs=self.settings.epochs, shuffle=False, verbose=0, callbacks=callbacks)
+        return model
+
+    def _learning_rate(self, rows: int) -> Any:
+        rate = self.settings.learning_rate
+        return keras.optimizers.schedules.CosineDecay(rate, self.settings.steps(rows)) if self.settings.decay else rate
+
+    def predictions(self, model: CTRModel, split: str) -> dict[str, np.ndarray]:
+        """Probabilities by task, and group ids by placement as `groups/PLACEMENT`, of a split's rows."""
+        batches = self.columns.batches(split)
+        probabilities = {task: p.astype("float32") for task, p in model.predict_proba(batches).items()}
+        codes = model.groups(self.columns.batches(split)) if model.group_concats else {}
+        return probabilities | {f"groups/{placement}": ids.astype("int16") for placement, ids in codes.items()}
+
+
+def parameters(model: CTRModel, names: Sequence[str] = ("embedding",)) -> tuple[int, int]:
+    """Trainable numbers of the served model without its embedding table, and of the table."""
+    table = sum(int(np.prod(w.shape)) for name in names for w in model.get_layer(name).trainable_weights)
+    return sum(int(np.prod(w.shape)) for w in model.logits_model().trainable_weights) - table, table
+
+
+def _copy_state(source: CTRModel, target: CTRModel) -> None:
+    for old, new in zip(target.variables, source.variables, strict=True):
+        old.assign(new)
+    for slot in target.optimizer.variables:
+        # Without a schedule the rate itself is among them.
+        if slot is not target.optimizer._learning_rate:
+            slot.assign(np.zeros(slot.shape, slot.dtype))

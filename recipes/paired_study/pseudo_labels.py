@@ -1,0 +1,84 @@
+"""Teachers of a study, and their predictions for the training rows."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...datasets import PreparedTable
+from .paired_trainer import PairedTrainer
+from .study_columns import StudyColumns
+from .training import Training
+from .variant import Variant
+
+FOLDS = 4
+# Models whose mean is an ensemble's prediction.
+MEMBERS = 4
+TEACHERS = ("self", "out_of_time", "cross_fitted", "larger", "ensemble")
+LARGER = {"embedding_dim": 32, "backbone": "dcn_v2"}
+
+
+def pseudo_labels(kind: str, table: PreparedTable, training: Training, folder: Path) -> dict[str, np.ndarray] | None:
+    """Pseudo-labels `teacher_TASK` of all training rows, kept in a folder.
+
+    A teacher never predicts rows that it was trained on: what it has seen it knows too well, and the residual that is
+    left to learn would be noise of the label alone.
+
+    - `"self"`: the model's own prediction; no columns.
+    - `"out_of_time"`: a baseline trained on the earlier half predicts the later; the earlier half has none.
+    - `"cross_fitted"`: rows are dealt into four parts by chance; a baseline trained on three predicts the fourth.
+    - `"larger"`: the same, by a network twice as wide with crosses.
+    - `"ensemble"`: the same, by the mean of four baselines of other seeds.
+
+    Args:
+        kind: one of these.
+        table: the prepared table.
+        training: the baseline's settings.
+        folder: where predictions are kept for the next call.
+
+    Raises:
+        ValueError: on an unknown kind.
+    """
+    if kind not in TEACHERS:
+        raise ValueError(f"`kind` must be one of {TEACHERS}. Received: kind={kind!r}.")
+    if kind == "self":
+        return None
+    path = folder / f"{kind}.npz"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = table.rows("train")
+        if kind == "out_of_time":
+            half = rows // 2
+            parts = [(np.arange(half), np.arange(half, rows))]
+        else:
+            fold = np.random.default_rng(0).integers(0, FOLDS, rows)
+            parts = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(FOLDS)]
+        variant = Variant(kind, training=LARGER if kind == "larger" else None)
+        members = range(MEMBERS if kind == "ensemble" else 1)
+        found = _predict_parts(variant, table, training, parts, [1000 + member for member in members])
+        partial = folder / f"{kind}.partial.npz"
+        np.savez(partial, **{f"teacher_{task}": values for task, values in found.items()})
+        os.replace(partial, path)
+    with np.load(path) as saved:
+        return {name: saved[name] for name in saved.files}
+
+
+def _predict_parts(
+    variant: Variant,
+    table: PreparedTable,
+    training: Training,
+    parts: Sequence[tuple[np.ndarray, np.ndarray]],
+    seeds: Sequence[int],
+) -> Mapping[str, np.ndarray]:
+    columns = StudyColumns(table)
+    found = {task: np.full(table.rows("train"), np.nan, "float32") for task in table.schema.task_names}
+    for taught, asked in parts:
+        trainer = PairedTrainer(variant, training, columns, taught)
+        total: dict[str, np.ndarray] = {}
+        for seed in seeds:
+            predicted = trainer.train(seed).predict_proba(columns.batches("train", asked))
+            total = {task: total.get(task, 0.0) + p / len(seeds) for task, p in predicted.items()}
+        for task, mean in total.items():
+            found[task][asked] = mean
+    return found

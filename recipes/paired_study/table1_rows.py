@@ -1,0 +1,95 @@
+"""The rows of the paper's Table 1, their controls and what each default is held against."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .variant import Variant
+
+BASELINE = "baseline"
+BOTH = "GSL(all three), ResL"
+PLACEMENTS = ("user", "user_ad", "representation")
+TITLES = {"user": "user", "user_ad": "user-ad", "representation": "representation"}
+
+
+def headline(groups: Mapping[str, Any], residual: Mapping[str, Any], teacher: str) -> list[Variant]:
+    """The paper's rows, and all of it together.
+
+    Args:
+        groups: arguments of `GroupConcat`.
+        residual: arguments of `ResidualLearning`.
+        teacher: kind of pseudo-labels.
+    """
+
+    def gsl(*placements: str) -> dict[str, Mapping[str, Any]]:
+        return dict.fromkeys(placements, groups)
+
+    learning: dict[str, Any] = {"residual": residual, "teacher": teacher}
+    return [
+        Variant(BASELINE),
+        Variant("GSL(user)", gsl("user")),
+        Variant("GSL(user), ResL", gsl("user"), **learning),
+        Variant("GSL(user-ad)", gsl("user_ad")),
+        Variant("GSL(representation)", gsl("representation")),
+        Variant("ResL", **learning),
+        Variant(BOTH, gsl(*PLACEMENTS), **learning),
+    ]
+
+
+def controls(groups: Mapping[str, Any], residual: Mapping[str, Any], teacher: str, width: float) -> list[Variant]:
+    """What the same capacity or the same teacher gives without the method.
+
+    Args:
+        groups: arguments of `GroupConcat`.
+        residual: arguments of `ResidualLearning`.
+        teacher: kind of pseudo-labels.
+        width: factor of the backbone's widths that gives it the parameters of groups at all three placements.
+    """
+    shape = (groups.get("num_levels", 3), groups.get("codebook_size", 256))
+    return [
+        *(Variant(f"random codes({TITLES[p]})", random_codes=(p,), random_shape=shape) for p in ("user", "user_ad")),
+        Variant(f"wider network, ×{width:.2f}", width=width),
+        Variant(
+            "distillation alone", residual={**residual, "weight": 0.0, "distillation_weight": 1.0}, teacher=teacher
+        ),
+    ]
+
+
+def ablations(groups: Mapping[str, Any], residual: Mapping[str, Any], teacher: str) -> dict[str, list[Variant]]:
+    """Tables that each vary one choice of the candidate at all three placements.
+
+    Args:
+        groups: arguments of `GroupConcat`.
+        residual: arguments of `ResidualLearning`.
+        teacher: kind of pseudo-labels.
+    """
+
+    def grouped(name: str, **changes: Any) -> Variant:
+        return Variant(name, {placement: {**groups, **changes} for placement in PLACEMENTS})
+
+    def learned(name: str, kind: str = teacher, **changes: Any) -> Variant:
+        return Variant(name, residual={**residual, **changes}, teacher=kind)
+
+    sizes = [(levels, codes) for levels in (1, 2, 3) for codes in (16, 64, 256)]
+    return {
+        "What the task loss sends back through the codes": [
+            grouped(f"output_gradient={kind}", output_gradient=kind)
+            for kind in ("codebook", "straight_through", "none")
+        ],
+        "How the levels' codes are put together": [
+            grouped(f"aggregate={kind}", aggregate=kind) for kind in ("sum", "mean", "concat")
+        ],
+        "Levels × codes a level": [
+            grouped(f"{levels} × {codes}", num_levels=levels, codebook_size=codes) for levels, codes in sizes
+        ],
+        "What moves the codebooks": [
+            grouped(f"codebook_update={kind}", codebook_update=kind) for kind in ("ema", "gradient")
+        ],
+        "Reset of dead codes": [grouped(f"reset_dead_codes={kind}", reset_dead_codes=kind) for kind in (True, False)],
+        "Readings of eq. 7": [
+            learned(f"reading={kind}", reading=kind) for kind in ("magnitude", "signed", "affine", "offset", "literal")
+        ],
+        "Teachers": [
+            learned(f"teacher={kind}", kind, **({"distillation_weight": 0.0} if kind == "self" else {}))
+            for kind in ("self", "out_of_time", "cross_fitted", "larger", "ensemble")
+        ],
+    }

@@ -1,0 +1,95 @@
+"""One row of a study: a model that differs from the baseline in what is named."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from ...layers import GroupConcat
+from ...models import CTRModel, ResidualLearning
+from ...models.backbones import BACKBONES
+from ...schema import Schema
+from .training import Training
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """What one row of a table changes in the baseline.
+
+    Args:
+        name: name in tables and of its files.
+        groups: arguments of `GroupConcat` by placement. Defaults to `None`, no groups.
+        residual: arguments of `ResidualLearning`; `None` for none. Defaults to `None`.
+        teacher: kind of pseudo-labels, see `pseudo_labels`; `"self"` for the model's own. Defaults to `"self"`.
+        random_codes: placements at which rows get random groups of the same width as `random_shape` says, the
+            control that tells learned groups from mere width. Defaults to `()`.
+        random_shape: levels and codes a level of those. Defaults to `(3, 64)`.
+        width: factor of the backbone's dense widths, the control that tells groups from mere parameters.
+            Defaults to `1.0`.
+        training: settings that replace the study's. Defaults to `None`.
+
+    Example:
+
+    >>> Variant("GSL(user)", groups={"user": {"num_levels": 2}}).parts()
+    ('groups', 'user')
+    """
+
+    name: str
+    groups: Mapping[str, Mapping[str, Any]] | None = None
+    residual: Mapping[str, Any] | None = None
+    teacher: str = "self"
+    random_codes: tuple[str, ...] = ()
+    random_shape: tuple[int, int] = (3, 64)
+    width: float = 1.0
+    training: Mapping[str, Any] | None = None
+
+    def parts(self) -> tuple[str, ...]:
+        """What it has that the baseline lacks, as words."""
+        found: list[str] = []
+        if self.groups:
+            found += ["groups", *self.groups]
+        if self.residual is not None:
+            found += ["residual learning", self.teacher]
+        return tuple(found)
+
+    def settings(self, study: Training) -> Training:
+        """The study's training with what this variant replaces."""
+        return dataclasses.replace(study, **(self.training or {}))
+
+    def model(self, schema: Schema, study: Training, seed: int) -> CTRModel:
+        """The untrained model; the caller has set the seed."""
+        settings = self.settings(study)
+        groups = {
+            placement: GroupConcat(
+                **{
+                    "code_dim": settings.embedding_dim * (2 if placement == "representation" else 1),
+                    "seed": seed,
+                    "name": f"{placement}_groups",
+                    **arguments,
+                }
+            )
+            for placement, arguments in (self.groups or {}).items()
+        }
+        learning: Any = False
+        if self.residual is not None:
+            teacher = "self" if self.teacher == "self" else "teacher_{task}"
+            learning = ResidualLearning(**{"teacher": teacher, **self.residual})
+        return CTRModel(
+            schema,
+            backbone=self._backbone(settings),
+            group_structure=groups or (),
+            residual_learning=learning,
+            embedding_dim=settings.embedding_dim,
+            tower_units=(settings.tower_units,),
+            dropout=settings.dropout,
+            embeddings_regularizer=keras.regularizers.L2(settings.embedding_l2) if settings.embedding_l2 else None,
+        )
+
+    def _backbone(self, settings: Training) -> Any:
+        if self.width == 1.0:
+            return settings.backbone
+        plain = BACKBONES[settings.backbone](dropout=settings.dropout, name="backbone")
+        config = plain.get_config()
+        widened = [max(1, round(self.width * units)) for units in config["units"]]
+        return type(plain).from_config({**config, "units": widened})
