@@ -42,8 +42,9 @@ without a hidden layer (`ResidualLearning(units=())`)."""
 
 REMARK = """The products column is arithmetic, not a measurement: the multiply-adds of the step's dense layers and
 searches over the baseline's. What the paper's structure costs lies there: two more fields make every full-rank cross
-wider, and eight heads of 32 units are as many products as the four towers. No implementation of the same mathematics
-goes below it; the rest of what is measured is passes over memory and overhead of the framework."""
+wider, and eight heads of 32 units, one product in the code, are as many multiply-adds as the four towers. No
+implementation of the same mathematics goes below it; the rest of what is measured is passes over memory and overhead of
+the framework."""
 
 
 def main(

@@ -89,7 +89,8 @@ class KuaiRandPure:
     name = "kuairand-pure"
     columns: Sequence[Column] = _COLUMNS
     tasks: Sequence[Task] = (Task("is_click"), Task("long_view"), Task("is_like"), Task("is_profile_enter"))
-    extras: Mapping[str, str] = {}
+    # The user's own id: reports take users as independent, and rare ones share the vocabulary's id 0.
+    extras: Mapping[str, str] = {"user": "int64", "date": "int32"}
 
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
@@ -118,7 +119,7 @@ class KuaiRandPure:
                     .then(pl.lit("validation"))
                     .otherwise(pl.lit("test"))
                 )
-                frame = log.with_columns(split.alias("split")).drop("date")
+                frame = log.with_columns(split.alias("split"), user="user_id", date=pl.col("date").cast(pl.Int32))
                 frame = frame.join(users, on="user_id", how="left", maintain_order="left")
                 frame = frame.join(videos, on="video_id", how="left", maintain_order="left")
                 yield frame.with_columns(pl.col(pl.String).fill_null(""))

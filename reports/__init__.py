@@ -5,8 +5,12 @@ from .gain_table import Gain, GainTable, gain_table
 from .group_recovery import GroupRecovery, group_recovery
 from .group_report import Group, GroupReport, group_report
 from .group_stability import group_stability
+from .page import ReportPage
+from .regression_gate import GateCheck, GateResult, GateRule, check_gate
 from .segment_report import Segment, SegmentReport, segment_report
 from .segmentation import Segmentation
+from .slice_discovery import discover_slices
+from .slices import Slice, SliceFigures, SliceReport
 from .statistics import Estimate, PredictionSums
 from .task_metrics import TaskMetrics, task_metrics
 
@@ -15,15 +19,24 @@ __all__ = [
     "Estimate",
     "Gain",
     "GainTable",
+    "GateCheck",
+    "GateResult",
+    "GateRule",
     "Group",
     "GroupRecovery",
     "GroupReport",
     "PredictionSums",
+    "ReportPage",
     "Segment",
     "SegmentReport",
     "Segmentation",
+    "Slice",
+    "SliceFigures",
+    "SliceReport",
     "TaskMetrics",
+    "check_gate",
     "compare",
+    "discover_slices",
     "gain_table",
     "group_recovery",
     "group_report",

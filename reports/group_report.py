@@ -51,13 +51,20 @@ class Group:
 
     Args:
         code: the code.
+        rows: number of its rows.
         share: share of all rows.
         rates: mean label by task, `None` without labelled rows.
         lifts: feature values that tell its rows from others, the most telling first.
         shares_over_time: share of the rows of each period, in order.
+
+    Example:
+
+    >>> Group(3, 50, 0.1, {"click": 0.4}, (), (0.2, 0.1)).drift
+    0.5
     """
 
     code: int
+    rows: int
     share: float
     rates: dict[str, float | None]
     lifts: tuple[Lift, ...]
@@ -83,6 +90,13 @@ class GroupReport:
         rates: mean label of all rows by task.
         periods: names of the periods of time.
         groups: level-1 groups, the largest first.
+
+    Example:
+
+    ```python
+    report = gr.reports.group_report("user", model.groups(x)["user"], 64, features, labels)
+    print(report.to_markdown())
+    ```
     """
 
     placement: str
@@ -114,6 +128,7 @@ class GroupReport:
         groups = [
             (
                 str(group.code),
+                f"{group.rows:,}",
                 f"{100 * group.share:.1f}",
                 *("–" if (rate := group.rates[task]) is None else f"{100 * rate:.2f}" for task in tasks),
                 ", ".join(f"{found.value} (×{found.lift:.1f})" for found in group.lifts) or "–",
@@ -126,9 +141,16 @@ class GroupReport:
             markdown_table(("level", "codes used", "dead", "perplexity", "residual norm"), levels, text_columns=()),
             "",
             markdown_table(
-                ("group", "share, %", *(f"{task}, %" for task in tasks), "feature values (lift)", "share over time"),
+                (
+                    "group",
+                    "rows",
+                    "share, %",
+                    *(f"{task}, %" for task in tasks),
+                    "feature values (lift)",
+                    "share over time",
+                ),
                 groups,
-                text_columns=(0, 2 + len(tasks)),
+                text_columns=(0, 3 + len(tasks)),
             ),
         ]
         if len(self.groups) > most:
@@ -146,6 +168,7 @@ def group_report(
     residual_norms: Sequence[float] | None = None,
     most_lifts: int = 5,
     min_support: float = 0.05,
+    min_lift: float = 1.2,
 ) -> GroupReport:
     """Describe the groups of a placement by their rows.
 
@@ -163,6 +186,7 @@ def group_report(
         residual_norms: of the levels, as `ResidualQuantizer.residual_norms` returns them. Defaults to `None`.
         most_lifts: feature values shown for a group. Defaults to `5`.
         min_support: least share of the group's rows that a value must have. Defaults to `0.05`.
+        min_lift: least lift of a value. Defaults to `1.2`.
 
     Raises:
         ValueError: when codes, features, labels and time have different numbers of rows, or a code is out of range.
@@ -191,11 +215,12 @@ def group_report(
     targets = {task: np.asarray(y, "float64").reshape(-1) for task, y in (labels or {}).items()}
     first = codes[:, 0]
     counts = np.bincount(first, minlength=codebook_size)
-    lifts = _lifts(first, counts, features, most_lifts, min_support)
+    lifts = _lifts(first, counts, features, most_lifts, min_support, min_lift)
     periods, over_time = _over_time(first, codebook_size, time)
     found = [
         Group(
             code=int(code),
+            rows=int(counts[code]),
             share=float(counts[code] / rows),
             rates={task: _rate(y[first == code]) for task, y in targets.items()},
             lifts=tuple(lifts.get(int(code), ())),
@@ -229,7 +254,7 @@ def _rate(labels: np.ndarray) -> float | None:
 
 
 def _lifts(
-    first: np.ndarray, counts: np.ndarray, features: pl.DataFrame | None, most: int, min_support: float
+    first: np.ndarray, counts: np.ndarray, features: pl.DataFrame | None, most: int, min_support: float, min_lift: float
 ) -> dict[int, list[Lift]]:
     if features is None:
         return {}
@@ -242,7 +267,7 @@ def _lifts(
     table = pl.concat(tables).join(size.cast({"code": tables[0]["code"].dtype}), on="code")
     table = table.with_columns(share=pl.col("rows") / pl.col("size"))
     table = table.with_columns(lift=pl.col("share") / (pl.col("all") / len(first)))
-    table = table.filter((pl.col("share") >= min_support) & (pl.col("lift") > 1.0))
+    table = table.filter((pl.col("share") >= min_support) & (pl.col("lift") >= min_lift))
     table = table.with_columns(telling=pl.col("share") * pl.col("lift").log())
     # By name where equal, so that a report does not change between runs.
     table = table.sort("telling", "value", descending=[True, False]).group_by("code", maintain_order=True).head(most)

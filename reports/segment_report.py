@@ -46,6 +46,13 @@ class Segment:
         calibrations: Σp / Σy of baseline and candidate.
         calibration_errors: expected calibration error of baseline and candidate.
         q_value: of the gain, by Benjamini and Hochberg over all segments of the task.
+
+    Example:
+
+    ```python
+    worst = min((s for s in report.segments if s.gain is not None), key=lambda s: s.gain.value)
+    print(worst.segment, worst.gain.value, worst.verdict)
+    ```
     """
 
     segmentation: str

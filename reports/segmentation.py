@@ -60,6 +60,8 @@ class Segmentation:
     def quantiles(cls, frame: pl.DataFrame, column: str, bins: int = 4) -> "Segmentation":
         """Cut a numeric column into `bins` of about equal size, by a sample of rows; ties make fewer.
 
+        Edges have three digits.
+
         Example:
 
         >>> Segmentation.quantiles(pl.DataFrame({"bid": range(100)}), "bid", 2).edges
@@ -69,8 +71,10 @@ class Segmentation:
         values = values[np.isfinite(values)]
         if not len(values):
             raise ValueError(f"Column {column!r} has no finite number to find quantiles of.")
-        cuts = np.unique(np.quantile(values, np.arange(1, bins) / bins, method="higher"))
-        cuts = cuts[cuts > values.min()]
+        cuts = np.quantile(values, np.arange(1, bins) / bins, method="higher")
+        # Numbers that a reader can say.
+        cuts = np.unique([float(f"{cut:.3g}") for cut in cuts])
+        cuts = cuts[(cuts > values.min()) & (cuts <= values.max())]
         return cls((column,), {column: cuts.tolist()} if len(cuts) else None)
 
     @classmethod

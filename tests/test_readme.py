@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from support.prediction_frame import prediction_frame
 
 import grouprank as gr
 from grouprank.layers.multi_task import MULTI_TASK
@@ -53,6 +54,18 @@ def test_the_zoo():
     for argument, choices in (("backbone", gr.models.backbones.BACKBONES), ("multi_task", MULTI_TASK)):
         (line,) = [line for line in README.splitlines() if line.startswith(f"| `{argument}` |")]
         assert set(choices) <= set(re.findall(r"`(\w+)`", line))
+
+
+def test_reports(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"old:click": "baseline:click", "new:click": "candidate:click", "user": "user_id"}
+    frame = prediction_frame(np.random.default_rng(0), rows=3000, users=500).rename(names)
+    codes = gr.reports.Segmentation.code_columns("user", np.arange(3000)[:, None] % 4)
+    names = {"gr": gr, "frames": [frame.with_columns(**codes)] * 3}
+    exec(block("PredictionSums("), names)
+    assert names["gains"].of("candidate", "click").verdict == "better"
+    assert "groups user, level 1" in names["segments"].to_markdown()
+    assert "candidate" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_every_recipe_is_named():

@@ -46,6 +46,7 @@ def extras_beside(tasks: Sequence[Task]) -> dict[str, str]:
     chosen = {task.name for task in tasks}
     return {
         "day": "int32",
+        "user": "int32",
         **{f"teacher_{name}": "float32" for name in CLICK_TASKS},
         **{f"true_{name}": "float32" for name in TASKS},
         "planted_user_group": "int32",

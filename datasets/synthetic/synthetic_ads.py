@@ -15,7 +15,7 @@ from .synthetic_ads_file import SyntheticAdsFile
 from .world import SyntheticWorld
 
 _BLOCK_ROWS = 32_768  # rows are drawn in blocks of this size, so that they do not depend on the chunks asked for
-_VERSION = 1  # of the equations; part of the settings
+_VERSION = 2  # of the equations; part of the settings
 
 
 class SyntheticAds:

@@ -120,6 +120,8 @@ class SyntheticWorld:
                 "placement": pl.Series(list(PLACEMENTS)).gather(rows.placement),
                 "position": rows.position,
                 "day": day.astype(np.int32),
+                # Reports take users as independent, and rare ones share the vocabulary's id 0.
+                "user": users["user_id"].cast(pl.Int32),
                 **labels,
                 **{f"teacher_{name}": teacher[i].astype(np.float32) for i, name in enumerate(CLICK_TASKS)},
                 **{f"true_{name}": true[i].astype(np.float32) for i, name in enumerate(OUTCOMES)},

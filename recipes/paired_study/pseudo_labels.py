@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,8 @@ def pseudo_labels(kind: str, table: PreparedTable, training: Training, folder: P
         members = range(MEMBERS if kind == "ensemble" else 1)
         found = _predict_parts(variant, table, training, parts, [1000 + member for member in members])
         partial = folder / f"{kind}.partial.npz"
-        np.savez(partial, **{f"teacher_{task}": values for task, values in found.items()})
+        named: dict[str, Any] = {f"teacher_{task}": values for task, values in found.items()}
+        np.savez(partial, **named)
         os.replace(partial, path)
     with np.load(path) as saved:
         return {name: saved[name] for name in saved.files}

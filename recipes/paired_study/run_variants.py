@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,8 @@ def _run(
         model = trainer.train(seed)
         seconds = time.perf_counter() - start
         partial = path.with_suffix(".partial.npz")
-        np.savez(partial, **trainer.predictions(model, job.split))
+        predictions: dict[str, Any] = {**trainer.predictions(model, job.split)}
+        np.savez(partial, **predictions)
         os.replace(partial, path)
         network, embeddings = parameters(model)
         described = {"network": network, "embeddings": embeddings, "variant": dataclasses.asdict(variant)}

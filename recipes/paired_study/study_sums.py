@@ -45,7 +45,7 @@ def study_sums(
         frame = frame.with_columns(segment_columns.drop([c for c in segment_columns.columns if c in frame.columns]))
     sums = PredictionSums(tasks, [job.variant.name for job in jobs], user, segmentations)
     for seed in seeds:
-        predictions = {}
+        predictions: dict[str, np.ndarray] = {}
         for job in jobs:
             with np.load(prediction_file(folder, job, seed)) as found:
                 predictions |= {f"{job.variant.name}:{task}": found[task] for task in tasks}

@@ -58,12 +58,14 @@ class Column:
         text: words, to the left and sorted as words; else numbers. Defaults to `False`.
         facet: readers may choose rows by its values. Defaults to `False`.
         wide: long words, which may need several lines. Defaults to `False`.
+        printed: whether it is on paper, too. Defaults to `True`.
     """
 
     name: str
     text: bool = False
     facet: bool = False
     wide: bool = False
+    printed: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

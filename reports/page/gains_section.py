@@ -8,11 +8,11 @@ from ..segment_report import SegmentReport
 from .content import Chart, Charts, Column, Row, Section, Table
 from .interval_chart import GainRow, interval_chart
 from .prose import prose
-from .wording import NONE, counted, interval, listed, number, percent, plus_minus
+from .wording import NONE, counted, interval, listed, number, percent, plus_minus, shortened
 
-_ABOUT = """`{baseline}` is the baseline. The NE gain is 1 − CE(candidate) / CE(baseline) over the same test rows. Its 95 %
-interval covers the sampling of users{seeds}. "Smallest visible" is the effect that the comparison would have found with
-a chance of 80 %: the pale bands in the pictures. A smaller effect may be there unseen.
+_ABOUT = """`{baseline}` is the baseline. The NE gain is 1 − CE(candidate) / CE(baseline) over the same test rows. Its
+95 % interval covers the sampling of users{seeds}. "Smallest visible" is the effect that the comparison would have
+found with a chance of 80 %: the pale bands in the pictures. A smaller effect may be there unseen.
 
 {comparisons}"""
 
@@ -70,6 +70,9 @@ def conclusions(table: GainTable, reports: Sequence[SegmentReport] = ()) -> list
     return found
 
 
+# Segments in which a candidate is worst, named in the conclusions.
+_NAMED = 2
+
 _CLAUSES = ("better", "worse", "no difference seen", "one seed: no claim", "insufficient data")
 
 
@@ -85,17 +88,23 @@ def _clause(verdict: str, gains: Sequence[Gain], baseline: str) -> str:
     if verdict == "no difference seen":
         visible = max(estimate.smallest_visible for estimate in estimates)
         return (
-            f"no difference from {baseline} is seen for {names}, where one of {100 * visible:.3f} % would have been "
-            "found four times in five"
+            f"no difference from {baseline} is seen for {names}, where a difference of {100 * visible:.3f} % would "
+            "have been found four times in five"
         )
     return f"{with_figures} {verb} {verdict} than {baseline}"
 
 
 def _in_segments(report: SegmentReport, task: str) -> str:
-    verdicts = [segment.verdict for segment in report.segments if segment.task == task]
-    counts = {verdict: verdicts.count(verdict) for verdict in _CLAUSES}
-    words = [f"{count:,} {verdict}" for verdict, count in counts.items() if count]
-    return f"{report.candidate} in {counted(len(verdicts), 'segment')}: {', '.join(words) or 'none has rows'}."
+    segments = [segment for segment in report.segments if segment.task == task]
+    words = []
+    for verdict in _CLAUSES:
+        found = [segment for segment in segments if segment.verdict == verdict]
+        words += [f"{len(found):,} {verdict}"] if found else []
+        if verdict == "worse" and found:
+            worst = sorted(found, key=lambda segment: segment.gain.value if segment.gain is not None else 0.0)
+            names = [shortened(segment.segment, 40) for segment in worst[:_NAMED]]
+            words[-1] += f" ({'most in ' if len(found) > 1 else ''}{listed(names)})"
+    return f"{report.candidate} in {counted(len(segments), 'segment')}: {', '.join(words) or 'none has rows'}."
 
 
 def gains_section(table: GainTable, names: Iterator[str], title: str) -> Section:

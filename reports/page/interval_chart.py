@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ROW = 38.0
-_FOOT = 40.0
+_FOOT = 38.0
 _MARGIN = 8.0
-_LABEL, _LINE = 0.26, 0.68  # of a row's height
+_LABEL, _LINE, _TOP = 0.26, 0.68, 0.44  # of a row's height
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +62,16 @@ def interval_chart(name: str, rows: Sequence[GainRow], label: str, bars: bool = 
         axes.locator_params(axis="x", nbins=6)
         axes.xaxis.set_major_formatter(_tick)
         axes.tick_params(length=0)
-        axes.set_xlabel("◂ worse     NE gain, %     better ▸", fontsize=10.5, labelpad=2)
-        axes.axvline(0.0, color=color("ink"), linewidth=1.1)
+        for x, side, words in (
+            (_MARGIN, "left", "◂ worse"),
+            (WIDTH / 2.0, "center", "NE gain, %"),
+            (WIDTH - _MARGIN, "right", "better ▸"),
+        ):
+            drawing.figure.text(x / WIDTH, 7.0 / height, words, ha=side, fontsize=10.5, color=color("muted"))
         for number, row in enumerate(rows):
             if number:
                 axes.axhline(number, color=color("line"), linewidth=0.6)
+            axes.plot([0.0, 0.0], [number + _TOP, number + 0.98], color=color("ink"), linewidth=1.1, zorder=2.5)
             _draw_words(axes, number, row, digits)
             if row.gain is not None:
                 _draw_gain(axes, number + _LINE, row.gain, row.verdict, bars)
@@ -98,31 +103,34 @@ def _tick(value: float, _: object) -> str:
 def _draw_words(axes: "Axes", number: int, row: GainRow, digits: int) -> None:
     style = VERDICTS[row.verdict]
     left, right = axes.get_xlim()
-    place = {"va": "center", "gid": HALO}
-    words = row.verdict if row.gain is None else f"{interval(row.gain, digits)}"
-    most = 58 - len(words)
-    axes.text(left, number + _LABEL, shortened(row.label, most), ha="left", fontsize=10.5, **place)
-    shown = {"color": color(style.role), "fontsize": 10.5}
-    axes.text(right, number + _LABEL, f"{style.symbol} {words}", ha="right", **shown, **place)
+    place: dict[str, Any] = {"fontsize": 10.5, "va": "center", "gid": HALO}
+    words = row.verdict if row.gain is None else interval(row.gain, digits)
+    most = 56 - len(words)
+    axes.text(left, number + _LABEL, shortened(row.label, most), ha="left", **place)
+    axes.text(right, number + _LABEL, f"{style.symbol} {words}", ha="right", color=color(style.role), **place)
 
 
 def _draw_gain(axes: "Axes", y: float, gain: Estimate, verdict: str, bar: bool) -> None:
     style = VERDICTS[verdict]
     role = color(style.role)
     value, low, high, visible = (100.0 * v for v in (gain.value, gain.low, gain.high, gain.smallest_visible))
-    claimed = verdict in ("better", "worse")
     if bar:
-        fill = color("paper") if style.hatch else role if claimed else color("band")
-        axes.barh(y, value, height=0.4, color=fill, edgecolor=role, hatch=style.hatch or None, linewidth=1.0, zorder=2)
+        look: dict[str, Any] = {
+            "color": color(style.fill),
+            "edgecolor": role,
+            "hatch": style.hatch or None,
+            "linewidth": 1.0,
+        }
+        axes.barh(y, value, height=0.4, zorder=2, **look)
     else:
         axes.barh(y, 2.0 * visible, height=0.46, left=-visible, color=color("band"), zorder=1.5)
     left, right = axes.get_xlim()
-    line = {"color": color("ink") if bar else role, "zorder": 3}
+    line: dict[str, Any] = {"color": color("ink") if bar else role, "zorder": 3}
     axes.plot([max(low, left), min(high, right)], [y, y], linewidth=1.6, solid_capstyle="butt", **line)
     for end, edge, outside, arrow in ((low, left, low < left, "<"), (high, right, high > right, ">")):
         marker, place = (arrow, edge) if outside else ("|", end)
         axes.plot(place, y, marker=marker, markersize=6, markeredgewidth=1.6, clip_on=False, **line)
     if not bar:
-        fill = role if claimed else color("paper")
-        face = {"markerfacecolor": fill, "markeredgecolor": role, "markeredgewidth": 1.6, "zorder": 4}
+        fill = role if verdict in ("better", "worse") else color("paper")
+        face: dict[str, Any] = {"markerfacecolor": fill, "markeredgecolor": role, "markeredgewidth": 1.6, "zorder": 4}
         axes.plot(value, y, marker=style.marker, markersize=8, linestyle="none", **face)

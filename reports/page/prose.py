@@ -11,7 +11,7 @@ _INLINE = re.compile(r"(`[^`\n]+`|\*\*[^*\n]+\*\*)")
 
 
 def prose(text: str) -> Prose:
-    """Paragraphs and lists of plain text; everything else that looks like HTML is shown as it stands.
+    r"""Paragraphs and lists of plain text; everything else that looks like HTML is shown as it stands.
 
     An empty line ends a paragraph, lines that begin with `- ` are a list, and `**bold**` and code in backticks are
     what they are in Markdown.
@@ -20,7 +20,7 @@ def prose(text: str) -> Prose:
 
     >>> prose("Use `a < b`.").html
     Markup('<p>Use <code>a &lt; b</code>.</p>')
-    >>> prose("- one\\n- **two**").html
+    >>> prose("- one\n- **two**").html
     Markup('<ul><li>one</li><li><strong>two</strong></li></ul>')
     """
     parts = []

@@ -13,6 +13,7 @@ COLORS: dict[str, tuple[str, str]] = {
     "band": ("#e6eaef", "#2a323c"),
     "link": ("#0b5cad", "#6cb6ff"),
     "better": ("#0a5fa8", "#62b0f5"),
+    "better-fill": ("#b5d6f2", "#1f4d78"),
     "worse": ("#b23c00", "#ff9a5c"),
     "series-0": ("#0072b2", "#56b4e9"),
     "series-1": ("#c4500a", "#ff9455"),
@@ -52,18 +53,20 @@ class VerdictStyle:
         role: name of its colour, and class of its text.
         symbol: before its word.
         marker: of its point in a chart.
+        fill: name of the colour of its bar in a chart.
         hatch: of its bar in a chart.
     """
 
     role: str
     symbol: str
     marker: str
+    fill: str = "band"
     hatch: str = ""
 
 
 VERDICTS = {
-    "better": VerdictStyle("better", "▲", "^"),
-    "worse": VerdictStyle("worse", "▼", "v", "////"),
+    "better": VerdictStyle("better", "▲", "^", fill="better-fill"),
+    "worse": VerdictStyle("worse", "▼", "v", fill="paper", hatch="////"),
     "no difference seen": VerdictStyle("muted", "○", "o"),
     "one seed: no claim": VerdictStyle("muted", "◇", "D"),
     "insufficient data": VerdictStyle("muted", "…", "o"),

@@ -65,9 +65,9 @@ def rate(value: float) -> str:
     Example:
 
     >>> rate(0.5), rate(0.0123), rate(0.00004)
-    ('50 %', '1.2 %', '0.004 %')
+    ('50 %', '1.23 %', '0.004 %')
     """
-    return f"{100 * value:.2g} %"
+    return f"{100 * value:.3g} %"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -116,7 +116,7 @@ def ratio_estimate(
 
     >>> found = ratio_estimate([9.0, 11.0, 10.5], [10.0, 11.0, 10.0], [30.5], [31.0], gain=True)
     >>> round(found.value, 4), round(found.user_error, 4), found.seed_error is None
-    (0.0161, 0.0433, True)
+    (0.0161, 0.0428, True)
     """
     n, d = np.asarray(numerator, "float64"), np.asarray(denominator, "float64")
     seed_n, seed_d = np.asarray(seed_numerator, "float64"), np.asarray(seed_denominator, "float64")

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 
 from ..segmentation import Segmentation
-from .logit_histogram import EPSILON, FIELDS, LogitHistogram, logit_bins, logits_of
+from .logit_histogram import FIELDS, LogitHistogram, logit_bins, logits_of
+from .prediction_columns import PredictionColumns, cross_entropy
 from .user_buckets import user_buckets
 
 ALL_ROWS = "all rows"
@@ -112,35 +113,23 @@ class PredictionSums:
 
     def _row_sums(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[tuple[str, str], pl.DataFrame]]:
         """Per row what is to be summed, and each prediction's bin."""
-        weight = np.ones(len(frame)) if self.weight is None else self._column(frame, self.weight)
-        _check(self.weight or "weight", weight, np.isfinite(weight) & (weight >= 0), "a finite number, not negative")
         if self.user not in frame.columns:
             raise ValueError(f"The column of users {self.user!r} is missing. Received: {frame.columns}.")
+        given = PredictionColumns(frame, self.weight)
         columns: dict[str, Any] = {"bucket": user_buckets(frame[self.user], self.buckets)}
         histograms = {}
         for task in self.tasks:
-            y = self._column(frame, task)
-            seen = ~np.isnan(y) & (weight > 0)
-            _check(task, y, ~seen | ((y >= 0) & (y <= 1)), "a label in [0, 1], or NaN where unobserved")
-            y, w = np.where(seen, y, 0.0), np.where(seen, weight, 0.0)
+            y, seen = given.labels(task)
+            y, w = np.where(seen, y, 0.0), np.where(seen, given.weight, 0.0)
             columns |= {f"rows@{task}": seen.astype("int64"), f"weight@{task}": w, f"labels@{task}": w * y}
             for model in self.models:
-                p = self._column(frame, f"{model}:{task}")
-                _check(f"{model}:{task}", p, ~seen | ((p >= 0) & (p <= 1)), "a probability; apply the sigmoid")
-                p = np.where(seen, p, 0.5)
-                clipped = np.clip(p, EPSILON, 1 - EPSILON)
-                loss = -(y * np.log(clipped) + (1 - y) * np.log1p(-clipped))
-                columns |= {f"p:{model}@{task}": w * p, f"ce:{model}@{task}": w * loss}
+                p = np.where(seen, given.probabilities(model, task, seen), 0.5)
                 z = logits_of(p)
+                columns |= {f"p:{model}@{task}": w * p, f"ce:{model}@{task}": w * cross_entropy(y, p)}
                 fields = dict(zip(FIELDS, (w, w * y, w * p, w * z, w * z**2), strict=True))
                 bins = pl.Series("bin", logit_bins(p)).set(~pl.Series(seen), None)
                 histograms[task, model] = pl.DataFrame({"bin": bins, **fields})
         return pl.DataFrame(columns), histograms
-
-    def _column(self, frame: pl.DataFrame, name: str) -> np.ndarray:
-        if name not in frame.columns:
-            raise ValueError(f"The column {name!r} is missing. Received: {frame.columns}.")
-        return frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
     def _add(self, name: str, frames: list[pl.DataFrame]) -> None:
         keys = list(_KEYS[name])
@@ -241,9 +230,3 @@ class PredictionSums:
             keys = ["segmentation", "segment", "task"]
             self._parts[name] = self._sums[name].partition_by(keys, as_dict=True)
         return self._parts[name].get((segmentation, segment, task), self._sums[name].clear())
-
-
-def _check(name: str, values: np.ndarray, inside: np.ndarray, expected: str) -> None:
-    if not inside.all():
-        row = int(np.argmin(inside))
-        raise ValueError(f"Column {name!r}, row {row}: expected {expected}. Received: {values[row]!r}.")

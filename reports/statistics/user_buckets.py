@@ -19,7 +19,7 @@ def user_buckets(users: pl.Series, buckets: int) -> np.ndarray:
     Example:
 
     >>> user_buckets(pl.Series([7, 8, 7]), 100).tolist()
-    [81, 78, 81]
+    [87, 22, 87]
     """
     if users.dtype.is_integer():
         return (mixed_bits(users.cast(pl.Int64).fill_null(-1).to_numpy().view("uint64")) % np.uint64(buckets)).astype(

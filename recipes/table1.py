@@ -1,0 +1,135 @@
+"""The paper's Table 1 on public data, with controls, intervals and segments.
+
+`python -m grouprank.recipes.table1 --data DIR` (KuaiRand-Pure) or `--synthetic`
+
+First the baseline's settings are chosen on the validation days, then with as many trials the candidate's; then every
+row is trained under the same seeds, and the test days are read once. What each default is held against is measured on
+the validation days. A killed run goes on where it stopped.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import keras
+import typer
+from rich.console import Console
+
+from ..datasets import PreparedTable, prepare
+from .command import run_command
+from .paired_study import Job, Training, Variant, run_variants
+from .paired_study.matched_width import matched_width
+from .paired_study.study_data import StudyData, kuairand, synthetic
+from .paired_study.study_sums import study_sums
+from .paired_study.table1_page import Table1, write_table1
+from .paired_study.table1_rows import BOTH, ablations, controls, headline
+from .paired_study.tuning import Trial, draw_choices, tune
+from .run_folder import RunFolder
+
+# What is tuned of the candidate, once the baseline's settings stand; the first of each is where tuning starts.
+CANDIDATE_SPACE: dict[str, list[Any]] = {
+    "codebook_size": [64, 16, 256],
+    "num_levels": [2, 1, 3],
+    "output_gradient": ["codebook", "none", "straight_through"],
+    "zero_init_projection": [True, False],
+    "weight": [0.1, 0.03, 0.3, 1.0],
+    "distillation_weight": [1.0, 0.3, 3.0],
+    "reading": ["magnitude", "offset", "signed", "affine"],
+    "teacher": ["ensemble", "cross_fitted", "out_of_time"],
+}
+_RESIDUAL = ("weight", "distillation_weight", "reading")
+
+
+def main(
+    data: Annotated[Path | None, typer.Option("--data", help="Folder with KuaiRand-Pure's official files.")] = None,
+    made_up: Annotated[bool, typer.Option("--synthetic", help="The generated log with planted groups.")] = False,
+    run: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/table1-DATA.", show_default=False)] = None,
+    seeds: Annotated[int, typer.Option(min=2, help="Paired seeds of Table 1 and its controls.")] = 20,
+    budget: Annotated[int, typer.Option(min=1, help="Trials of the baseline, and as many of the candidate.")] = 24,
+    tuning_seeds: Annotated[int, typer.Option(min=1, help="Seeds of a trial.")] = 3,
+    ablation_seeds: Annotated[int, typer.Option(min=0, help="Paired seeds of the other tables; 0 for none.")] = 6,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, a core each.")] = 1,
+    output: Annotated[Path, typer.Option(help="Where the page goes, as table1-DATA.md and .html.")] = Path("docs"),
+) -> None:
+    """Measure group structure learning and residual learning against a tuned baseline."""
+    if (data is None) != made_up:
+        raise typer.BadParameter("Give either --data DIR or --synthetic.")
+    study = synthetic() if data is None else kuairand(data)
+    folder = run or Path("runs") / f"table1-{study.name}"
+    counts = {"seeds": seeds, "budget": budget, "tuning_seeds": tuning_seeds, "ablation_seeds": ablation_seeds}
+    RunFolder(folder, {"data": study.name, "backend": keras.backend.backend(), **counts, "space": study.space})
+    console = Console(highlight=False, soft_wrap=True)
+    table = prepare(study.dataset, folder / "prepared")
+    runner = _Runner(study, table, folder, workers, console)
+    trials = runner.tune_baseline(budget, tuning_seeds)
+    training = trials[0].variant.settings(Training())
+    candidates = runner.tune_candidate(training, budget, tuning_seeds)
+    groups, residual, teacher = _parts(candidates[0].variant)
+    rows = headline(groups, residual, teacher)
+    width = matched_width(rows[-1], table.schema, training)
+    rows += controls(groups, residual, teacher, width)
+    jobs = [Job(row, tuple(range(seeds)), "test") for row in rows]
+    runner.run(jobs, training)
+    others = {}
+    if ablation_seeds:
+        for title, variants in ablations(groups, residual, teacher).items():
+            named = [Variant(rows[0].name), *variants]
+            part = [Job(variant, tuple(range(100, 100 + ablation_seeds)), "validation") for variant in named]
+            runner.run(part, training)
+            others[title] = study_sums(part, table, runner.predictions(training), study.user)
+    found = Table1(study, table, training, trials, candidates, jobs, others, runner.predictions(training))
+    options = "--synthetic" if data is None else f"--data {data}"
+    settings = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in counts.items())
+    for page in write_table1(found, BOTH, output, f"python -m grouprank.recipes.table1 {options} {settings}"):
+        console.print(f"written: {page}")
+
+
+def _parts(variant: Variant) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Arguments of groups and of residual learning, and the teacher, of a tuned candidate."""
+    groups = next(iter((variant.groups or {}).values()))
+    return dict(groups), dict(variant.residual or {}), variant.teacher
+
+
+@dataclasses.dataclass(frozen=True)
+class _Runner:
+    study: StudyData
+    table: PreparedTable
+    folder: Path
+    workers: int
+    console: Console
+
+    def tune_baseline(self, budget: int, seeds: int) -> list[Trial]:
+        choices = draw_choices(self.study.space, budget)
+        variants = [Variant(f"baseline-trial-{number}", training=choice) for number, choice in enumerate(choices)]
+        return self._tune(variants, Training(), seeds, "baseline")
+
+    def tune_candidate(self, training: Training, budget: int, seeds: int) -> list[Trial]:
+        variants = []
+        for number, choice in enumerate(draw_choices(CANDIDATE_SPACE, budget)):
+            residual = {name: choice[name] for name in _RESIDUAL}
+            groups = {name: value for name, value in choice.items() if name not in (*_RESIDUAL, "teacher")}
+            row = headline(groups, residual, choice["teacher"])[-1]
+            variants.append(dataclasses.replace(row, name=f"candidate-trial-{number}"))
+        return self._tune(variants, training, seeds, "candidate")
+
+    def _tune(self, variants: Sequence[Variant], training: Training, seeds: int, what: str) -> list[Trial]:
+        chosen = range(200, 200 + seeds)
+        place, ids = self.predictions(training), self.study.ids
+        trials = tune(variants, self.table.folder, training, place, ids, chosen, self.workers, self.console.print)
+        best = trials[0]
+        self.console.print(f"{what}: the best of {len(trials)} trials is {best.variant.name}, score {best.score:.5f}")
+        return trials
+
+    def run(self, jobs: Sequence[Job], training: Training) -> None:
+        place, ids = self.predictions(training), self.study.ids
+        run_variants(jobs, self.table.folder, training, place, ids, self.workers, self.console.print)
+
+    def predictions(self, training: Training) -> Path:
+        """Folder of the predictions under these settings: other settings never mix with them."""
+        named = "-".join(f"{value}" for value in dataclasses.asdict(training).values())
+        return self.folder / "predictions" / named
+
+
+if __name__ == "__main__":
+    run_command(main)

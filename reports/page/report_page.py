@@ -1,0 +1,229 @@
+"""One HTML page of a run."""
+
+import base64
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from ..gain_table import GainTable
+from ..group_report import GroupReport
+from ..segment_report import SegmentReport
+from ..statistics import PredictionSums
+from .calibration_section import calibration_section
+from .content import Column, Row, Section, Table
+from .gains_section import conclusions, gains_section
+from .groups_section import groups_section
+from .prose import prose
+from .segments_section import segments_section
+from .theme import COLORS, VERDICTS
+from .training_section import History, training_section
+from .wording import clean, counted
+
+_TEMPLATES = Path(__file__).parent
+
+
+class ReportPage:
+    """A page that says what a run found, and shows why: one HTML file without any other.
+
+    It begins with a sentence a task, made of the verdicts of the gains. Sections
+    follow in the order in which they are added, each as often as needed and none
+    required. Styles, scripts and pictures are inside the file, which loads nothing;
+    it is read on a phone, on paper, in light and dark, and without scripts, which
+    only sort and filter the tables. Whatever names and texts hold is shown, never
+    interpreted. The same content gives the same file, to the byte.
+
+    Args:
+        title: what was run.
+        summary: a few plain sentences below the title, with the Markdown of `add_text`. Defaults to `None`.
+        command: what reproduces the page. Defaults to `None`.
+        configuration: settings, nested ones too. Defaults to `None`.
+        date: of the run. Defaults to `None`.
+        seeds: of the run. Defaults to `()`.
+        rows: number of rows by split. Defaults to `None`.
+
+    Example:
+
+    >>> page = ReportPage("Demo", command="python -m grouprank.recipes.demo", seeds=[0, 1], rows={"test": 9000})
+    >>> page.add_text("What follows", "Try a **wider** codebook.")
+    >>> "<strong>wider</strong>" in page.to_html()
+    True
+    """
+
+    def __init__(
+        self,
+        title: str,
+        summary: str | None = None,
+        *,
+        command: str | None = None,
+        configuration: Mapping[str, Any] | None = None,
+        date: str | None = None,
+        seeds: Sequence[int] = (),
+        rows: Mapping[str, int] | None = None,
+    ) -> None:
+        self.title, self.summary, self.command, self.date = title, summary, command, date
+        self.configuration, self.seeds, self.rows = dict(configuration or {}), list(seeds), dict(rows or {})
+        self._sections: list[Section] = []
+        self._tables: list[GainTable] = []
+        self._reports: list[SegmentReport] = []
+        self._names = (f"figure-{number}" for number in itertools.count(1))
+
+    def add_gains(self, table: GainTable, title: str = "Gains") -> None:
+        """Add the gains of candidates: the page's conclusions, intervals around zero and a table.
+
+        Args:
+            table: made by `gain_table`.
+            title: of the section. Defaults to `"Gains"`.
+        """
+        self._sections.append(gains_section(table, self._names, title))
+        self._tables.append(table)
+
+    def add_calibration(
+        self, sums: PredictionSums, models: Sequence[str] | None = None, title: str = "Calibration"
+    ) -> None:
+        """Add calibration curves of models, a picture a task.
+
+        Args:
+            sums: predictions, added up.
+            models: which. `None` takes all. Defaults to `None`.
+            title: of the section. Defaults to `"Calibration"`.
+
+        Raises:
+            ValueError: on an unknown model.
+        """
+        self._sections.append(calibration_section(sums, models, self._names, title))
+
+    def add_segments(self, report: SegmentReport, title: str | None = None, most: int = 10) -> None:
+        """Add where a candidate is better and worse: bars a segmentation and task, and a table of all segments.
+
+        Args:
+            report: made by `segment_report`.
+            title: of the section. `None` names the candidate. Defaults to `None`.
+            most: largest segments of a segmentation that are drawn. All are in the table, unless they are more than
+                2000: then the smallest that are neither better nor worse are left out. Defaults to `10`.
+        """
+        title = title or f"Segments: {report.candidate}"
+        self._sections.append(segments_section(report, self._names, title, most))
+        self._reports.append(report)
+
+    def add_groups(
+        self,
+        report: GroupReport,
+        positions: Mapping[int, tuple[float, float]] | None = None,
+        title: str | None = None,
+        most: int = 40,
+    ) -> None:
+        """Add what the groups of a placement are: a map a task, the groups' features and the use of the codes.
+
+        Args:
+            report: made by `group_report`.
+            positions: a point of the plane by code, such as two principal components of the first codebook. `None`
+                draws rates over shares. Defaults to `None`.
+            title: of the section. `None` names the placement. Defaults to `None`.
+            most: largest groups that are on paper, too. Defaults to `40`.
+
+        Raises:
+            ValueError: when a group has no position.
+        """
+        title = title or f"Groups: {report.placement}"
+        self._sections.append(groups_section(report, positions, self._names, title, most))
+
+    def add_training(
+        self, histories: Mapping[str, Sequence[History]], baseline: str | None = None, title: str = "Training"
+    ) -> None:
+        """Add loss and NE by epoch.
+
+        Args:
+            histories: per model a history a seed, `{figure: one value an epoch}` under the names of Keras' `History`.
+            baseline: which of the models is the baseline. Defaults to `None`.
+            title: of the section. Defaults to `"Training"`.
+
+        Raises:
+            ValueError: when there is no epoch.
+        """
+        self._sections.append(training_section(histories, baseline, self._names, title))
+
+    def add_text(self, title: str, text: str) -> None:
+        """Add paragraphs.
+
+        Args:
+            title: of the section.
+            text: plain. An empty line ends a paragraph; lines that begin with `- ` are a list; `**bold**` and
+                backticks are as in Markdown.
+        """
+        self._sections.append(Section(title, (prose(text),)))
+
+    def to_html(self) -> str:
+        """The page."""
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(_TEMPLATES),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=_final,
+        )
+        environment.filters["breakable"] = _breakable
+        styles = environment.get_template("page.css").render(colors=COLORS)
+        script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
+        return environment.get_template("page.html").render(
+            page=self,
+            facts=self._facts(),
+            summary=None if self.summary is None else prose(self.summary).html,
+            conclusions=[found for table in self._tables for found in conclusions(table, self._reports)],
+            configuration=self._configuration(),
+            sections=self._sections,
+            verdicts=VERDICTS,
+            styles=Markup(styles),
+            script=Markup(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+
+    def write(self, path: str | Path) -> Path:
+        """Write the page to a file, and return its path.
+
+        Args:
+            path: of the file; its folder is made where it is missing.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.to_html(), encoding="utf-8")
+        return path
+
+    def _facts(self) -> list[str]:
+        facts = [self.date] if self.date else []
+        if self.seeds:
+            facts.append(f"{counted(len(self.seeds), 'seed')}: {', '.join(map(str, self.seeds))}")
+        return facts + [f"{counted(rows, f'{split} row')}" for split, rows in self.rows.items()]
+
+    def _configuration(self) -> Table | None:
+        rows = tuple(Row((name, value)) for name, value in _flat(self.configuration))
+        columns = (Column("setting", text=True, wide=True), Column("value", text=True, wide=True))
+        return Table("Configuration", columns, rows) if rows else None
+
+
+def _final(value: Any) -> Any:
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _breakable(text: str) -> Markup:
+    """Text that may break after what joins the words of a name."""
+    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[_=,/×])(?=\S)", clean(text)))
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
+    """Settings by dotted name; lists and the like as JSON."""
+    found = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            found += _flat(value, f"{above}{name}.")
+        else:
+            shown = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+            found.append((f"{above}{name}", shown))
+    return found
