@@ -44,6 +44,7 @@ _RESIDUAL = ("weight", "distillation_weight", "reading")
 def main(
     data: Annotated[Path | None, typer.Option("--data", help="Folder with KuaiRand-Pure's official files.")] = None,
     made_up: Annotated[bool, typer.Option("--synthetic", help="The generated log with planted groups.")] = False,
+    rows: Annotated[int, typer.Option(min=1000, help="Rows of the generated log.")] = 200_000,
     run: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/table1-DATA.", show_default=False)] = None,
     seeds: Annotated[int, typer.Option(min=2, help="Paired seeds of Table 1 and its controls.")] = 20,
     budget: Annotated[int, typer.Option(min=1, help="Trials of the baseline, and as many of the candidate.")] = 24,
@@ -55,10 +56,11 @@ def main(
     """Measure group structure learning and residual learning against a tuned baseline."""
     if (data is None) != made_up:
         raise typer.BadParameter("Give either --data DIR or --synthetic.")
-    study = synthetic() if data is None else kuairand(data)
+    study = synthetic(rows) if data is None else kuairand(data)
     folder = run or Path("runs") / f"table1-{study.name}"
     counts = {"seeds": seeds, "budget": budget, "tuning_seeds": tuning_seeds, "ablation_seeds": ablation_seeds}
-    RunFolder(folder, {"data": study.name, "backend": keras.backend.backend(), **counts, "space": study.space})
+    made = {} if data else {"rows": rows}
+    RunFolder(folder, {"data": study.name, **made, "backend": keras.backend.backend(), **counts, "space": study.space})
     console = Console(highlight=False, soft_wrap=True)
     table = prepare(study.dataset, folder / "prepared")
     runner = _Runner(study, table, folder, workers, console)
@@ -66,20 +68,20 @@ def main(
     training = trials[0].variant.settings(Training())
     candidates = runner.tune_candidate(training, budget, tuning_seeds)
     groups, residual, teacher = _parts(candidates[0].variant)
-    rows = headline(groups, residual, teacher)
-    width = matched_width(rows[-1], table.schema, training)
-    rows += controls(groups, residual, teacher, width)
-    jobs = [Job(row, tuple(range(seeds)), "test") for row in rows]
+    variants = headline(groups, residual, teacher)
+    width = matched_width(variants[-1], table.schema, training)
+    variants += controls(groups, residual, teacher, width)
+    jobs = [Job(variant, tuple(range(seeds)), "test") for variant in variants]
     runner.run(jobs, training)
     others = {}
     if ablation_seeds:
-        for title, variants in ablations(groups, residual, teacher).items():
-            named = [Variant(rows[0].name), *variants]
+        for title, choices in ablations(groups, residual, teacher).items():
+            named = [variants[0], *choices]
             part = [Job(variant, tuple(range(100, 100 + ablation_seeds)), "validation") for variant in named]
             runner.run(part, training)
             others[title] = study_sums(part, table, runner.predictions(training), study.user)
     found = Table1(study, table, training, trials, candidates, jobs, others, runner.predictions(training))
-    options = "--synthetic" if data is None else f"--data {data}"
+    options = f"--synthetic --rows {rows}" if data is None else f"--data {data}"
     settings = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in counts.items())
     for page in write_table1(found, BOTH, output, f"python -m grouprank.recipes.table1 {options} {settings}"):
         console.print(f"written: {page}")

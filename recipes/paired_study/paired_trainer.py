@@ -1,12 +1,13 @@
 """Trains one variant under many seeds, compiled once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from ...models import CTRModel
+from ...reports import task_metrics
 from .study_columns import StudyColumns
 from .training import Training
 from .variant import Variant
@@ -22,27 +23,31 @@ class PairedTrainer:
         variant: what to train.
         training: the study's settings.
         columns: what to train on.
-        rows: numbers of the training rows to use, or `None` for all.
     """
 
-    def __init__(
-        self, variant: Variant, training: Training, columns: StudyColumns, rows: np.ndarray | None = None
-    ) -> None:
-        self.variant, self.columns, self.rows = variant, columns, rows
+    def __init__(self, variant: Variant, training: Training, columns: StudyColumns) -> None:
+        self.variant, self.columns = variant, columns
         self.settings = variant.settings(training)
         self._training = training
         self._model: CTRModel | None = None
 
-    def train(self, seed: int, on_epoch: Callable[[CTRModel], None] | None = None) -> CTRModel:
+    def train(
+        self,
+        seed: int,
+        rows: np.ndarray | None = None,
+        curves: dict[str, list[float]] | None = None,
+    ) -> CTRModel:
         """A trained model; the next call's model takes its place.
 
         Args:
             seed: of weights, dropout, shuffle and codebooks.
-            on_epoch: called with the model after each epoch. Defaults to `None`.
+            rows: numbers of the training rows to use, all by default. A falling learning rate falls as over the first
+                call's number of rows.
+            curves: gets the NE of the validation rows after each epoch. Defaults to `None`, which saves the time.
         """
         keras.utils.set_random_seed(seed)
         fresh = self.variant.model(self.columns.schema, self._training, seed)
-        loader = self.columns.training(self.settings.batch_size, seed, self.rows)
+        loader = self.columns.training(self.settings.batch_size, seed, rows)
         if fresh.group_concats:
             fresh.adapt(loader)
         if self._model is None:
@@ -52,10 +57,17 @@ class PairedTrainer:
             _copy_state(fresh, self._model)
         model = self._model
         callbacks: list[Any] = [loader.follow()]
-        if on_epoch is not None:
-            callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_epoch(model)))
+        if curves is not None:
+            measure = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self._measure(model, curves))
+            callbacks.append(measure)
         model.fit(loader, epochs=self.settings.epochs, shuffle=False, verbose=0, callbacks=callbacks)
         return model
+
+    def _measure(self, model: CTRModel, curves: dict[str, list[float]]) -> None:
+        table = self.columns.table
+        for task, probabilities in model.predict_proba(self.columns.batches("validation")).items():
+            entropy = task_metrics(table.column("validation", task), probabilities).normalized_entropy
+            curves.setdefault(f"val_{task}_normalized_entropy", []).append(float("nan") if entropy is None else entropy)
 
     def _learning_rate(self, rows: int) -> Any:
         rate = self.settings.learning_rate

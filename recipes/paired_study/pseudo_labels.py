@@ -75,11 +75,11 @@ def _predict_parts(
 ) -> Mapping[str, np.ndarray]:
     columns = StudyColumns(table)
     found = {task: np.full(table.rows("train"), np.nan, "float32") for task in table.schema.task_names}
+    trainer = PairedTrainer(variant, training, columns)
     for taught, asked in parts:
-        trainer = PairedTrainer(variant, training, columns, taught)
         total: dict[str, np.ndarray] = {}
         for seed in seeds:
-            predicted = trainer.train(seed).predict_proba(columns.batches("train", asked))
+            predicted = trainer.train(seed, taught).predict_proba(columns.batches("train", asked))
             total = {task: total.get(task, 0.0) + p / len(seeds) for task, p in predicted.items()}
         for task, mean in total.items():
             found[task][asked] = mean

@@ -20,6 +20,8 @@ from .study_columns import StudyColumns
 from .training import Training
 from .variant import Variant
 
+CURVES = "curves"
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -46,6 +48,8 @@ def run_variants(
     on_done: Callable[[str], None] = print,
 ) -> None:
     """Train what has not been trained, and write `FOLDER/VARIANT/SPLIT-SEED.npz`.
+
+    Beside predictions of the test rows stand `curves-SEED.json`, the NE of the validation rows by epoch.
 
     Args:
         jobs: what to train.
@@ -75,9 +79,19 @@ def run_variants(
                 on_done(line)
 
 
+def training_curves(folder: Path, job: Job) -> list[dict[str, list[float]]]:
+    """NE by epoch of a job's seeds under Keras' names, `val_TASK_normalized_entropy`; those that were kept."""
+    files = [prediction_file(folder, job, seed).with_name(f"{CURVES}-{seed}.json") for seed in job.seeds]
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+
+
 def prediction_file(folder: Path, job: Job, seed: int) -> Path:
     """Where a run's predictions are kept."""
     return folder / job.variant.name.replace("/", "-") / f"{job.split}-{seed}.npz"
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def _one_core() -> None:
@@ -103,15 +117,19 @@ def _run(
     for seed in seeds:
         path = prediction_file(folder, job, seed)
         path.parent.mkdir(parents=True, exist_ok=True)
+        curves: dict[str, list[float]] = {}
         start = time.perf_counter()
-        model = trainer.train(seed)
+        # Validation curves of those whose test rows are measured; trials are measured on the validation rows anyway.
+        model = trainer.train(seed, curves=curves if job.split == "test" else None)
         seconds = time.perf_counter() - start
         partial = path.with_suffix(".partial.npz")
         predictions: dict[str, Any] = {**trainer.predictions(model, job.split)}
         np.savez(partial, **predictions)
         os.replace(partial, path)
+        if curves:
+            _write_json(path.with_name(f"{CURVES}-{seed}.json"), curves)
         network, embeddings = parameters(model)
         described = {"network": network, "embeddings": embeddings, "variant": dataclasses.asdict(variant)}
-        (path.parent / "model.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+        _write_json(path.parent / "model.json", described)
         lines.append(f"{variant.name}, seed {seed}: {seconds:.0f} s")
     return lines

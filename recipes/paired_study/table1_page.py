@@ -4,7 +4,6 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,11 +12,11 @@ import polars as pl
 from ... import reports
 from ...datasets import PreparedTable
 from ...reports import PredictionSums, Segmentation
-from ...reports.markdown import markdown_table
 from .raw_columns import raw_columns
-from .run_variants import Job, prediction_file
+from .run_variants import Job, prediction_file, training_curves
 from .study_data import StudyData
-from .study_sums import study_sums
+from .study_sums import study_frames, study_sums
+from .table1_text import introduction, recovery_table, stability_table, trials_table
 from .training import Training
 from .tuning import Trial
 
@@ -97,7 +96,16 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
     if study.planted:
         planted = {name: np.asarray(table.column(found.split, column)) for name, column in study.planted.items()}
         recovery = reports.group_recovery(codes, planted)
+    pair = [found.jobs[0], next(job for job in found.jobs if job.variant.name == candidate)]
+    slices = reports.discover_slices(
+        list(study_frames(pair, table, found.predictions, study.user, raw)),
+        list(table.schema.task_names),
+        [job.variant.name for job in pair],
+        study.user,
+        list(dict.fromkeys([*(n for cut in study.segments for n in cut), *study.quantiles])),
+    )
     tables = {title: reports.gain_table(part) for title, part in found.ablations.items()}
+    rows = {split: table.rows(split) for split in ("train", "validation", "test")}
     name = "table1" if study.name == "kuairand" else f"table1-{study.name}"
     output.mkdir(parents=True, exist_ok=True)
     page, web, data = (output / f"{name}.{suffix}" for suffix in ("md", "html", "json"))
@@ -109,21 +117,23 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
     }
     parts = [
         f"# Table 1 on {study.name}\n",
-        _introduction(found, described),
+        introduction(described, found.trials, found.candidates, seeds, rows),
         "## Gains on the test days\n",
         gains.to_markdown(),
         "\n## Where the candidate gains and loses\n",
         segments.to_markdown(most=8),
+        "## The worst slices\n",
+        slices.to_markdown(),
         "## What the groups are\n",
         *(report.to_markdown() for report in groups),
-        _stability(stability),
-        *([] if recovery is None else [_recovery(recovery)]),
+        stability_table(stability),
+        *([] if recovery is None else [recovery_table(recovery)]),
         "## What the defaults are held against\n",
         "On the validation days, against the baseline of the same seeds.\n",
         *(f"### {title}\n\n{part.to_markdown()}\n" for title, part in tables.items()),
         "## Settings that were tried\n",
-        _trials("baseline", found.trials),
-        _trials("candidate", found.candidates),
+        trials_table("baseline", found.trials),
+        trials_table("candidate", found.candidates),
     ]
     page.write_text("\n".join(parts), encoding="utf-8")
     data.write_text(
@@ -132,6 +142,7 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
                 **described,
                 "gains": gains.to_dict(),
                 "segments": segments.to_dict(),
+                "slices": slices.to_dict(),
                 "stability": stability,
                 "recovery": None if recovery is None else recovery.to_dict(),
                 "ablations": {title: part.to_dict() for title, part in tables.items()},
@@ -139,7 +150,6 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
         ),
         encoding="utf-8",
     )
-    rows = {split: table.rows(split) for split in ("train", "validation", "test")}
     html = reports.ReportPage(
         f"Table 1 on {study.name}",
         "Rows of the paper's Table 1 and their controls, under paired seeds.",
@@ -153,6 +163,9 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
     html.add_calibration(sums, [gains.baseline, candidate])
     for report in groups:
         html.add_groups(report)
+    html.add_slices(slices)
+    curves = {job.variant.name: training_curves(found.predictions, job) for job in found.jobs}
+    html.add_training(curves, baseline=gains.baseline, title="Validation rows, epoch by epoch")
     html.write(web)
     return [page, web, data]
 
@@ -160,57 +173,3 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
 def _codebook_size(found: Table1, name: str, placement: str) -> int:
     variant = next(job.variant for job in found.jobs if job.variant.name == name)
     return int((variant.groups or {})[placement].get("codebook_size", 256))
-
-
-def _introduction(found: Table1, described: Mapping[str, Any]) -> str:
-    counts = ", ".join(f"{split} {found.table.rows(split):,}" for split in ("train", "validation", "test"))
-    training = ", ".join(f"{name} {value}" for name, value in described["training"].items())
-    return (
-        f"`{described['command']}` on {described['backend']}; rows: {counts}; {len(found.jobs[0].seeds)} paired seeds. "
-        f"The baseline's settings were chosen on the validation days from {len(found.trials)} trials, the candidate's "
-        f"from {len(found.candidates)} more; the test days were read once.\n\nBaseline: {training}.\n\n"
-        f"Candidate: {_arguments(found.candidates[0])}.\n"
-    )
-
-
-def _arguments(trial: Trial) -> str:
-    variant = trial.variant
-    groups = next(iter((variant.groups or {}).values()), {})
-    settings = {**(variant.training or {}), **groups, **(variant.residual or {})}
-    if variant.residual is not None:
-        settings["teacher"] = variant.teacher
-    return ", ".join(f"{name} {value}" for name, value in settings.items())
-
-
-def _trials(title: str, trials: Sequence[Trial]) -> str:
-    tasks = list(trials[0].entropies)
-    rows = [
-        (_arguments(trial), *(f"{trial.entropies[task]:.4f}" for task in tasks), f"{trial.score:.5f}")
-        for trial in trials
-    ]
-    return f"### Trials of the {title}\n\n" + markdown_table(("settings", *tasks, "score"), rows) + "\n"
-
-
-def _stability(stability: Mapping[str, Sequence[float | None]]) -> str:
-    levels = max(len(values) for values in stability.values())
-    columns = ("placement", *(f"levels 1 – {level + 1}" if level else "level 1" for level in range(levels)))
-    rows = []
-    for placement, values in stability.items():
-        cells = ["–" if value is None else f"{value:.3f}" for value in values]
-        rows.append((placement, *cells, *[""] * (levels - len(cells))))
-    text = "Adjusted mutual information between the groups of pairs of seeds: 1 if they cut alike, 0 by chance.\n\n"
-    return f"### Do seeds agree?\n\n{text}{markdown_table(columns, rows)}\n"
-
-
-def _recovery(recovery: reports.GroupRecovery) -> str:
-    placements = list(next(iter(recovery.mutual_information.values())))
-    rows = []
-    for factor, by in recovery.mutual_information.items():
-        read = (recovery.informativeness[factor], recovery.chance[factor])
-        rows.append((factor, *(f"{by[p]:.3f}" for p in placements), *(f"{value:.3f}" for value in read)))
-    columns = ("planted", *(f"AMI, {p}" for p in placements), "informativeness", "by chance")
-    text = (
-        f"Disentanglement {recovery.disentanglement:.3f}, completeness {recovery.completeness:.3f} "
-        "(Eastwood and Williams, 2018).\n"
-    )
-    return f"### Are planted groups found?\n\n{markdown_table(columns, rows)}\n\n{text}"

@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from ..gain_table import GainTable
 from ..group_report import GroupReport
 from ..segment_report import SegmentReport
+from ..slices import SliceReport
 from ..statistics import PredictionSums
 from .calibration_section import calibration_section
 from .content import Column, Row, Section, Table
@@ -22,6 +23,7 @@ from .gains_section import conclusions, gains_section
 from .groups_section import groups_section
 from .prose import prose
 from .segments_section import segments_section
+from .slices_section import slices_section
 from .theme import COLORS, VERDICTS
 from .training_section import History, training_section
 from .wording import clean, counted
@@ -111,6 +113,15 @@ class ReportPage:
         title = title or f"Segments: {report.candidate}"
         self._sections.append(segments_section(report, self._names, title, most))
         self._reports.append(report)
+
+    def add_slices(self, report: SliceReport, title: str = "The worst slices") -> None:
+        """Add the slices in which a candidate is worst.
+
+        Args:
+            report: made by `discover_slices`.
+            title: of the section. Defaults to `"The worst slices"`.
+        """
+        self._sections.append(slices_section(report, title))
 
     def add_groups(
         self,

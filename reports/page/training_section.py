@@ -43,10 +43,9 @@ def training_section(
         )
     losses = (("training loss", "loss"), ("validation loss", "val_loss"))
     panels: list[_Panel] = [(shown, key, None) for shown, key in losses if key in keys]
-    for key in keys:
-        if key.endswith(_NE) and not key.startswith("val_"):
-            task = key.removesuffix(_NE).rstrip("_")
-            panels.append((f"NE, {task}" if task else "NE", f"val_{key}", key))
+    for key in dict.fromkeys(key.removeprefix("val_") for key in keys if key.endswith(_NE)):
+        task = key.removesuffix(_NE).rstrip("_")
+        panels.append((f"NE, {task}" if task else "NE", f"val_{key}", key))
     charts = tuple(_chart(panel, runs, baseline, next(names)) for panel in panels)
     return Section(title, (prose(_ABOUT), Charts(charts), _table(runs, panels)))
 

@@ -19,6 +19,7 @@ from grouprank.reports import (
     Segment,
     Segmentation,
     SegmentReport,
+    discover_slices,
     gain_table,
     group_report,
     segment_report,
@@ -67,6 +68,10 @@ def add_everything(page):
     page.add_training(
         {"old": [curves, shorter], "_new": [shorter, {**curves, "val_loss": [0.7, float("nan"), 0.6]}]}, "old"
     )
+    page.add_training({"old": [{"val_click_normalized_entropy": [0.9, 0.8]}]}, title="Validation alone")
+    found = discover_slices(list(frames()), ["click"], ["old", "new"], "user", ["tab"], ["regression"], min_positives=5)
+    assert [one.verdict for one in found.slices] == ["confirmed"]
+    page.add_slices(found)
     page.add_text("What follows", f"Try a **wider** codebook.\n\n- `a < b`\n- {SCRIPT}")
     return page
 
@@ -141,7 +146,7 @@ class TestStructure:
         titles = [e["text"] for e in elements.all("h2")]
         assert titles[:4] == ["Conclusions", "How it was run", "Gains", "Calibration"]
         assert titles[4:7] == ["Segments: new", "Groups: user", "Groups in the plane"]
-        assert titles[7:] == ["Training", "What follows"]
+        assert titles[7:] == ["Training", "Validation alone", "The worst slices", "What follows"]
 
     def test_ids_are_unique_and_references_lead_somewhere(self, html, elements):
         ids = [e["id"] for e in elements.found if "id" in e]
@@ -154,7 +159,7 @@ class TestStructure:
 
     def test_every_figure_says_in_words_what_it_shows(self, elements):
         figures, pictures = elements.all("figure"), elements.all("svg")
-        assert len(figures) == len(pictures) == 2 + 2 + 6 + 2 + 2 + 3
+        assert len(figures) == len(pictures) == 2 + 2 + 6 + 2 + 2 + 3 + 1
         for picture in pictures:
             assert picture["within"][-1] == "figure"
             assert picture["role"] == "img"
@@ -187,7 +192,11 @@ class TestStructure:
         assert sum(SCRIPT in e["text"] for e in elements.all("th")) > 2
         assert any("$x$ �" in e["text"] for e in elements.all("th"))
         assert any("<script>" in e["text"] for e in elements.all("text"))
-        assert [e["text"] for e in elements.all("strong") if e["within"][-1] == "p"] == ["wider"]
+        assert [e["text"] for e in elements.all("strong") if e["within"][-1] == "p"] == [
+            "regression",
+            "excess",
+            "wider",
+        ]
         assert any(e["text"] == f"model.{SCRIPT}" for e in elements.all("th"))
 
     def test_segments_say_what_they_lack(self, elements):
@@ -395,7 +404,7 @@ class TestBrowser:
         assert browser.requests == [path.as_uri()]
         assert browser.evaluate("document.title").startswith("Run of <script>")
         assert browser.evaluate("document.documentElement.scrollWidth") == width
-        assert browser.evaluate("document.querySelectorAll('figure svg').length") == 17
+        assert browser.evaluate("document.querySelectorAll('figure svg').length") == 18
         sizes = browser.evaluate("[...document.querySelectorAll('figure svg')].map(svg => svg.clientWidth)")
         assert min(sizes) > 330
         colors = browser.evaluate(

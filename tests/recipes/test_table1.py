@@ -1,0 +1,94 @@
+"""The study of Table 1, from tuning to its pages, on a small log."""
+
+import dataclasses
+import json
+
+import keras
+import pytest
+import typer
+
+import grouprank as gr
+from grouprank.recipes import table1
+from grouprank.recipes.paired_study import Training
+from grouprank.recipes.paired_study.table1_rows import BOTH, ablations, controls, headline
+
+on_one_backend = pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="Many models: run where none has to be compiled."
+)
+ROWS = ["baseline", "GSL(user)", "GSL(user), ResL", "GSL(user-ad)", "GSL(representation)", "ResL", BOTH]
+
+
+@pytest.fixture(scope="module")
+def small(monkeypatch_module):
+    """Choices that train in seconds."""
+    tiny = {"epochs": [1], "backbone": ["mlp"], "embedding_l2": [0.0, 1e-4], "batch_size": [512], "decay": [True]}
+    study = table1.synthetic
+    monkeypatch_module.setattr(table1, "synthetic", lambda rows: _with_space(study(rows), tiny))
+    groups = {"codebook_size": [8], "num_levels": [2]}
+    rest = {"weight": [0.1], "distillation_weight": [1.0], "reading": ["magnitude"], "teacher": ["cross_fitted"]}
+    monkeypatch_module.setattr(table1, "CANDIDATE_SPACE", {**groups, "output_gradient": ["codebook", "none"], **rest})
+
+
+@pytest.fixture(scope="module")
+def monkeypatch_module():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+def _with_space(study, space):
+    return dataclasses.replace(study, space=space)
+
+
+@on_one_backend
+def test_a_study_from_tuning_to_pages(small, tmp_path, capsys):
+    folder, output = tmp_path / "run", tmp_path / "docs"
+
+    def study(**changes):
+        settings = {"seeds": 3, "budget": 2, "tuning_seeds": 1, "ablation_seeds": 0, "workers": 1, **changes}
+        table1.main(data=None, made_up=True, rows=4000, run=folder, output=output, **settings)
+        return capsys.readouterr().out
+
+    lines = study()
+    assert "baseline: the best of 2 trials is baseline-trial-" in lines
+    page = (output / "table1-synthetic.md").read_text()
+    found = json.loads((output / "table1-synthetic.json").read_text())
+    names = [*ROWS, "random codes(user)", "random codes(user-ad)", "distillation alone"]
+    gains = {(gain["model"], gain["task"]) for gain in found["gains"]["gains"]}
+    assert {(name, task) for name in names[1:] for task in ("click", "profile_click")} <= gains
+    assert "python -m grouprank.recipes.table1 --synthetic --rows 4000 --seeds 3" in page
+    for heading in (
+        "Gains on the test days",
+        "The worst slices",
+        "Are planted groups found?",
+        "Trials of the candidate",
+    ):
+        assert heading in page
+    assert set(found["stability"]) == {"user", "user_ad", "representation"}
+    html = (output / "table1-synthetic.html").read_text()
+    for shown in ("epoch by epoch", "The worst slices", "Groups: user_ad", "wider network"):
+        assert shown in html
+    again = study()
+    assert "seed" not in again.split("written")[0].replace("--seeds", "")
+    assert (output / "table1-synthetic.md").read_text() == page
+    with pytest.raises(ValueError, match="other settings .*seeds: 3 there, 4 now"):
+        study(seeds=4)
+
+
+def test_one_source_of_data_is_asked_for(tmp_path):
+    with pytest.raises(typer.BadParameter, match="Give either --data DIR or --synthetic"):
+        table1.main(data=tmp_path, made_up=True)
+
+
+@on_one_backend
+@pytest.mark.filterwarnings("ignore:Eq. 7 as printed")
+def test_every_row_is_a_model(tmp_path):
+    log = gr.datasets.SyntheticAds(rows=1500, num_users=100, num_ads=30)
+    schema = gr.datasets.prepare(log, tmp_path / "prepared").schema
+    groups, residual = {"codebook_size": 8, "num_levels": 2}, {"weight": 0.1, "distillation_weight": 1.0}
+    rows = [*headline(groups, residual, "ensemble"), *controls(groups, residual, "ensemble", 1.2)]
+    assert [row.name for row in rows[: len(ROWS)]] == ROWS
+    tables = ablations(groups, residual, "ensemble")
+    assert len(tables) == 7
+    for row in (*rows, *(variant for variants in tables.values() for variant in variants)):
+        model = row.model(schema, Training(embedding_dim=2, tower_units=4), seed=0)
+        assert {"click", "link_click", "website_click", "profile_click"} <= set(model.output)
