@@ -1,6 +1,7 @@
 """The command line that the recipes share."""
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -84,9 +85,18 @@ def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None
 
 
 def run_command(main: Callable[..., None]) -> None:
-    """Parse the command line of a function and call it."""
+    """Parse the command line of a function and call it; what the user got wrong becomes one message."""
+
+    @functools.wraps(main)
+    def command(**arguments: Any) -> None:
+        try:
+            main(**arguments)
+        except (ValueError, OSError, RuntimeError) as error:
+            Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+            raise typer.Exit(1) from error
+
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
+    app.command()(command)
     app()
 
 
@@ -98,13 +108,9 @@ def run_study(
     saved_models: Path,
     max_bad_rows: int = 0,
 ) -> None:
-    """Run a study; what the user got wrong becomes one message without a traceback."""
+    """Run a study in its folder."""
     # Rich takes 80 columns where it writes to a file; the tables need more.
     console = Console(width=None if sys.stdout.isatty() else 120)
-    try:
-        chosen = settings()
-        folder = run or Path("runs") / name / f"{keras.backend.backend()}-seed-{chosen.seed}"
-        run_ctr_study(dataset(), chosen, folder, saved_models / name, max_bad_rows, console)
-    except (ValueError, OSError, RuntimeError) as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
-        raise typer.Exit(1) from error
+    chosen = settings()
+    folder = run or Path("runs") / name / f"{keras.backend.backend()}-seed-{chosen.seed}"
+    run_ctr_study(dataset(), chosen, folder, saved_models / name, max_bad_rows, console)

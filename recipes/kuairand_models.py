@@ -62,11 +62,9 @@ def main(
     console = Console(highlight=False)
     settings = ZooSettings()
     wanted = [name.strip() for name in only.split(",") if name.strip()] or list(models.presets())
+    logs = {"CTRModel": (KuaiRandPure(data), "prepared"), "CVRModel": (KuaiRandFunnel(data), "prepared-funnel")}
     folder = RunFolder(run, {"backend": keras.backend.backend(), **dataclasses.asdict(settings)})
-    tables = {
-        "CTRModel": prepare(KuaiRandPure(data), run / "prepared"),
-        "CVRModel": prepare(KuaiRandFunnel(data), run / "prepared-funnel"),
-    }
+    tables = {kind: prepare(log, run / name) for kind, (log, name) in logs.items()}
     for name in wanted:
         table = tables[get_preset(name).model]
         for seed in range(seeds):

@@ -125,17 +125,13 @@ def _warn_of_unique_columns(description: TableDescription, data: Path) -> None:
 
 def _run_init(data: Path, schema: Path, interactive: bool) -> None:
     console = Console()
-    try:
-        if schema.exists():
-            raise ValueError(f"{schema} exists and is not overwritten. Pass another --schema, or delete it.")
-        drafts = draft_columns(data, _ROWS_LOOKED_AT)
-        if interactive:
-            ask(drafts, lambda question, guess: str(typer.prompt(question, default=guess)))
-        text = to_yaml(drafts, f"the first {_ROWS_LOOKED_AT:,} rows of {data}")
-        schema.write_text(text, encoding="utf-8")
-    except (ValueError, OSError) as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
-        raise typer.Exit(1) from error
+    if schema.exists():
+        raise ValueError(f"{schema} exists and is not overwritten. Pass another --schema, or delete it.")
+    drafts = draft_columns(data, _ROWS_LOOKED_AT)
+    if interactive:
+        ask(drafts, lambda question, guess: str(typer.prompt(question, default=guess)))
+    text = to_yaml(drafts, f"the first {_ROWS_LOOKED_AT:,} rows of {data}")
+    schema.write_text(text, encoding="utf-8")
     console.print(text, soft_wrap=True, highlight=False, markup=False)
     console.print(
         f"Written to {schema}. Look at the {text.count(REVIEW) - 1} places marked {REVIEW}, then run without --init.",
