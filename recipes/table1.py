@@ -36,7 +36,7 @@ CANDIDATE_SPACE: dict[str, list[Any]] = {
     "weight": [0.1, 0.03, 0.3, 1.0],
     "distillation_weight": [1.0, 0.3, 3.0],
     "reading": ["magnitude", "offset", "signed", "affine"],
-    "teacher": ["ensemble", "cross_fitted", "out_of_time"],
+    "teacher": ["self", "ensemble", "cross_fitted", "out_of_time"],
 }
 _RESIDUAL = ("weight", "distillation_weight", "reading")
 
@@ -110,6 +110,9 @@ class _Runner:
         variants = []
         for number, choice in enumerate(draw_choices(CANDIDATE_SPACE, budget)):
             residual = {name: choice[name] for name in _RESIDUAL}
+            if choice["teacher"] == "self":
+                # One's own prediction has nothing to distil.
+                residual["distillation_weight"] = 0.0
             groups = {name: value for name, value in choice.items() if name not in (*_RESIDUAL, "teacher")}
             row = headline(groups, residual, choice["teacher"])[-1]
             variants.append(dataclasses.replace(row, name=f"candidate-trial-{number}"))

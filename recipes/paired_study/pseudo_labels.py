@@ -17,7 +17,6 @@ FOLDS = 4
 # Models whose mean is an ensemble's prediction.
 MEMBERS = 4
 TEACHERS = ("self", "out_of_time", "cross_fitted", "larger", "ensemble")
-LARGER = {"embedding_dim": 32, "backbone": "dcn_v2"}
 
 
 def pseudo_labels(kind: str, table: PreparedTable, training: Training, folder: Path) -> dict[str, np.ndarray] | None:
@@ -28,8 +27,9 @@ def pseudo_labels(kind: str, table: PreparedTable, training: Training, folder: P
 
     - `"self"`: the model's own prediction; no columns.
     - `"out_of_time"`: a baseline trained on the earlier half predicts the later; the earlier half has none.
-    - `"cross_fitted"`: rows are dealt into four parts by chance; a baseline trained on three predicts the fourth.
-    - `"larger"`: the same, by a network twice as wide with crosses.
+    - `"cross_fitted"`: rows are cut into four stretches of time; a baseline trained on three predicts the fourth. Parts
+      dealt by chance would have rows of the same session on both sides.
+    - `"larger"`: the same, by a network and embeddings twice as wide.
     - `"ensemble"`: the same, by the mean of four baselines of other seeds.
 
     Args:
@@ -53,9 +53,11 @@ def pseudo_labels(kind: str, table: PreparedTable, training: Training, folder: P
             half = rows // 2
             parts = [(np.arange(half), np.arange(half, rows))]
         else:
-            fold = np.random.default_rng(0).integers(0, FOLDS, rows)
+            # Rows are in the order of time.
+            fold = np.arange(rows) * FOLDS // rows
             parts = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(FOLDS)]
-        variant = Variant(kind, training=LARGER if kind == "larger" else None)
+        wider = {"embedding_dim": 2 * training.embedding_dim}
+        variant = Variant(kind, width=2.0, training=wider) if kind == "larger" else Variant(kind)
         members = range(MEMBERS if kind == "ensemble" else 1)
         found = _predict_parts(variant, table, training, parts, [1000 + member for member in members])
         partial = folder / f"{kind}.partial.npz"

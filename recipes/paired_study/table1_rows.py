@@ -45,12 +45,12 @@ def controls(groups: Mapping[str, Any], residual: Mapping[str, Any], teacher: st
         width: factor of the backbone's widths that gives it the parameters of groups at all three placements.
     """
     shape = (groups.get("num_levels", 3), groups.get("codebook_size", 256))
+    # What the model's own prediction cannot teach it, another teacher can.
+    other = "ensemble" if teacher == "self" else teacher
     return [
         *(Variant(f"random codes({TITLES[p]})", random_codes=(p,), random_shape=shape) for p in ("user", "user_ad")),
         Variant(f"wider network, ×{width:.2f}", width=width),
-        Variant(
-            "distillation alone", residual={**residual, "weight": 0.0, "distillation_weight": 1.0}, teacher=teacher
-        ),
+        Variant("distillation alone", residual={**residual, "weight": 0.0, "distillation_weight": 1.0}, teacher=other),
     ]
 
 
@@ -69,6 +69,7 @@ def ablations(groups: Mapping[str, Any], residual: Mapping[str, Any], teacher: s
     def learned(name: str, kind: str = teacher, **changes: Any) -> Variant:
         return Variant(name, residual={**residual, **changes}, teacher=kind)
 
+    distilled = residual.get("distillation_weight") or 1.0
     sizes = [(levels, codes) for levels in (1, 2, 3) for codes in (16, 64, 256)]
     return {
         "What the task loss sends back through the codes": [
@@ -89,7 +90,7 @@ def ablations(groups: Mapping[str, Any], residual: Mapping[str, Any], teacher: s
             learned(f"reading={kind}", reading=kind) for kind in ("magnitude", "signed", "affine", "offset", "literal")
         ],
         "Teachers": [
-            learned(f"teacher={kind}", kind, **({"distillation_weight": 0.0} if kind == "self" else {}))
+            learned(f"teacher={kind}", kind, distillation_weight=0.0 if kind == "self" else distilled)
             for kind in ("self", "out_of_time", "cross_fitted", "larger", "ensemble")
         ],
     }

@@ -26,12 +26,12 @@ class Training:
     """
 
     backbone: str = "mlp"
-    embedding_dim: int = 16
+    embedding_dim: int = 8
     tower_units: int = 64
     dropout: float = 0.3
     embedding_l2: float = 1e-3
     learning_rate: float = 1e-3
-    decay: bool = True
+    decay: bool = False
     batch_size: int = 1024
     epochs: int = 2
 
