@@ -93,6 +93,11 @@ class ColumnProfile:
         """Share of the values that contain a text."""
         return int(self._values.cast(pl.String).str.contains(text, literal=True).sum()) / max(self.rows, 1)
 
+    def repeats_pieces(self, separator: str) -> bool:
+        """Whether the values are made of pieces that come back in other values, as tags do and prose does not."""
+        pieces = self._values.cast(pl.String).str.split(separator).explode().n_unique()
+        return pieces < self.distinct / 2
+
     def only_where(self, other: "ColumnProfile") -> bool:
         """Whether this binary column is 1 only in rows where the other one is."""
         here, there = (ColumnProfile._flags(column._all) for column in (self, other))

@@ -85,7 +85,12 @@ def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None
 
 
 def run_command(main: Callable[..., None]) -> None:
-    """Parse the command line of a function and call it; what the user got wrong becomes one message."""
+    """Parse the command line of a function and call it."""
+    make_app(main)()
+
+
+def make_app(main: Callable[..., None]) -> typer.Typer:
+    """The command line of a function; what the user got wrong becomes one message."""
 
     @functools.wraps(main)
     def command(**arguments: Any) -> None:
@@ -97,7 +102,7 @@ def run_command(main: Callable[..., None]) -> None:
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
-    app()
+    return app
 
 
 def run_study(

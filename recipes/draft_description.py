@@ -209,12 +209,19 @@ def _side(words: set[str]) -> tuple[str, None, str]:
 
 
 def _separator(profile: ColumnProfile) -> str:
-    """The separator that most values have, or nothing."""
+    """The separator that most values have, or nothing. Commas and spaces may be prose."""
     if not profile.is_text:
         return ","
     names_a_list = _words(profile.name) & set(_LISTS.split())
-    likely = [sign for sign in _SEPARATORS if names_a_list or sign not in _ALSO_IN_PROSE]
-    return next((sign for sign in likely if profile.share_with(sign) > 0.5), "")
+    return next(
+        (
+            sign
+            for sign in _SEPARATORS
+            if profile.share_with(sign) > 0.5
+            and (names_a_list or sign not in _ALSO_IN_PROSE or (sign == "," and profile.repeats_pieces(sign)))
+        ),
+        "",
+    )
 
 
 def _words(name: str) -> set[str]:

@@ -22,7 +22,6 @@ from .column_profile import profile_columns
 from .command import (
     Backbone,
     BadRows,
-    BatchSize,
     Epochs,
     Histories,
     MultiTask,
@@ -36,7 +35,9 @@ from .ctr_study import StudySettings
 from .draft_description import REVIEW, ask, draft_columns, to_yaml
 
 SETTINGS = StudySettings(dropout=0.2)
-_ROWS_LOOKED_AT = 200_000
+# Enough to tell kinds of columns; a table of as many rows gets the largest batches.
+_ROWS_LOOKED_AT = 205_000
+_LEAST_STEPS = 200
 _PLACEMENTS = {"user": ("user",), "user_ad": ("user", "ad"), "representation": ()}
 
 
@@ -62,7 +63,10 @@ def main(
     ] = None,
     teacher: Annotated[str, typer.Option(help="Pseudo-labels of residual learning: self or out_of_time.")] = "self",
     epochs: Epochs = SETTINGS.epochs,
-    batch_size: BatchSize = SETTINGS.batch_size,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rows per training step. Default: 32 to 1024, for 200 steps an epoch or more."),
+    ] = None,
     seed: Seed = SETTINGS.seed,
     max_bad_rows: BadRows = 0,
 ) -> None:
@@ -84,7 +88,7 @@ def main(
             group_structure=_placements(groups, TableDescription.read(schema)),
             teacher=teacher,
             epochs=epochs,
-            batch_size=batch_size,
+            batch_size=batch_size or _batch_size(data),
             seed=seed,
         )
 
@@ -101,6 +105,13 @@ def _placements(groups: str | None, description: TableDescription) -> tuple[str,
         return tuple(part.strip() for part in groups.split(",") if part.strip())
     sides = {column.side for column in description.columns}
     return tuple(placement for placement, needed in _PLACEMENTS.items() if sides.issuperset(needed))
+
+
+def _batch_size(data: Path) -> int:
+    """A small table in large batches would be over before anything is learned."""
+    first = profile_columns(data, _ROWS_LOOKED_AT)[0]
+    steps = (first.rows + first.missing) // _LEAST_STEPS
+    return min(max(1 << max(steps.bit_length() - 1, 0), 32), 1024)
 
 
 def _share_or_column(validation: str) -> float | str:

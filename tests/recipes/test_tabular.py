@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
-from typer import Typer
 from typer.testing import CliRunner
 
 from grouprank.datasets import TableDescription, Tabular
 from grouprank.recipes import tabular
 from grouprank.recipes.column_profile import ColumnProfile
+from grouprank.recipes.command import make_app
 from grouprank.recipes.draft_description import draft_columns, to_yaml
 
 ROWS = 1000
@@ -52,8 +52,7 @@ def command(monkeypatch, tmp_path):
     small = {"num_levels": 1, "codebook_size": 8, "embedding_dim": 4, "batch_size": 128}
     monkeypatch.setattr(tabular, "SETTINGS", dataclasses.replace(tabular.SETTINGS, **small))
     monkeypatch.chdir(tmp_path)
-    app = Typer()
-    app.command()(tabular.main)
+    app = make_app(tabular.main)
 
     def run(*arguments, answers=None):
         return CliRunner().invoke(app, [str(argument) for argument in arguments], input=answers)
@@ -133,6 +132,25 @@ def test_draft_of_lists_and_dates(tmp_path):
     assert "is_forward: REVIEW: its name sounds like an outcome" in text
     assert "date: a date never comes back" in text
     assert "0 and 1: known before the impression?" in text
+
+
+def test_commas_of_tags_and_of_prose(tmp_path):
+    rng = np.random.default_rng(0)
+    tags = [",".join(sorted({f"t{k}" for k in rng.integers(0, 9, 4)})) for _ in range(500)]
+    prose = [f"buy {i % 240}, or leave it at {i % 240}" for i in range(500)]
+    pl.DataFrame({"liking": tags, "headline": prose}).write_csv(tmp_path / "t.csv")
+    config = yaml.safe_load(to_yaml(draft_columns(tmp_path / "t.csv", 500), "t"))
+    assert [(entry["name"], entry["kind"]) for entry in config["features"]] == [
+        ("liking", "sequence"),
+        ("headline", "categorical"),
+    ]
+
+
+@pytest.mark.parametrize(("rows", "batch_size"), [(10, 32), (12_800, 64), (25_000, 64), (205_000, 1024)])
+def test_a_small_table_is_read_in_small_batches(tmp_path, rows, batch_size):
+    path = tmp_path / "t.csv"
+    pl.DataFrame({"a": np.zeros(rows, int)}).write_csv(path)
+    assert tabular._batch_size(path) == batch_size
 
 
 def test_purchases_without_a_click_have_no_parent(tmp_path, table):
