@@ -23,6 +23,7 @@ from ..models.preset_registry import get_preset
 from .command import run_command
 from .models_page import models_page
 from .run_folder import RunFolder
+from .validation_entropy import FIGURE, ValidationEntropy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +37,14 @@ class ZooSettings:
         learning_rate: of Adam.
         batch_size: rows per step.
         max_epochs: most passes over the training rows.
-        patience: epochs without a better validation loss before a run stops.
+        patience: epochs without a better mean validation NE before a run stops.
     """
 
     embedding_dim: int = 8
     dropout: float = 0.3
-    embedding_l2: float = 1e-5
+    embedding_l2: float = 1e-3
     learning_rate: float = 1e-3
-    batch_size: int = 2048
+    batch_size: int = 1024
     max_epochs: int = 8
     patience: int = 1
 
@@ -77,7 +78,7 @@ def main(
         for name in models.presets()
     }
     measured = json.loads(steps.read_text(encoding="utf-8")) if steps.exists() else None
-    page = models_page({name: runs for name, runs in found.items() if runs}, dataclasses.asdict(settings), measured)
+    page = models_page({name: runs for name, runs in found.items() if runs}, folder.read_json("config.json"), measured)
     output.write_text(page, encoding="utf-8")
     console.print(f"written: {output}")
 
@@ -92,19 +93,18 @@ def _train(name: str, seed: int, table: PreparedTable, settings: ZooSettings) ->
         dropout=settings.dropout,
         embeddings_regularizer=keras.regularizers.L2(settings.embedding_l2),
     )
-    # Nothing is read but the validation loss: metrics would cost more than some of the models.
+    # Metrics of every step would cost more than some of the models.
     model.compile(keras.optimizers.Adam(settings.learning_rate), metrics={})
     loader = table.batches("train", settings.batch_size, shuffle=True, seed=seed)
     if model.group_concats:
         model.adapt(loader)
-    best = keras.callbacks.EarlyStopping("val_loss", patience=settings.patience, restore_best_weights=True)
+    best = keras.callbacks.EarlyStopping(FIGURE, patience=settings.patience, mode="min", restore_best_weights=True)
     history = model.fit(
         loader,
         epochs=settings.max_epochs,
-        validation_data=table.batches("validation", 8192),
         shuffle=False,
         verbose=0,
-        callbacks=[best, loader.follow()],
+        callbacks=[ValidationEntropy(table), best, loader.follow()],
     )
     columns = {task: np.asarray(table.column("test", task), "float32") for task in table.schema.task_names}
     labels = {prediction: keras.ops.convert_to_numpy(label) for prediction, label in model.labels(columns).items()}
@@ -112,7 +112,7 @@ def _train(name: str, seed: int, table: PreparedTable, settings: ZooSettings) ->
     embeddings = sum(int(np.prod(w.shape)) for w in model.get_layer("embedding").trainable_weights)
     served = sum(int(np.prod(w.shape)) for w in model.logits_model().trainable_weights)
     return {
-        "epochs": int(np.argmin(history.history["val_loss"])) + 1,
+        "epochs": int(np.argmin(history.history[FIGURE])) + 1,
         "parameters": served - embeddings,
         "embeddings": embeddings,
         "test": {

@@ -14,10 +14,13 @@ Every preset of `grouprank.models.presets()`, on KuaiRand-Pure (222,444 impressi
 `CVRModel` that of the second table.
 
 NE is normalized entropy (lower is better), AUC exact; mean ± standard deviation over {seeds} seeds. All presets were
-trained with the same settings ({settings}), the number of epochs chosen by validation loss in each run. They were not
-tuned one by one: a difference of a few thousandths between neighbours says nothing about the models. The spread between
-seeds is the least that a difference has to exceed. An additive model of user, video and tab rates reaches a test AUC of
-.724 on is_click, .720 on long_view, .818 on is_like and .723 on is_profile_enter.
+trained with the same settings, the number of epochs chosen in each run by the mean NE of the validation days:
+
+{settings}.
+
+They were not tuned one by one: a difference of a few thousandths between neighbours says nothing about the models. The
+spread between seeds is the least that a difference has to exceed. An additive model of user, video and tab rates gets
+to a test AUC of .724 on is_click, .720 on long_view, .818 on is_like and .723 on is_profile_enter.
 
 `python -m grouprank.recipes.kuairand_models --data DIR` reproduces the page.
 """
@@ -30,7 +33,7 @@ def models_page(
 
     Args:
         found: results of the runs of each preset, as `kuairand_models` keeps them.
-        settings: what all presets were trained with.
+        settings: what all presets were trained with, and on which backend.
         steps: `model_steps.json` of the benchmarks, or `None`.
     """
     seeds = max(len(runs) for runs in found.values())

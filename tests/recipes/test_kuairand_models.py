@@ -1,0 +1,79 @@
+"""The page of all presets, from training to Markdown, on a few real rows."""
+
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import grouprank as gr
+from grouprank.recipes import kuairand_models
+from grouprank.recipes.models_page import models_page
+from grouprank.recipes.validation_entropy import FIGURE, ValidationEntropy
+
+DATA = Path(os.environ.get("GROUPRANK_DATA") or Path(gr.__file__).parent / ".." / "shared" / "data") / "kuairand-pure"
+
+
+def thinned(dataset):
+    class Thinned(dataset):
+        def chunks(self, chunk_rows, max_bad_rows=0, workers=1):
+            for frame in super().chunks(chunk_rows, max_bad_rows, workers):
+                yield frame.gather_every(100)
+
+    return Thinned
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="no real data (set GROUPRANK_DATA to the folder with kuairand-pure)")
+def test_presets_are_trained_once_and_put_on_a_page(tmp_path, monkeypatch, capsys):
+    for name in ("KuaiRandPure", "KuaiRandFunnel"):
+        monkeypatch.setattr(kuairand_models, name, thinned(getattr(gr.datasets, name)))
+    page = tmp_path / "models.md"
+
+    def study():
+        options = {"only": "lr,esmm", "seeds": 2, "output": page, "steps": tmp_path / "none.json"}
+        kuairand_models.main(DATA, tmp_path / "run", **options)
+        return capsys.readouterr().out
+
+    assert study().count("is_click NE") == 4
+    text = page.read_text()
+    for part in ("## Click models", "| `lr` |", "## Conversion models", "| `esmm` |", "is_click_and_long_view AUC"):
+        assert part in text
+    assert f"backend {keras.backend.backend()}, embedding_dim 8" in text
+    assert "`dhen`" not in text
+    assert study().startswith("written")
+    assert page.read_text() == text
+
+
+def test_a_page_says_how_long_steps_take_and_what_is_unknown():
+    test = {"click": {"normalized_entropy": 0.9, "auc": None}}
+    runs = [{"epochs": 2, "parameters": 1234, "test": test}, {"epochs": 1, "parameters": 1234, "test": test}]
+    steps = {"measurements": {"lr, JAX": {"rounds": [[0.010, 0.020], [0.030]]}}}
+    page = models_page({"lr": runs}, {"backend": "jax", "batch_size": 64}, steps)
+    assert "| `lr` | 2/1 | 0.9000 ± 0.0000 | – |" in page
+    assert "| 1,234 | – / 20 / – |" in page
+    assert "backend jax, batch_size 64." in page
+
+
+def test_validation_entropy_leaves_penalties_out(tmp_path):
+    log = gr.datasets.SyntheticAds(rows=2000, num_users=100, num_ads=30, tasks=("click", "conversion"))
+    table = gr.datasets.prepare(log, tmp_path / "prepared")
+    regularizer = keras.regularizers.L2(10.0)
+    model = gr.models.CVRModel.from_preset("esmm", table.schema, embedding_dim=2, embeddings_regularizer=regularizer)
+    model.compile(metrics={})
+    logs = {}
+    measure = ValidationEntropy(table)
+    measure.set_model(model)
+    measure.on_epoch_end(0, logs)
+    columns = {task: np.asarray(table.column("validation", task)) for task in table.schema.task_names}
+    probabilities = model.predict_proba(table.batches("validation", 256))
+    labels = model.labels(columns)
+    expected = []
+    for name, label in labels.items():
+        label = keras.ops.convert_to_numpy(label)
+        seen = ~np.isnan(label)
+        y, p = label[seen].astype("float64"), np.asarray(probabilities[name], "float64")[seen]
+        rate = y.mean()
+        entropy = -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate))
+        expected.append(-(y * np.log(p) + (1 - y) * np.log1p(-p)).mean() / entropy)
+    assert logs[FIGURE] == pytest.approx(np.mean(expected), rel=1e-4)
