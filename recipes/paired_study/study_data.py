@@ -89,6 +89,13 @@ def synthetic(rows: int = 200_000) -> StudyData:
             "ad group": "planted_ad_group",
             "user-ad group": "planted_user_ad_group",
         },
-        # Crosses of groups, most of what there is to learn here, take more passes than KuaiRand's ids stand.
-        space={**_SPACE, "epochs": [6, 3, 10], "learning_rate": [3e-3, 1e-3, 1e-2]},
+        # Crosses of groups, most of what there is to learn here, need larger steps and more of them than KuaiRand's ids.
+        space={
+            **_SPACE,
+            "epochs": [6, 4, 10],
+            "dropout": [0.1, 0.0, 0.3],
+            "embedding_l2": [3e-3, 1e-3, 1e-2],
+            "learning_rate": [1e-2, 3e-3, 2e-2],
+            "decay": [True, False],
+        },
     )
