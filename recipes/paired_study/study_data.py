@@ -89,7 +89,7 @@ def synthetic(rows: int = 200_000) -> StudyData:
             "ad group": "planted_ad_group",
             "user-ad group": "planted_user_ad_group",
         },
-        # Crosses of groups, most of what there is to learn here, need larger steps and more of them than KuaiRand's ids.
+        # Crosses of groups, most of what there is to learn here, need larger steps and more than KuaiRand's ids.
         space={
             **_SPACE,
             "epochs": [6, 4, 10],
