@@ -1,6 +1,7 @@
-"""What every test starts from: fixed seeds and the float32 policy."""
+"""What every test starts from: fixed seeds and the float32 policy; and real data where it is at hand."""
 
 import os
+from pathlib import Path
 
 # Tiny models spend their time in XLA's optimiser; it is read when the backend starts.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -11,6 +12,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import keras
 import pytest
 
+import grouprank as gr
+
 
 @pytest.fixture(autouse=True)
 def _fixed_seeds_and_policy():
@@ -18,3 +21,16 @@ def _fixed_seeds_and_policy():
     policy = keras.config.dtype_policy()
     yield
     keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Folder of a real dataset's files, by name; skips where they are absent."""
+    root = Path(os.environ.get("GROUPRANK_DATA") or Path(gr.__file__).parent / ".." / "shared" / "data")
+
+    def folder(name):
+        if not (root / name).is_dir():
+            pytest.skip(f"no real data at {root / name} (set GROUPRANK_DATA to the folder that holds {name})")
+        return root / name
+
+    return folder

@@ -1,14 +1,11 @@
-"""Tiny files in the official layouts, and the real ones where they are at hand."""
+"""Tiny files in the official layouts."""
 
 import gzip
-import os
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-import grouprank
 from grouprank.datasets import CategoricalColumn, NumericColumn, SequenceColumn, VectorColumn
 from grouprank.schema import Task
 
@@ -159,16 +156,3 @@ def small_frame():
             "split": ["train"] * 6 + ["validation"] * 2 + ["test"] * 2,
         }
     )
-
-
-@pytest.fixture(scope="session")
-def real_data():
-    """Folder of a real dataset's files, by name; skips where they are absent."""
-    root = Path(os.environ.get("GROUPRANK_DATA") or Path(grouprank.__file__).parent / ".." / "shared" / "data")
-
-    def folder(name):
-        if not (root / name).is_dir():
-            pytest.skip(f"no real data at {root / name} (set GROUPRANK_DATA to the folder that holds {name})")
-        return root / name
-
-    return folder

@@ -1,7 +1,6 @@
 """The page of all presets, from training to Markdown, on a few real rows."""
 
-import os
-from pathlib import Path
+import json
 
 import keras
 import numpy as np
@@ -11,8 +10,6 @@ import grouprank as gr
 from grouprank.recipes import kuairand_models
 from grouprank.recipes.models_page import models_page
 from grouprank.recipes.validation_entropy import FIGURE, ValidationEntropy
-
-DATA = Path(os.environ.get("GROUPRANK_DATA") or Path(gr.__file__).parent / ".." / "shared" / "data") / "kuairand-pure"
 
 
 def thinned(dataset):
@@ -24,15 +21,14 @@ def thinned(dataset):
     return Thinned
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="no real data (set GROUPRANK_DATA to the folder with kuairand-pure)")
-def test_presets_are_trained_once_and_put_on_a_page(tmp_path, monkeypatch, capsys):
+def test_presets_are_trained_once_and_put_on_a_page(real_data, tmp_path, monkeypatch, capsys):
     for name in ("KuaiRandPure", "KuaiRandFunnel"):
         monkeypatch.setattr(kuairand_models, name, thinned(getattr(gr.datasets, name)))
     page = tmp_path / "models.md"
 
     def study():
         options = {"only": "lr,esmm", "seeds": 2, "output": page, "steps": tmp_path / "none.json"}
-        kuairand_models.main(DATA, tmp_path / "run", **options)
+        kuairand_models.main(real_data("kuairand-pure"), tmp_path / "run", **options)
         return capsys.readouterr().out
 
     assert study().count("is_click NE") == 4
@@ -40,17 +36,22 @@ def test_presets_are_trained_once_and_put_on_a_page(tmp_path, monkeypatch, capsy
     for part in ("## Click models", "| `lr` |", "## Conversion models", "| `esmm` |", "is_click_and_long_view AUC"):
         assert part in text
     assert f"backend {keras.backend.backend()}, embedding_dim 8" in text
+    assert "embedding_l2 0.001 or 1e-05" in text
     assert "`dhen`" not in text
+    tried, second = (json.loads((tmp_path / "run" / f"lr-{seed}.json").read_text()) for seed in (0, 1))
+    assert set(tried["validation"]) == {"0.001", "1e-05"}
+    assert f"{tried['embedding_l2']:g}" == min(tried["validation"], key=tried["validation"].get)
+    assert set(second["validation"]) == {f"{tried['embedding_l2']:g}"}
     assert study().startswith("written")
     assert page.read_text() == text
 
 
 def test_a_page_says_how_long_steps_take_and_what_is_unknown():
     test = {"click": {"normalized_entropy": 0.9, "auc": None}}
-    runs = [{"epochs": 2, "parameters": 1234, "test": test}, {"epochs": 1, "parameters": 1234, "test": test}]
+    runs = [{"embedding_l2": 1e-3, "epochs": epochs, "parameters": 1234, "test": test} for epochs in (2, 1)]
     steps = {"measurements": {"lr, JAX": {"rounds": [[0.010, 0.020], [0.030]]}}}
     page = models_page({"lr": runs}, {"backend": "jax", "batch_size": 64}, steps)
-    assert "| `lr` | 2/1 | 0.9000 ± 0.0000 | – |" in page
+    assert "| `lr` | 0.001 | 2/1 | 0.9000 ± 0.0000 | – |" in page
     assert "| 1,234 | – / 20 / – |" in page
     assert "backend jax, batch_size 64." in page
 

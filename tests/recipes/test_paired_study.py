@@ -1,6 +1,5 @@
 """Many seeds of a variant in one compiled model are what each would be on its own."""
 
-import keras
 import numpy as np
 import pytest
 
@@ -129,7 +128,6 @@ def test_runs_are_kept_and_not_repeated(table, tmp_path):
     assert [line.split(":")[0] for line in lines] == ["baseline, seed 1"]
 
 
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="Every process compiles anew.")
 def test_workers_are_processes_of_their_own(table, tmp_path):
     jobs = [Job(Variant("baseline"), (0,), "test"), Job(Variant("wider", width=2.0), (0,), "test")]
     lines = []

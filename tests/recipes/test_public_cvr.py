@@ -1,16 +1,13 @@
 """The recipes on public conversion logs, from their command line to a trained model, on tiny files."""
 
 import dataclasses
-import os
 import runpy
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-import grouprank
 from grouprank import datasets
 from grouprank.datasets import prepare
 from grouprank.recipes import command
@@ -172,11 +169,8 @@ def test_recipe_trains(tmp_path, monkeypatch, recipe, build, options, name, task
         assert np.isfinite(probabilities).all()
 
 
-def test_kuairand_on_real_rows(tmp_path, monkeypatch):
-    root = os.environ.get("GROUPRANK_DATA") or Path(grouprank.__file__).parent / ".." / "shared" / "data"
-    folder = Path(root) / "kuairand-pure"
-    if not folder.is_dir():
-        pytest.skip(f"no real data at {folder} (set GROUPRANK_DATA to the folder that holds kuairand-pure)")
+def test_kuairand_on_real_rows(real_data, tmp_path, monkeypatch):
+    folder = real_data("kuairand-pure")
     asked = run_recipe("kuairand_cvr", ["--data", folder, "--backbone", "mlp"], monkeypatch)
     assert isinstance(asked["dataset"], datasets.KuaiRandFunnel)
 

@@ -12,9 +12,6 @@ from grouprank.recipes import table1
 from grouprank.recipes.paired_study import Training
 from grouprank.recipes.paired_study.table1_rows import BOTH, ablations, controls, headline
 
-on_one_backend = pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="Many models: run where none has to be compiled."
-)
 ROWS = ["baseline", "GSL(user)", "GSL(user), ResL", "GSL(user-ad)", "GSL(representation)", "ResL", BOTH]
 
 
@@ -39,7 +36,10 @@ def _with_space(study, space):
     return dataclasses.replace(study, space=space)
 
 
-@on_one_backend
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch",
+    reason="Fifteen models, run where none is compiled; tests/recipes/test_paired_study.py trains on each backend.",
+)
 def test_a_study_from_tuning_to_pages(small, tmp_path, capsys):
     folder, output = tmp_path / "run", tmp_path / "docs"
 
@@ -79,7 +79,6 @@ def test_one_source_of_data_is_asked_for(tmp_path):
         table1.main(data=tmp_path, made_up=True)
 
 
-@on_one_backend
 @pytest.mark.filterwarnings("ignore:Eq. 7 as printed")
 def test_every_row_is_a_model(tmp_path):
     log = gr.datasets.SyntheticAds(rows=1500, num_users=100, num_ads=30)

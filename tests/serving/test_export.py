@@ -4,7 +4,6 @@ import itertools
 import os
 import sys
 import textwrap
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -20,7 +19,6 @@ from grouprank.datasets import (
     VocabularyTransform,
 )
 
-DATA = Path(os.environ.get("GROUPRANK_DATA", Path(__file__).parents[3] / "shared" / "data"))
 ROWS = 600
 
 
@@ -219,15 +217,13 @@ def test_a_backbone_from_a_module_of_the_users(tmp_path, monkeypatch):
     del sys.modules["my_backbones"]
 
 
-@pytest.mark.skipif(not (DATA / "kuairand-pure").exists(), reason=f"{DATA} has no kuairand-pure")
-def test_real_rows_of_kuairand(tmp_path):
-    check_real_rows(gr.datasets.KuaiRandPure(DATA / "kuairand-pure"), tmp_path)
+def test_real_rows_of_kuairand(real_data, tmp_path):
+    check_real_rows(gr.datasets.KuaiRandPure(real_data("kuairand-pure")), tmp_path)
 
 
-@pytest.mark.skipif(not (DATA / "criteo-dac").exists(), reason=f"{DATA} has no criteo-dac")
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="KuaiRand compares all three backends")
-def test_real_rows_of_criteo(tmp_path):
-    check_real_rows(gr.datasets.CriteoDAC(DATA / "criteo-dac"), tmp_path)
+def test_real_rows_of_criteo(real_data, tmp_path):
+    check_real_rows(gr.datasets.CriteoDAC(real_data("criteo-dac")), tmp_path)
 
 
 def check_real_rows(dataset, tmp_path):

@@ -69,6 +69,9 @@ class Browser:
             self._read, answers = _pipe()
             stack.callback(os.close, self._write)
             stack.callback(os.close, self._read)
+            # Not `select`, which takes no descriptor from 1024 on: a whole suite in one process has more files open.
+            self._poll = select.poll()
+            self._poll.register(self._read, select.POLLIN)
             flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
             flags += ["--remote-debugging-pipe", "--hide-scrollbars", f"--user-data-dir={profile}", "about:blank"]
             launch = [sys.executable, "-c", _LAUNCH, str(commands), str(answers), self._program, *flags]
@@ -160,7 +163,7 @@ class Browser:
     def _until(self, found, what):
         deadline = time.monotonic() + TIMEOUT
         while not (value := found()):
-            ready, _, _ = select.select([self._read], [], [], max(0.0, deadline - time.monotonic()))
+            ready = self._poll.poll(1e3 * max(0.0, deadline - time.monotonic()))
             received = os.read(self._read, 1 << 20) if ready else b""
             if not received:
                 self._complaints.seek(0)
