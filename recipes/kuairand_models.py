@@ -3,12 +3,14 @@
 `python -m grouprank.recipes.kuairand_models --data DIR`
 
 Split by time as `kuairand_ctr`: training to 4 May 2022, validation 5 – 6 May, test 7 – 8 May. All presets get the
-same settings and keep their own defaults in the rest; each run chooses the number of epochs on the validation days.
-The test days are read once, at the end of a run. Killed runs go on where they stopped.
+same settings and keep their own defaults in the rest. The validation days choose how much the embeddings are
+regularized, once a preset, and the number of epochs, in each run; the test days are read once, at the end of a run.
+Killed runs go on where they stopped.
 """
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +21,7 @@ from rich.console import Console
 
 from .. import models, reports
 from ..datasets import KuaiRandFunnel, KuaiRandPure, PreparedTable, prepare
+from ..models import CTRModel
 from ..models.preset_registry import get_preset
 from .command import run_command
 from .models_page import models_page
@@ -33,7 +36,8 @@ class ZooSettings:
     Args:
         embedding_dim: width of embeddings.
         dropout: dropout rate, where a preset has dense layers.
-        embedding_l2: L2 factor of the embedding table.
+        embedding_l2: L2 factors of the embedding table to choose from: what holds a network back from learning users
+            by heart leaves a linear model nothing.
         learning_rate: of Adam.
         batch_size: rows per step.
         max_epochs: most passes over the training rows.
@@ -42,10 +46,10 @@ class ZooSettings:
 
     embedding_dim: int = 8
     dropout: float = 0.3
-    embedding_l2: float = 1e-3
+    embedding_l2: tuple[float, ...] = (1e-3, 1e-5)
     learning_rate: float = 1e-3
     batch_size: int = 1024
-    max_epochs: int = 8
+    max_epochs: int = 20
     patience: int = 1
 
 
@@ -71,8 +75,10 @@ def main(
         for seed in range(seeds):
             file = f"{name}-{seed}.json"
             if folder.read_json(file) is None:
-                folder.write_json(file, _train(name, seed, table, settings))
-                console.print(f"{name}, seed {seed}: {_line(folder.read_json(file))}")
+                first = folder.read_json(f"{name}-0.json")
+                factors = settings.embedding_l2 if first is None else (first["embedding_l2"],)
+                folder.write_json(file, _best_run(name, seed, table, settings, factors))
+                console.print(f"{name}, seed {seed}: {_line(folder.read_json(file))}", soft_wrap=True)
     found = {
         name: [result for seed in range(seeds) if (result := folder.read_json(f"{name}-{seed}.json")) is not None]
         for name in models.presets()
@@ -83,7 +89,41 @@ def main(
     console.print(f"written: {output}")
 
 
-def _train(name: str, seed: int, table: PreparedTable, settings: ZooSettings) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """A trained model, and what it reached on the validation rows."""
+
+    model: CTRModel
+    embedding_l2: float
+    epochs: int
+    entropy: float
+
+
+def _best_run(
+    name: str, seed: int, table: PreparedTable, settings: ZooSettings, factors: Sequence[float]
+) -> dict[str, Any]:
+    runs = [_train(name, seed, table, settings, factor) for factor in factors]
+    best = min(runs, key=lambda run: run.entropy)
+    model = best.model
+    columns = {task: np.asarray(table.column("test", task), "float32") for task in table.schema.task_names}
+    labels = {prediction: keras.ops.convert_to_numpy(label) for prediction, label in model.labels(columns).items()}
+    probabilities = model.predict_proba(table.batches("test", 8192))
+    embeddings = sum(int(np.prod(w.shape)) for w in model.get_layer("embedding").trainable_weights)
+    served = sum(int(np.prod(w.shape)) for w in model.logits_model().trainable_weights)
+    return {
+        "embedding_l2": best.embedding_l2,
+        "epochs": best.epochs,
+        "validation": {f"{run.embedding_l2:g}": run.entropy for run in runs},
+        "parameters": served - embeddings,
+        "embeddings": embeddings,
+        "test": {
+            prediction: reports.task_metrics(label, probabilities[prediction]).to_dict()
+            for prediction, label in labels.items()
+        },
+    }
+
+
+def _train(name: str, seed: int, table: PreparedTable, settings: ZooSettings, embedding_l2: float) -> _Run:
     keras.utils.set_random_seed(seed)
     kind = getattr(models, get_preset(name).model)
     model = kind.from_preset(
@@ -91,7 +131,7 @@ def _train(name: str, seed: int, table: PreparedTable, settings: ZooSettings) ->
         table.schema,
         embedding_dim=settings.embedding_dim,
         dropout=settings.dropout,
-        embeddings_regularizer=keras.regularizers.L2(settings.embedding_l2),
+        embeddings_regularizer=keras.regularizers.L2(embedding_l2),
     )
     # Metrics of every step would cost more than some of the models.
     model.compile(keras.optimizers.Adam(settings.learning_rate), metrics={})
@@ -106,27 +146,15 @@ def _train(name: str, seed: int, table: PreparedTable, settings: ZooSettings) ->
         verbose=0,
         callbacks=[ValidationEntropy(table), best, loader.follow()],
     )
-    columns = {task: np.asarray(table.column("test", task), "float32") for task in table.schema.task_names}
-    labels = {prediction: keras.ops.convert_to_numpy(label) for prediction, label in model.labels(columns).items()}
-    probabilities = model.predict_proba(table.batches("test", 8192))
-    embeddings = sum(int(np.prod(w.shape)) for w in model.get_layer("embedding").trainable_weights)
-    served = sum(int(np.prod(w.shape)) for w in model.logits_model().trainable_weights)
-    return {
-        "epochs": int(np.argmin(history.history[FIGURE])) + 1,
-        "parameters": served - embeddings,
-        "embeddings": embeddings,
-        "test": {
-            prediction: reports.task_metrics(label, probabilities[prediction]).to_dict()
-            for prediction, label in labels.items()
-        },
-    }
+    entropies = history.history[FIGURE]
+    return _Run(model, embedding_l2, int(np.argmin(entropies)) + 1, float(min(entropies)))
 
 
 def _line(result: dict[str, Any]) -> str:
     figures = "  ".join(
         f"{name} NE {found['normalized_entropy']:.4f} AUC {found['auc']:.4f}" for name, found in result["test"].items()
     )
-    return f"{result['epochs']} epochs  {figures}"
+    return f"embedding_l2 {result['embedding_l2']:g}, {result['epochs']} epochs  {figures}"
 
 
 if __name__ == "__main__":

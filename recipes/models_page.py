@@ -14,7 +14,8 @@ Every preset of `grouprank.models.presets()`, on KuaiRand-Pure (222,444 impressi
 `CVRModel` that of the second table.
 
 NE is normalized entropy (lower is better), AUC exact; mean ± standard deviation over {seeds} seeds. All presets were
-trained with the same settings, the number of epochs chosen in each run by the mean NE of the validation days:
+trained with the same settings; the mean NE of the validation days chose the L2 factor of the embeddings (once a preset,
+under seed 0) and the number of epochs (in each run):
 
 {settings}.
 
@@ -37,7 +38,9 @@ def models_page(
         steps: `model_steps.json` of the benchmarks, or `None`.
     """
     seeds = max(len(runs) for runs in found.values())
-    text = INTRODUCTION.format(seeds=seeds, settings=", ".join(f"{name} {value}" for name, value in settings.items()))
+    text = INTRODUCTION.format(
+        seeds=seeds, settings=", ".join(f"{name} {_text(value)}" for name, value in settings.items())
+    )
     for kind, title in (("CTRModel", "Click models"), ("CVRModel", "Conversion models")):
         mine = {name: runs for name, runs in found.items() if get_preset(name).model == kind}
         if mine:
@@ -48,9 +51,18 @@ def models_page(
     return text
 
 
+def _text(value: Any) -> str:
+    return " or ".join(f"{one:g}" for one in value) if isinstance(value, list) else str(value)
+
+
 def _scores(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     predictions = list(next(iter(found.values()))[0]["test"])
-    header = ["preset", "epochs", *(f"{name} {figure}" for name in predictions for figure in ("NE", "AUC"))]
+    header = [
+        "preset",
+        "embedding L2",
+        "epochs",
+        *(f"{name} {figure}" for name in predictions for figure in ("NE", "AUC")),
+    ]
     rows = []
     for name, runs in found.items():
         epochs = "/".join(str(run["epochs"]) for run in runs)
@@ -59,7 +71,7 @@ def _scores(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
             for prediction in predictions
             for figure in ("normalized_entropy", "auc")
         ]
-        rows.append([f"`{name}`", epochs, *cells])
+        rows.append([f"`{name}`", f"{runs[0]['embedding_l2']:g}", epochs, *cells])
     return _table(header, rows)
 
 
