@@ -27,18 +27,8 @@ from .paired_study.table1_rows import BOTH, ablations, controls, headline
 from .paired_study.tuning import Trial, draw_choices, tune
 from .run_folder import RunFolder
 
-# What is tuned of the candidate, once the baseline's settings stand; the first of each is where tuning starts.
-CANDIDATE_SPACE: dict[str, list[Any]] = {
-    "codebook_size": [64, 16, 256],
-    "num_levels": [2, 1, 3],
-    "output_gradient": ["codebook", "none", "straight_through"],
-    "zero_init_projection": [True, False],
-    "weight": [0.1, 0.03, 0.3, 1.0],
-    "distillation_weight": [1.0, 0.3, 3.0],
-    "reading": ["magnitude", "offset", "signed", "affine"],
-    "teacher": ["self", "ensemble", "cross_fitted", "out_of_time"],
-}
 _RESIDUAL = ("weight", "distillation_weight", "reading")
+_NOT_GROUPS = (*_RESIDUAL, "teacher", "self_supervision")
 
 
 def main(
@@ -58,9 +48,11 @@ def main(
         raise typer.BadParameter("Give either --data DIR or --synthetic.")
     study = synthetic(rows) if data is None else kuairand(data)
     folder = run or Path("runs") / f"table1-{study.name}"
-    counts = {"seeds": seeds, "budget": budget, "tuning_seeds": tuning_seeds, "ablation_seeds": ablation_seeds}
+    # What was chosen depends on these; seeds may be added to a study, or left out of it.
+    tuned = {"budget": budget, "tuning_seeds": tuning_seeds, "space": study.space, "candidates": study.candidates}
     made = {} if data else {"rows": rows}
-    RunFolder(folder, {"data": study.name, **made, "backend": keras.backend.backend(), **counts, "space": study.space})
+    RunFolder(folder, {"data": study.name, **made, "backend": keras.backend.backend(), **tuned})
+    counts = {"seeds": seeds, "budget": budget, "tuning_seeds": tuning_seeds, "ablation_seeds": ablation_seeds}
     console = Console(highlight=False, soft_wrap=True)
     table = prepare(study.dataset, folder / "prepared")
     runner = _Runner(study, table, folder, workers, console)
@@ -108,12 +100,13 @@ class _Runner:
 
     def tune_candidate(self, training: Training, budget: int, seeds: int) -> list[Trial]:
         variants = []
-        for number, choice in enumerate(draw_choices(CANDIDATE_SPACE, budget)):
+        for number, choice in enumerate(draw_choices(self.study.candidates, budget)):
             residual = {name: choice[name] for name in _RESIDUAL}
             if choice["teacher"] == "self":
                 # One's own prediction has nothing to distil.
                 residual["distillation_weight"] = 0.0
-            groups = {name: value for name, value in choice.items() if name not in (*_RESIDUAL, "teacher")}
+            groups = {name: value for name, value in choice.items() if name not in _NOT_GROUPS}
+            groups |= choice.get("self_supervision", {})
             row = headline(groups, residual, choice["teacher"])[-1]
             variants.append(dataclasses.replace(row, name=f"candidate-trial-{number}"))
         return self._tune(variants, training, seeds, "candidate")

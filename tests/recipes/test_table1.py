@@ -19,21 +19,18 @@ ROWS = ["baseline", "GSL(user)", "GSL(user), ResL", "GSL(user-ad)", "GSL(represe
 def small(monkeypatch_module):
     """Choices that train in seconds."""
     tiny = {"epochs": [1], "backbone": ["mlp"], "embedding_l2": [0.0, 1e-4], "batch_size": [512], "decay": [True]}
-    study = table1.synthetic
-    monkeypatch_module.setattr(table1, "synthetic", lambda rows: _with_space(study(rows), tiny))
-    groups = {"codebook_size": [8], "num_levels": [2]}
+    groups = {"codebook_size": [8], "num_levels": [2], "output_gradient": ["codebook", "none"]}
+    groups["self_supervision"] = [{"reconstruction_weight": 0.5}]
     rest = {"weight": [0.1], "distillation_weight": [1.0], "reading": ["magnitude"], "teacher": ["cross_fitted"]}
-    monkeypatch_module.setattr(table1, "CANDIDATE_SPACE", {**groups, "output_gradient": ["codebook", "none"], **rest})
+    study = table1.synthetic
+    choices = {"space": tiny, "candidates": {**groups, **rest}}
+    monkeypatch_module.setattr(table1, "synthetic", lambda rows: dataclasses.replace(study(rows), **choices))
 
 
 @pytest.fixture(scope="module")
 def monkeypatch_module():
     with pytest.MonkeyPatch.context() as patch:
         yield patch
-
-
-def _with_space(study, space):
-    return dataclasses.replace(study, space=space)
 
 
 @pytest.mark.skipif(
@@ -52,6 +49,7 @@ def test_a_study_from_tuning_to_pages(small, tmp_path, capsys):
     assert "baseline: the best of 2 trials is baseline-trial-" in lines
     page = (output / "table1-synthetic.md").read_text()
     found = json.loads((output / "table1-synthetic.json").read_text())
+    assert found["candidate"]["groups"]["user"]["reconstruction_weight"] == 0.5
     names = [*ROWS, "random codes(user)", "random codes(user-ad)", "distillation alone"]
     gains = {(gain["model"], gain["task"]) for gain in found["gains"]["gains"]}
     assert {(name, task) for name in names[1:] for task in ("click", "profile_click")} <= gains
@@ -70,8 +68,11 @@ def test_a_study_from_tuning_to_pages(small, tmp_path, capsys):
     again = study()
     assert "seed" not in again.split("written")[0].replace("--seeds", "")
     assert (output / "table1-synthetic.md").read_text() == page
-    with pytest.raises(ValueError, match="other settings .*seeds: 3 there, 4 now"):
-        study(seeds=4)
+    added = study(seeds=4)
+    assert added.count(", seed 3: ") == len(names) + 1
+    assert "seed 2: " not in added
+    with pytest.raises(ValueError, match="other settings .*budget: 2 there, 3 now"):
+        study(budget=3)
 
 
 def test_one_source_of_data_is_asked_for(tmp_path):
