@@ -28,6 +28,7 @@ from .paired_study.tuning import Trial, draw_choices, tune
 from .run_folder import RunFolder
 
 _RESIDUAL = ("weight", "distillation_weight", "reading")
+_SETTINGS = {field.name for field in dataclasses.fields(Training)}
 _NOT_GROUPS = (*_RESIDUAL, "teacher", "self_supervision")
 
 
@@ -59,15 +60,15 @@ def main(
     trials = runner.tune_baseline(budget, tuning_seeds)
     training = trials[0].variant.settings(Training())
     candidates = runner.tune_candidate(training, budget, tuning_seeds)
-    groups, residual, teacher = _parts(candidates[0].variant)
-    variants = headline(groups, residual, teacher)
+    groups, residual, teacher, replaced = _parts(candidates[0].variant)
+    variants = headline(groups, residual, teacher, replaced)
     width = matched_width(variants[-1], table.schema, training)
-    variants += controls(groups, residual, teacher, width)
+    variants += controls(groups, residual, teacher, width, replaced)
     jobs = [Job(variant, tuple(range(seeds)), "test") for variant in variants]
     runner.run(jobs, training)
     others = {}
     if ablation_seeds:
-        for title, choices in ablations(groups, residual, teacher).items():
+        for title, choices in ablations(groups, residual, teacher, replaced).items():
             named = [variants[0], *choices]
             part = [Job(variant, tuple(range(100, 100 + ablation_seeds)), "validation") for variant in named]
             runner.run(part, training)
@@ -79,10 +80,10 @@ def main(
         console.print(f"written: {page}")
 
 
-def _parts(variant: Variant) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """Arguments of groups and of residual learning, and the teacher, of a tuned candidate."""
+def _parts(variant: Variant) -> tuple[dict[str, Any], dict[str, Any], str, dict[str, Any]]:
+    """Arguments of groups and of residual learning, the teacher, and settings of its own, of a tuned candidate."""
     groups = next(iter((variant.groups or {}).values()))
-    return dict(groups), dict(variant.residual or {}), variant.teacher
+    return dict(groups), dict(variant.residual or {}), variant.teacher, dict(variant.training or {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +108,8 @@ class _Runner:
                 residual["distillation_weight"] = 0.0
             groups = {name: value for name, value in choice.items() if name not in _NOT_GROUPS}
             groups |= choice.get("self_supervision", {})
-            row = headline(groups, residual, choice["teacher"])[-1]
+            replaced = {name: groups.pop(name) for name in _SETTINGS & groups.keys()}
+            row = headline(groups, residual, choice["teacher"], replaced)[-1]
             variants.append(dataclasses.replace(row, name=f"candidate-trial-{number}"))
         return self._tune(variants, training, seeds, "candidate")
 

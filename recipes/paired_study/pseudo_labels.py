@@ -16,7 +16,7 @@ from .variant import Variant
 FOLDS = 4
 # Models whose mean is an ensemble's prediction.
 MEMBERS = 4
-TEACHERS = ("self", "out_of_time", "cross_fitted", "larger", "ensemble")
+TEACHERS = ("self", "column", "out_of_time", "cross_fitted", "larger", "ensemble")
 
 
 def pseudo_labels(kind: str, table: PreparedTable, training: Training, folder: Path) -> dict[str, np.ndarray] | None:
@@ -26,6 +26,8 @@ def pseudo_labels(kind: str, table: PreparedTable, training: Training, folder: P
     left to learn would be noise of the label alone.
 
     - `"self"`: the model's own prediction; no columns.
+    - `"column"`: what the table brings, extras named `teacher_TASK`, such as the predictions of a model of an earlier
+      period.
     - `"out_of_time"`: a baseline trained on the earlier half predicts the later; the earlier half has none.
     - `"cross_fitted"`: rows are cut into four stretches of time; a baseline trained on three predicts the fourth. Parts
       dealt by chance would have rows of the same session on both sides.
@@ -39,12 +41,16 @@ def pseudo_labels(kind: str, table: PreparedTable, training: Training, folder: P
         folder: where predictions are kept for the next call.
 
     Raises:
-        ValueError: on an unknown kind.
+        ValueError: on an unknown kind, or `"column"` where the table has none.
     """
     if kind not in TEACHERS:
         raise ValueError(f"`kind` must be one of {TEACHERS}. Received: kind={kind!r}.")
     if kind == "self":
         return None
+    if kind == "column":
+        return {
+            name: np.asarray(table.column("train", name)) for name in map("teacher_{}".format, table.schema.task_names)
+        }
     path = folder / f"{kind}.npz"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,19 +11,26 @@ PLACEMENTS = ("user", "user_ad", "representation")
 TITLES = {"user": "user", "user_ad": "user-ad", "representation": "representation"}
 
 
-def headline(groups: Mapping[str, Any], residual: Mapping[str, Any], teacher: str) -> list[Variant]:
+def headline(
+    groups: Mapping[str, Any],
+    residual: Mapping[str, Any],
+    teacher: str,
+    training: Mapping[str, Any] | None = None,
+) -> list[Variant]:
     """The paper's rows, and all of it together.
 
     Args:
         groups: arguments of `GroupConcat`.
         residual: arguments of `ResidualLearning`.
         teacher: kind of pseudo-labels.
+        training: settings that rows with a teacher have in place of the baseline's: its labels say more than clicks do,
+            and need less regularization. Defaults to `None`.
     """
 
     def gsl(*placements: str) -> dict[str, Mapping[str, Any]]:
         return dict.fromkeys(placements, groups)
 
-    learning: dict[str, Any] = {"residual": residual, "teacher": teacher}
+    learning: dict[str, Any] = {"residual": residual, "teacher": teacher, "training": training}
     return [
         Variant(BASELINE),
         Variant("GSL(user)", gsl("user")),
@@ -35,7 +42,13 @@ def headline(groups: Mapping[str, Any], residual: Mapping[str, Any], teacher: st
     ]
 
 
-def controls(groups: Mapping[str, Any], residual: Mapping[str, Any], teacher: str, width: float) -> list[Variant]:
+def controls(
+    groups: Mapping[str, Any],
+    residual: Mapping[str, Any],
+    teacher: str,
+    width: float,
+    training: Mapping[str, Any] | None = None,
+) -> list[Variant]:
     """What the same capacity or the same teacher gives without the method.
 
     Args:
@@ -43,33 +56,50 @@ def controls(groups: Mapping[str, Any], residual: Mapping[str, Any], teacher: st
         residual: arguments of `ResidualLearning`.
         teacher: kind of pseudo-labels.
         width: factor of the backbone's widths that gives it the parameters of groups at all three placements.
+        training: settings of rows with a teacher, see `headline`. Defaults to `None`.
     """
     shape = (groups.get("num_levels", 3), groups.get("codebook_size", 256))
     # What the model's own prediction cannot teach it, another teacher can.
     other = "ensemble" if teacher == "self" else teacher
+    distilled = {**residual, "weight": 0.0, "distillation_weight": residual.get("distillation_weight") or 1.0}
     return [
         *(Variant(f"random codes({TITLES[p]})", random_codes=(p,), random_shape=shape) for p in ("user", "user_ad")),
         Variant(f"wider network, ×{width:.2f}", width=width),
-        Variant("distillation alone", residual={**residual, "weight": 0.0, "distillation_weight": 1.0}, teacher=other),
+        Variant("distillation alone", residual=distilled, teacher=other, training=training),
     ]
 
 
-def ablations(groups: Mapping[str, Any], residual: Mapping[str, Any], teacher: str) -> dict[str, list[Variant]]:
+def ablations(
+    groups: Mapping[str, Any],
+    residual: Mapping[str, Any],
+    teacher: str,
+    training: Mapping[str, Any] | None = None,
+) -> dict[str, list[Variant]]:
     """Tables that each vary one choice of the candidate at all three placements.
 
     Args:
         groups: arguments of `GroupConcat`.
         residual: arguments of `ResidualLearning`.
         teacher: kind of pseudo-labels.
+        training: settings of rows with a teacher, see `headline`. Defaults to `None`.
     """
 
     def grouped(name: str, **changes: Any) -> Variant:
         return Variant(name, {placement: {**groups, **changes} for placement in PLACEMENTS})
 
     def learned(name: str, kind: str = teacher, **changes: Any) -> Variant:
-        return Variant(name, residual={**residual, **changes}, teacher=kind)
+        own = None if kind == "self" else training
+        return Variant(name, residual={**residual, **changes}, teacher=kind, training=own)
 
     distilled = residual.get("distillation_weight") or 1.0
+    teachers = (
+        "self",
+        *(("column",) if teacher == "column" else ()),
+        "out_of_time",
+        "cross_fitted",
+        "larger",
+        "ensemble",
+    )
     sizes = [(levels, codes) for levels in (1, 2, 3) for codes in (16, 64, 256)]
     return {
         "What the task loss sends back through the codes": [
@@ -91,6 +121,6 @@ def ablations(groups: Mapping[str, Any], residual: Mapping[str, Any], teacher: s
         ],
         "Teachers": [
             learned(f"teacher={kind}", kind, distillation_weight=0.0 if kind == "self" else distilled)
-            for kind in ("self", "out_of_time", "cross_fitted", "larger", "ensemble")
+            for kind in teachers
         ],
     }

@@ -68,6 +68,16 @@ def test_pseudo_labels_are_of_models_that_have_not_seen_the_row(table, labels, t
         pseudo_labels("oracle", table, TRAINING, tmp_path)
 
 
+def test_a_table_brings_its_own_teacher(table, tmp_path):
+    brought = pseudo_labels("column", table, TRAINING, tmp_path)
+    assert set(brought) == {f"teacher_{task}" for task in TASKS}
+    np.testing.assert_array_equal(brought["teacher_click"], table.column("train", "teacher_click"))
+    alone = gr.datasets.SyntheticAds(rows=200, num_users=20, num_ads=10, tasks=("click", "conversion"))
+    without = gr.datasets.prepare(alone, tmp_path / "prepared")
+    with pytest.raises(ValueError, match="no column 'teacher_conversion'"):
+        pseudo_labels("column", without, TRAINING, tmp_path)
+
+
 def test_a_label_does_not_reach_its_own_pseudo_label(table, tmp_path):
     """A cross-fitted teacher told wrong labels of one part predicts that part as before."""
     fold = np.random.default_rng(0).integers(0, 4, table.rows("train"))

@@ -80,6 +80,16 @@ def test_one_source_of_data_is_asked_for(tmp_path):
         table1.main(data=tmp_path, made_up=True)
 
 
+def test_settings_of_their_own_go_to_rows_with_a_teacher():
+    groups, residual, own = {"codebook_size": 8}, {"weight": 0.1, "distillation_weight": 3.0}, {"embedding_l2": 1e-4}
+    rows = [*headline(groups, residual, "column", own), *controls(groups, residual, "column", 1.2, own)]
+    taught = {row.name for row in rows if row.residual is not None}
+    assert taught == {"GSL(user), ResL", "ResL", BOTH, "distillation alone"}
+    assert {row.name for row in rows if row.training} == taught
+    alone = rows[-1].residual
+    assert (alone["weight"], alone["distillation_weight"]) == (0.0, 3.0)
+
+
 @pytest.mark.filterwarnings("ignore:Eq. 7 as printed")
 def test_every_row_is_a_model(tmp_path):
     log = gr.datasets.SyntheticAds(rows=1500, num_users=100, num_ads=30)
@@ -89,6 +99,7 @@ def test_every_row_is_a_model(tmp_path):
     assert [row.name for row in rows[: len(ROWS)]] == ROWS
     tables = ablations(groups, residual, "ensemble")
     assert len(tables) == 7
+    assert [row.name for row in ablations(groups, residual, "column")["Teachers"]][1] == "teacher=column"
     for row in (*rows, *(variant for variants in tables.values() for variant in variants)):
         model = row.model(schema, Training(embedding_dim=2, tower_units=4), seed=0)
         assert {"click", "link_click", "website_click", "profile_click"} <= set(model.output)
