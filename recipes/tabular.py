@@ -9,7 +9,9 @@ and split.
 """
 
 import dataclasses
+import functools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..datasets import CategoricalColumn, Dataset, TableDescription, Tabular
-from .column_profile import profile_columns
+from .column_profile import ColumnProfile, profile_columns
 from .command import (
     Backbone,
     BadRows,
@@ -77,6 +79,9 @@ def main(
         _run_init(data, schema, interactive)
         return
 
+    # Looked at once, and only after the description was found good.
+    profiles = functools.cache(lambda: profile_columns(data, _ROWS_LOOKED_AT))
+
     def settings() -> StudySettings:
         if teacher == "column":
             raise ValueError("A table of your own has no teacher's columns. Pass --teacher self or out_of_time.")
@@ -88,13 +93,13 @@ def main(
             group_structure=_placements(groups, TableDescription.read(schema)),
             teacher=teacher,
             epochs=epochs,
-            batch_size=batch_size or _batch_size(data),
+            batch_size=batch_size or _batch_size(profiles()[0]),
             seed=seed,
         )
 
     def dataset() -> Dataset:
         table = Tabular(data, schema, _share_or_column(validation), random_split, seed)
-        _warn_of_unique_columns(table.description, data)
+        _warn_of_unique_columns(table.description, profiles())
         return table
 
     run_study(name, dataset, settings, run, saved_models, max_bad_rows)
@@ -107,9 +112,8 @@ def _placements(groups: str | None, description: TableDescription) -> tuple[str,
     return tuple(placement for placement, needed in _PLACEMENTS.items() if sides.issuperset(needed))
 
 
-def _batch_size(data: Path) -> int:
+def _batch_size(first: ColumnProfile) -> int:
     """A small table in large batches would be over before anything is learned."""
-    first = profile_columns(data, _ROWS_LOOKED_AT)[0]
     steps = (first.rows + first.missing) // _LEAST_STEPS
     return min(max(1 << max(steps.bit_length() - 1, 0), 32), 1024)
 
@@ -121,9 +125,9 @@ def _share_or_column(validation: str) -> float | str:
         return validation
 
 
-def _warn_of_unique_columns(description: TableDescription, data: Path) -> None:
+def _warn_of_unique_columns(description: TableDescription, profiles: Sequence[ColumnProfile]) -> None:
     tokens = {column.raw_name: column.name for column in description.columns if isinstance(column, CategoricalColumn)}
-    for profile in profile_columns(data, _ROWS_LOOKED_AT):
+    for profile in profiles:
         if profile.name in tokens and profile.is_unique:
             Console(stderr=True).print(
                 f"[bold yellow]Warning:[/] feature {escape(repr(tokens[profile.name]))} has a value of its own in "

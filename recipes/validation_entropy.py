@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from ..datasets import PreparedTable
+from ..datasets.batch_loader import BatchLoader
 from ..models import CTRModel
 from ..reports import task_metrics
 
@@ -36,11 +37,21 @@ class ValidationEntropy(keras.callbacks.Callback):
 
     def measure(self, model: CTRModel) -> float:
         """Mean NE over the predictions whose labels are not all alike."""
-        table = self._table
-        columns = {task: np.asarray(table.column("validation", task), "float32") for task in table.schema.task_names}
-        probabilities = model.predict_proba(table.batches("validation", self._batch_size))
-        entropies = [
-            task_metrics(keras.ops.convert_to_numpy(label), probabilities[name]).normalized_entropy
-            for name, label in model.labels(columns).items()
-        ]
-        return float(np.mean([entropy for entropy in entropies if entropy is not None]))
+        found = validation_entropies(model, self._table, self._table.batches("validation", self._batch_size))
+        return float(np.mean([entropy for entropy in found.values() if entropy is not None]))
+
+
+def validation_entropies(model: CTRModel, table: PreparedTable, batches: BatchLoader) -> dict[str, float | None]:
+    """NE of the validation rows by prediction, `None` where all labels are alike.
+
+    Args:
+        model: the model.
+        table: the prepared table, for the labels.
+        batches: all validation rows in their order, with the columns that the model reads.
+    """
+    columns = {task: np.asarray(table.column("validation", task), "float32") for task in table.schema.task_names}
+    probabilities = model.predict_proba(batches)
+    return {
+        name: task_metrics(keras.ops.convert_to_numpy(label), probabilities[name]).normalized_entropy
+        for name, label in model.labels(columns).items()
+    }

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from ...models import CTRModel
-from ...reports import task_metrics
+from ..validation_entropy import validation_entropies
 from .study_columns import StudyColumns
 from .training import Training
 from .variant import Variant
@@ -64,9 +64,8 @@ class PairedTrainer:
         return model
 
     def _measure(self, model: CTRModel, curves: dict[str, list[float]]) -> None:
-        table = self.columns.table
-        for task, probabilities in model.predict_proba(self.columns.batches("validation")).items():
-            entropy = task_metrics(table.column("validation", task), probabilities).normalized_entropy
+        found = validation_entropies(model, self.columns.table, self.columns.batches("validation"))
+        for task, entropy in found.items():
             curves.setdefault(f"val_{task}_normalized_entropy", []).append(float("nan") if entropy is None else entropy)
 
     def _learning_rate(self, rows: int) -> Any:

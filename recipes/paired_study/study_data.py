@@ -56,7 +56,6 @@ def kuairand(folder: Path) -> StudyData:
         # A falling rate is left out: on the validation days it loses 1 to 4 % of NE in as many epochs.
         space={
             "backbone": ["dcn_v2", "mlp"],
-            "embedding_dim": [8, 16],
             "epochs": [2, 3],
             "dropout": [0.3, 0.1, 0.5],
             "embedding_l2": [1e-3, 5e-4, 2e-3],
