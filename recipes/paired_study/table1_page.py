@@ -11,16 +11,18 @@ import polars as pl
 
 from ... import reports
 from ...datasets import PreparedTable
-from ...reports import PredictionSums, Segmentation
+from ...reports import GroupRecovery, PredictionSums, Segmentation
 from .raw_columns import raw_columns
 from .run_variants import Job, prediction_file, training_curves
 from .study_data import StudyData
 from .study_sums import study_frames, study_sums
-from .table1_text import introduction, recovery_table, stability_table, trials_table
+from .table1_text import introduction, recovery_by_row_table, recovery_table, stability_table, trials_table
 from .training import Training
 from .tuning import Trial
 
 PLACEMENTS = ("user", "user_ad", "representation")
+# Groups are compared between as many seeds as this: pairs of seeds, or a forest for each.
+_SEEDS_COMPARED = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,14 +90,9 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
         for placement, ids in codes.items()
     ]
     seeds = found.jobs[0].seeds
-    stability = {
-        placement: reports.group_stability([found.codes(candidate, seed)[placement] for seed in seeds[:5]])
-        for placement in codes
-    }
-    recovery = None
-    if study.planted:
-        planted = {name: np.asarray(table.column(found.split, column)) for name, column in study.planted.items()}
-        recovery = reports.group_recovery(codes, planted)
+    compared = seeds[:_SEEDS_COMPARED]
+    stability = {p: reports.group_stability([found.codes(candidate, seed)[p] for seed in compared]) for p in codes}
+    recoveries = _recoveries(found, compared)
     pair = [found.jobs[0], next(job for job in found.jobs if job.variant.name == candidate)]
     slices = reports.discover_slices(
         list(study_frames(pair, table, found.predictions, study.user, raw)),
@@ -127,7 +124,7 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
         "## What the groups are\n",
         *(report.to_markdown() for report in groups),
         stability_table(stability),
-        *([] if recovery is None else [recovery_table(recovery)]),
+        *([recovery_table(recoveries[candidate][0]), recovery_by_row_table(recoveries)] if recoveries else []),
         "## What the defaults are held against\n",
         "On the validation days, against the baseline of the same seeds.\n",
         *(f"### {title}\n\n{part.to_markdown()}\n" for title, part in tables.items()),
@@ -144,7 +141,7 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
                 "segments": segments.to_dict(),
                 "slices": slices.to_dict(),
                 "stability": stability,
-                "recovery": None if recovery is None else recovery.to_dict(),
+                "recovery": {row: [one.to_dict() for one in several] for row, several in recoveries.items()},
                 "ablations": {title: part.to_dict() for title, part in tables.items()},
             }
         ),
@@ -168,6 +165,14 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
     html.add_training(curves, baseline=gains.baseline, title="Validation rows, epoch by epoch")
     html.write(web)
     return [page, web, data]
+
+
+def _recoveries(found: Table1, seeds: Sequence[int]) -> dict[str, list[GroupRecovery]]:
+    """How well the groups of each row that has any are the planted ones, seed by seed."""
+    columns = found.study.planted
+    planted = {name: np.asarray(found.table.column(found.split, column)) for name, column in columns.items()}
+    named = [job.variant.name for job in found.jobs if job.variant.groups and planted]
+    return {name: [reports.group_recovery(found.codes(name, seed), planted) for seed in seeds] for name in named}
 
 
 def _codebook_size(found: Table1, name: str, placement: str) -> int:

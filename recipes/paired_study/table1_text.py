@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ...reports import GroupRecovery
 from ...reports.markdown import markdown_table
 from .tuning import Trial
@@ -78,3 +80,25 @@ def recovery_table(recovery: GroupRecovery) -> str:
         "(Eastwood and Williams, 2018).\n"
     )
     return f"### Are planted groups found?\n\n{markdown_table(columns, rows)}\n\n{text}"
+
+
+def recovery_by_row_table(found: Mapping[str, Sequence[GroupRecovery]]) -> str:
+    """How well each row's groups are the planted ones: the placement that knows a factor best.
+
+    Args:
+        found: a recovery for each seed, by row.
+    """
+    factors = list(next(iter(found.values()))[0].mutual_information)
+    rows = []
+    for name, recoveries in found.items():
+        cells = []
+        for factor in factors:
+            seeds = [recovery.mutual_information[factor] for recovery in recoveries]
+            means = {placement: float(np.mean([by[placement] for by in seeds])) for placement in seeds[0]}
+            best = max(means, key=means.__getitem__)
+            values = [by[best] for by in seeds]
+            cells.append(f"{means[best]:.3f} ({min(values):.3f} – {max(values):.3f}), {best}")
+        rows.append((name, *cells))
+    count = max(len(recoveries) for recoveries in found.values())
+    text = f"Adjusted mutual information with the planted groups, mean of {count} seeds (least – most), and where.\n\n"
+    return f"### Which rows find planted groups?\n\n{text}{markdown_table(('row', *factors), rows)}\n"

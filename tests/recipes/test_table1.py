@@ -58,10 +58,12 @@ def test_a_study_from_tuning_to_pages(small, tmp_path, capsys):
         "Gains on the test days",
         "The worst slices",
         "Are planted groups found?",
+        "Which rows find planted groups?",
         "Trials of the candidate",
     ):
         assert heading in page
     assert set(found["stability"]) == {"user", "user_ad", "representation"}
+    assert {name: len(seeds) for name, seeds in found["recovery"].items()} == dict.fromkeys(ROWS[1:5] + ROWS[6:], 3)
     html = (output / "table1-synthetic.html").read_text()
     for shown in ("epoch by epoch", "The worst slices", "Groups: user_ad", "wider network"):
         assert shown in html
