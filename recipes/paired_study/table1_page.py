@@ -12,6 +12,7 @@ import polars as pl
 from ... import reports
 from ...datasets import PreparedTable
 from ...reports import GroupRecovery, PredictionSums, Segmentation
+from .against_controls import against_controls
 from .raw_columns import raw_columns
 from .run_variants import Job, prediction_file, training_curves
 from .study_data import StudyData
@@ -101,6 +102,7 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
         study.user,
         list(dict.fromkeys([*(n for cut in study.segments for n in cut), *study.quantiles])),
     )
+    controlled = against_controls(found.jobs, table, found.predictions, study.user)
     tables = {title: reports.gain_table(part) for title, part in found.ablations.items()}
     rows = {split: table.rows(split) for split in ("train", "validation", "test")}
     name = "table1" if study.name == "kuairand" else f"table1-{study.name}"
@@ -117,6 +119,8 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
         introduction(described, found.trials, found.candidates, seeds, rows),
         "## Gains on the test days\n",
         gains.to_markdown(),
+        "\n## Against the controls\n",
+        *(f"### Over {control}\n\n{part.to_markdown()}\n" for control, part in controlled.items()),
         "\n## Where the candidate gains and loses\n",
         segments.to_markdown(most=8),
         "## The worst slices\n",
@@ -138,6 +142,7 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
             {
                 **described,
                 "gains": gains.to_dict(),
+                "controls": {control: part.to_dict() for control, part in controlled.items()},
                 "segments": segments.to_dict(),
                 "slices": slices.to_dict(),
                 "stability": stability,
@@ -156,6 +161,8 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
         rows=rows,
     )
     html.add_gains(gains)
+    for control, part in controlled.items():
+        html.add_gains(part, title=f"Gains over {control}")
     html.add_segments(segments)
     html.add_calibration(sums, [gains.baseline, candidate])
     for report in groups:

@@ -56,6 +56,7 @@ def test_a_study_from_tuning_to_pages(small, tmp_path, capsys):
     assert "python -m grouprank.recipes.table1 --synthetic --rows 4000 --seeds 3" in page
     for heading in (
         "Gains on the test days",
+        "Over distillation alone",
         "The worst slices",
         "Are planted groups found?",
         "Which rows find planted groups?",
@@ -63,9 +64,20 @@ def test_a_study_from_tuning_to_pages(small, tmp_path, capsys):
     ):
         assert heading in page
     assert set(found["stability"]) == {"user", "user_ad", "representation"}
+    over = {name: {gain["model"] for gain in part["gains"]} for name, part in found["controls"].items()}
+    assert over.pop("distillation alone") == {"GSL(user), ResL", "ResL", BOTH}
+    assert over.pop("random codes(user)") == {"GSL(user)"}
+    assert over.pop("random codes(user-ad)") == {"GSL(user-ad)"}
+    assert list(over.values()) == [{"GSL(user)", "GSL(user-ad)", "GSL(representation)"}]
     assert {name: len(seeds) for name, seeds in found["recovery"].items()} == dict.fromkeys(ROWS[1:5] + ROWS[6:], 3)
     html = (output / "table1-synthetic.html").read_text()
-    for shown in ("epoch by epoch", "The worst slices", "Groups: user_ad", "wider network"):
+    for shown in (
+        "epoch by epoch",
+        "The worst slices",
+        "Groups: user_ad",
+        "wider network",
+        "Gains over distillation alone",
+    ):
         assert shown in html
     again = study()
     assert "seed" not in again.split("written")[0].replace("--seeds", "")
