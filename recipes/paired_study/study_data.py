@@ -64,8 +64,8 @@ def kuairand(folder: Path) -> StudyData:
         },
         candidates={
             # Not tried: codes of the input as it is, as wide as all fields, and losses that pull the input toward its
-            # code (`input_gradient`). On the validation days they did nothing to fields, and the latter cost
-            # up to 14 % of a task's NE on the representation.
+            # code (`input_gradient`). On the validation days they did nothing for is_click, and the latter cost the
+            # representation up to 14 % of a task's NE (docs/table1_tried.md).
             "codebook_size": [64, 16],
             "num_levels": [2, 1],
             "output_gradient": ["codebook", "none", "straight_through"],

@@ -24,6 +24,10 @@ from .tuning import Trial
 PLACEMENTS = ("user", "user_ad", "representation")
 # Groups are compared between as many seeds as this: pairs of seeds, or a forest for each.
 _SEEDS_COMPARED = 5
+_ABLATIONS = """## What the defaults are held against
+
+On the validation days, against the baseline of the same seeds.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,8 +133,7 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
         *(report.to_markdown() for report in groups),
         stability_table(stability),
         *([recovery_table(recoveries[candidate][0]), recovery_by_row_table(recoveries)] if recoveries else []),
-        "## What the defaults are held against\n",
-        "On the validation days, against the baseline of the same seeds.\n",
+        *([_ABLATIONS] if tables else []),
         *(f"### {title}\n\n{part.to_markdown()}\n" for title, part in tables.items()),
         "## Settings that were tried\n",
         trials_table("baseline", found.trials),
