@@ -11,10 +11,10 @@ from .variant import Variant
 
 
 def against_controls(jobs: Sequence[Job], table: PreparedTable, predictions: Path, user: str) -> dict[str, GainTable]:
-    """Gains over each control, in its title's place, of the rows that claim more than it has.
+    """Gains over each control, by its name, of the rows that claim more than it has.
 
     What groups gain they must gain over random codes of equal width and over a network as large; what residual learning
-    gains, over distillation of the same teacher.
+    gains, over distillation: of the same teacher, or of an ensemble where the candidate teaches itself.
 
     Args:
         jobs: rows of the study, controls included, under the same seeds.
