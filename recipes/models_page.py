@@ -48,8 +48,8 @@ def models_page(
     text += f"\n## What they are\n\n{_descriptions(found, steps)}"
     if steps is not None:
         text += (
-            "\nms a step: see [Steps of the presets](benchmarks/model_steps.md) for the workload and the spread. The rows "
-            "of Table 1 were not timed: their baseline is `dhen`.\n"
+            "\nms a step: see [Steps of the presets](benchmarks/model_steps.md) for the workload and the spread. The "
+            "rows of Table 1 were not timed: their baseline is `dhen`.\n"
         )
     return text
 
