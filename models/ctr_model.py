@@ -12,11 +12,12 @@ from ..losses import ObservedBinaryCrossentropy
 from ..metrics import CodebookHealth
 from ..schema import Schema
 from . import backbones
-from .embed_features import embed_features, make_inputs
+from .candidate_ranker import CandidateRanker
 from .feature_encoders import make_semantic_ids, make_sequence_encoders
 from .group_placements import make_group_concats
+from .make_embedder import make_embedder, make_inputs
 from .ranking_graph import make_ranking_graph
-from .ranking_model import RankingModel
+from .ranking_model import RankingModel, probabilities_of
 from .residual_learning import ResidualLearning
 from .structures import make_structure, make_task_weighting
 
@@ -145,9 +146,8 @@ class CTRModel(RankingModel):
         semantic_embeddings = make_semantic_ids(semantic_ids, schema, embedding_dim)
         # === Functional graph ===
         inputs = make_inputs(schema)
-        fields = embed_features(
-            schema, inputs, embedding_dim, regularizer, embedding_optimizer, encoders, semantic_embeddings
-        )
+        embedder = make_embedder(schema, embedding_dim, regularizer, embedding_optimizer, encoders, semantic_embeddings)
+        fields = embedder.fields(*embedder.vectors(inputs))
         graph = make_ranking_graph(
             schema, fields, group_concats, network, structure, weighting, learning, tower_units, dropout
         )
@@ -168,6 +168,7 @@ class CTRModel(RankingModel):
         self.sequence_encoders = encoders
         self.semantic_embeddings = semantic_embeddings
         self._placement_inputs = graph.placement_inputs
+        self._ranker = CandidateRanker(embedder, fields, self._of_tasks(outputs))
         self._task_loss = ObservedBinaryCrossentropy()
         # Tracked by the model, so that it is saved with it and its weights are part of a compiled step.
         teacher = learning.teacher if learning is not None else None
@@ -245,6 +246,27 @@ class CTRModel(RankingModel):
             p: GroupIds(layer, name=f"{p}_ids")(self._placement_inputs[p]) for p, layer in self.group_concats.items()
         }
         return keras.Model(self.input, ids)
+
+    def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Probabilities of many ads for one user each: float32 `(requests, candidates)` by task.
+
+        What depends on the user alone is embedded and grouped once a request, not once an ad.
+
+        Args:
+            request: columns of the user's side and the context, `(requests, ...)`.
+            candidates: columns of the ads' side, `(requests, candidates, ...)`.
+
+        Raises:
+            ValueError: when a column is missing or of another shape, or the schema lacks one of the sides.
+        """
+        logits = self.rank_logits(
+            *({name: ops.convert_to_tensor(values) for name, values in part.items()} for part in (request, candidates))
+        )
+        return {name: probabilities_of(ops.convert_to_numpy(value)) for name, value in logits.items()}
+
+    def rank_logits(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> dict[str, Any]:
+        """As `rank`, but tensors in and logits out."""
+        return self._ranker(request, candidates)
 
     def residual_norms(self, x: Any, batch_size: int | None = None) -> dict[str, np.ndarray]:
         """Mean length of what each level of the groups leaves over, float32 `(num_levels,)` by placement."""

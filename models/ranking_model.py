@@ -181,8 +181,7 @@ class RankingModel(keras.Model):
     def predict_proba(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> dict[str, np.ndarray]:
         """Probabilities by task, float32 of shape `(rows,)`, for columns or a loader."""
         logits = self.predict(x, batch_size=batch_size, verbose=verbose)
-        # Split by sign so that no logit overflows the exponential.
-        return {name: _sigmoid(logits[name].reshape(-1)) for name in self.prediction_names}
+        return {name: probabilities_of(logits[name].reshape(-1)) for name in self.prediction_names}
 
     def logits_model(self) -> keras.Model:
         """The part that inference needs, of the same weights: no residual heads, no teacher, no optimizer."""
@@ -236,6 +235,7 @@ def _checked_weight(y: Any, weight: Any) -> Any:
     return {name: weight.get(name, np.ones(rows, "float32")) for name in y}
 
 
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
+def probabilities_of(logits: np.ndarray) -> np.ndarray:
+    """Sigmoid, split by sign so that no logit overflows the exponential."""
     decayed = np.exp(-np.abs(logits))
     return (np.where(logits >= 0, 1.0, decayed) / (1.0 + decayed)).astype("float32")

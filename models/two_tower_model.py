@@ -8,7 +8,7 @@ import numpy as np
 
 from ..layers import GroupIds
 from ..schema import Categorical, Schema
-from .embed_features import embed_features, make_inputs
+from .make_embedder import make_embedder, make_inputs
 from .group_placements import make_group_concats, side_fields
 from .retrieval import (
     CandidateIndex,
@@ -130,7 +130,8 @@ class TwoTowerModel(RetrievalModel):
         }
         # === Functional graph ===
         inputs = make_inputs(used)
-        fields = embed_features(used, inputs, embedding_dim, regularizer, embedding_optimizer)
+        embedder = make_embedder(used, embedding_dim, regularizer, embedding_optimizer)
+        fields = embedder.fields(*embedder.vectors(inputs))
         user_fields = {f.name: fields[f.name] for f in used.on_side(*user_sides)}
         group_input = side_fields(used, "user", fields) if group_concats else None
         if group_concats:

@@ -44,7 +44,7 @@ class EmbeddingCollection(keras.layers.Layer):
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
-        inputs: dict of integer ids by feature name.
+        inputs: dict of integer ids by feature name. Features left out are not embedded.
         masks: dict of booleans by sequence name, the shape of its ids; where `False`,
             an id does not count. Sequences left out are masked by `padding_id` alone.
         training: whether to run in training mode (no effect on a plain table).
@@ -135,22 +135,29 @@ class EmbeddingCollection(keras.layers.Layer):
     def call(
         self, inputs: Mapping[str, Any], masks: Mapping[str, Any] | None = None, training: bool | None = None
     ) -> dict[str, Any]:
-        """Embed every feature."""
+        """Embed every feature that is given."""
         masks = masks or {}
         self._check_names("masks", masks, self.sequences)
-        singles = [name for name in self.vocabulary_sizes if name not in self.sequences]
+        given = [name for name in self.vocabulary_sizes if name in inputs]
+        if not given:
+            raise ValueError(
+                f"No feature of this table is given. Expected ids of {list(self.vocabulary_sizes)}. "
+                f"Received: {sorted(inputs)}."
+            )
+        singles = [name for name in given if name not in self.sequences]
+        sequences = [name for name in self.sequences if name in given]
         # A block of lines per kind of feature, batch last, and one lookup for all of them: the backward pass of a
         # fused table wants every id of a step at once, and one large gather is faster than many small ones.
         blocks, counted = [], []
         if singles:
             blocks.append(self._rows(singles, _concatenate([ops.reshape(inputs[name], (1, -1)) for name in singles])))
             counted.append(ops.ones_like(blocks[0], dtype="bool"))
-        for name in self.sequences:
+        for name in sequences:
             rows = self._rows([name], ops.transpose(ops.convert_to_tensor(inputs[name])))
             blocks.append(rows)
             mask = masks.get(name)
             counted.append(self._counts(name, rows, None if mask is None else ops.transpose(mask)))
-        mask = ops.concatenate([_flat(block) for block in counted], axis=0) if self.sequences else None
+        mask = ops.concatenate([_flat(block) for block in counted], axis=0) if sequences else None
         vectors = self._lookup(ops.concatenate([_flat(block) for block in blocks], axis=0), mask, training)
         outputs: dict[str, Any] = {}
         start: Any = 0
@@ -162,10 +169,10 @@ class EmbeddingCollection(keras.layers.Layer):
                 columns = ops.split(block_vectors, len(singles), axis=0)
                 outputs.update({name: ops.squeeze(x, 0) for name, x in zip(singles, columns, strict=True)})
             else:
-                name = self.sequences[number - bool(singles)]
+                name = sequences[number - bool(singles)]
                 combine = self._leave_unpooled if name in self.unpooled else self._combine
                 outputs[name] = combine(block_vectors, counted[number])
-        return {name: outputs[name] for name in self.vocabulary_sizes}
+        return {name: outputs[name] for name in given}
 
     def sequence_masks(self, inputs: Mapping[str, Any], masks: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Which ids of the `unpooled` sequences count: booleans `(batch, length)` by name.
@@ -179,7 +186,7 @@ class EmbeddingCollection(keras.layers.Layer):
         """
         masks = masks or {}
         found = {}
-        for name in self.unpooled:
+        for name in (name for name in self.unpooled if name in inputs):
             ids = inputs[name]
             if not isinstance(ids, keras.KerasTensor):
                 ids = ops.convert_to_tensor(ids)
@@ -220,6 +227,7 @@ class EmbeddingCollection(keras.layers.Layer):
         return {
             name: (*input_shape[name][: 2 if name in self.unpooled else 1], self.embedding_dim)
             for name in self.vocabulary_sizes
+            if name in input_shape
         }
 
     def get_config(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from support.fixed_weights import as_array
 
 import grouprank as gr
 from grouprank.layers import EmbeddingCollection, FusedEmbeddingCollection, embedding_optimizers
-from grouprank.models.embed_features import FUSED_FROM_ROWS
+from grouprank.models.make_embedder import FUSED_FROM_ROWS
 
 SCHEMA = gr.Schema(
     [

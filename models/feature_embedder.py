@@ -1,0 +1,89 @@
+"""The layers that make vectors of columns."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from keras import ops
+
+from ..layers import EmbeddingCollection, NumericEmbedding, SequenceEncoder
+from ..schema import Categorical, Numeric, Schema, Sequence, Vector
+
+
+class FeatureEmbedder:
+    """Makes a vector of every column that is given, with the layers of a model.
+
+    In two steps, so that columns of a request and columns of its candidates can be embedded apart: `vectors` looks
+    columns up one by one, `fields` lets the encoders of sequences look at what is ranked.
+
+    Args:
+        schema: the table.
+        collection: table of ids and sequences, `None` if the schema has none.
+        numeric: layer of the numbers side by side, `None` likewise.
+        projections: a layer by `Vector`.
+        encoders: encoders of the sequences that are not simply averaged, by name.
+        semantic_ids: embeddings by semantic id; each is one more field, `"FEATURE:semantic_ids"`.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        collection: EmbeddingCollection | None,
+        numeric: NumericEmbedding | None,
+        projections: Mapping[str, Any],
+        encoders: Mapping[str, SequenceEncoder],
+        semantic_ids: Mapping[str, Any],
+    ) -> None:
+        self.schema, self.collection, self.numeric = schema, collection, numeric
+        self.projections, self.encoders, self.semantic_ids = projections, encoders, semantic_ids
+
+    def vectors(self, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Vectors of the columns given, by field, and masks of the sequences that an encoder is to read.
+
+        Args:
+            inputs: columns by feature name, all or some of the schema's; symbolic or tensors of one batch size.
+        """
+        found, masks = dict[str, Any](), dict[str, Any]()
+        ids = {f.name: inputs[f.name] for f in self._given(inputs, Categorical | Sequence)}
+        if ids and self.collection is not None:
+            found.update(self.collection(ids))
+            masks = self.collection.sequence_masks(ids)
+        given = [f.name for f in self._given(inputs, Numeric)]
+        if given and self.numeric is not None:
+            # One layer for all numbers: those that are not given are multiplied as zeros and dropped.
+            zero = None if len(given) == len(self._numbers) else ops.zeros_like(inputs[given[0]])
+            columns = ops.stack([inputs.get(name, zero) for name in self._numbers], axis=-1)
+            scaled = self.numeric(columns)
+            found.update({name: scaled[:, self._numbers.index(name)] for name in given})
+        for feature in self._given(inputs, Vector):
+            found[feature.name] = self.projections[feature.name](inputs[feature.name])
+        for name, layer in self.semantic_ids.items():
+            if name in inputs:
+                found[f"{name}:semantic_ids"] = layer(inputs[name])
+        return found, masks
+
+    def fields(self, vectors: Mapping[str, Any], masks: Mapping[str, Any]) -> dict[str, Any]:
+        """The vectors with the sequences' encoders applied, in the schema's order.
+
+        Args:
+            vectors: all that `vectors` gives for all columns, of one batch size.
+            masks: likewise.
+        """
+        fields = dict(vectors)
+        for name, encoder in self.encoders.items():
+            target = self.target(name)
+            fields[name] = encoder(fields[name], target=None if target is None else fields[target], mask=masks[name])
+        names = [*self.schema.feature_names, *(f"{name}:semantic_ids" for name in self.semantic_ids)]
+        return {name: fields[name] for name in names}
+
+    def target(self, sequence: str) -> str | None:
+        """The feature that a history is made of, if it shares the rows of what is ranked."""
+        owner = next((f.shares for f in self._given([sequence], Sequence)), None)
+        # One that shares another sequence's rows has no single target.
+        return owner if owner is not None and isinstance(self.schema[owner], Categorical) else None
+
+    @property
+    def _numbers(self) -> list[str]:
+        return [f.name for f in self.schema.features if isinstance(f, Numeric)]
+
+    def _given(self, names: Any, kind: Any) -> Iterator[Any]:
+        return (f for f in self.schema.features if f.name in names and isinstance(f, kind))
