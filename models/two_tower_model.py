@@ -8,8 +8,8 @@ import numpy as np
 
 from ..layers import GroupIds
 from ..schema import Categorical, Schema
-from .make_embedder import make_embedder, make_inputs
 from .group_placements import make_group_concats, side_fields
+from .make_embedder import make_embedder, make_inputs
 from .retrieval import (
     CandidateIndex,
     InBatchSoftmax,
