@@ -3,7 +3,8 @@
 from .export import export
 from .export_report import ExportReport
 from .export_retrieval import export_retrieval
+from .layout.prune import prune
 from .retrieval_report import RetrievalReport
 from .verify import verify
 
-__all__ = ["ExportReport", "RetrievalReport", "export", "export_retrieval", "verify"]
+__all__ = ["ExportReport", "RetrievalReport", "export", "export_retrieval", "prune", "verify"]

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,9 @@ from ..datasets import TableTransforms
 from .custom_modules import custom_modules
 from .export_report import ExportReport
 from .fresh_process import run_fresh_process
+from .layout.provenance import PROVENANCE_FILE, describe
+from .layout.server_files import MAX_BATCH_SIZE, write_server_files
+from .row_columns import raw_rows
 from .verify import verify
 from .version_folder import check_version, new_version
 
@@ -19,16 +24,32 @@ def export(
     transforms: TableTransforms | None = None,
     rows: Any = None,
     tolerance: float = 1e-5,
+    provenance: Mapping[str, Any] | None = None,
 ) -> ExportReport:
     """Write a model as `NAME/VERSION` for TF Serving, and prove that it answers as the Keras model does.
 
-    The SavedModel holds plain TensorFlow ops whatever backend trained the model:
-    signature `serving_default` takes the raw columns (strings and numbers as in
-    the raw file, any batch size) and returns `{task: probability}`, `groups`
-    the learned group ids. It is written in a fresh process, loaded in another
-    one that knows only TensorFlow, and compared with the Keras model; then the
-    version folder appears in one rename, so that a server polling `NAME` never
-    sees half of it. Whatever fails leaves nothing behind.
+    The SavedModel holds plain TensorFlow ops whatever backend trained the model, and
+    nothing that only training needs. Its signatures:
+
+    - `serving_default`: the raw columns, strings and numbers as in the raw file, any
+      batch size; returns `{task: probability}`.
+    - `serving_examples`: the same rows as serialized `tf.Example`s. `classify` (a class a
+      task) and `regress_TASK` are the same for the Classify and Regress APIs. A feature
+      that is missing is out of vocabulary.
+    - `rank`: columns of users and context, `(requests, ...)`, and of each one's ads,
+      `(requests, ads, ...)`; returns `(requests, ads)` by task. What depends on the user
+      alone is computed once. Only where the schema has features of both sides.
+    - `groups`: the raw columns; returns the learned group ids by placement.
+
+    It is written in a fresh process, loaded in another one that knows only TensorFlow's C
+    library, and compared with the Keras model; then the version folder appears in one
+    rename, so that a server polling `NAME` never sees half of it. Whatever fails leaves
+    nothing behind.
+
+    In the version folder lie the vocabularies (`assets`), requests that warm the server up
+    (`assets.extra/tf_serving_warmup_requests`, made of some of the `rows`) and where the
+    model comes from (`assets.extra/provenance.json`); beside it, unless they are there,
+    the files that a server is started with: `docker compose up` in `NAME` does it.
 
     Args:
         model: a trained `CTRModel`.
@@ -39,6 +60,8 @@ def export(
             inputs without transforms). `None` draws rows from the vocabularies.
             Defaults to `None`.
         tolerance: largest difference of a probability. Defaults to `1e-5`.
+        provenance: what else is to be known of the model later, such as data and metrics;
+            JSON. Defaults to `None`.
 
     Returns:
         An `ExportReport`: the rows compared, the largest difference and the scores.
@@ -64,11 +87,20 @@ def export(
             "`transforms` were fitted for other features than the model's. "
             f"Transforms: {transforms.schema.feature_names}. Model: {model.schema.feature_names}."
         )
+    known = describe(model, provenance)
+    raw = raw_rows(model.schema, transforms, rows)
     with new_version(path) as work:
         model.save(work / "model.keras")
         (work / "modules.json").write_text(json.dumps(custom_modules(model)))
+        (work / "rows.pickle").write_bytes(
+            pickle.dumps({name: values[:MAX_BATCH_SIZE] for name, values in raw.items()})
+        )
+        (work / "name.txt").write_text(path.resolve().parent.name)
         if transforms is not None:
             transforms.save(work / "transforms")
         run_fresh_process(["-m", "grouprank.serving.write_saved_model", str(work)], "The SavedModel was not written")
-        report = verify(model, work / "saved_model", transforms, rows, tolerance)
+        report = verify(model, work / "saved_model", transforms, raw, tolerance)
+        known |= {"verified_rows": report.rows, "largest_difference_to_keras": report.max_difference}
+        (work / "saved_model" / PROVENANCE_FILE).write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+        write_server_files(path.parent)
     return dataclasses.replace(report, path=path)

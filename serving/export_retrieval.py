@@ -14,9 +14,9 @@ from ..models import TwoTowerModel
 from ..schema import Schema
 from .custom_modules import custom_modules
 from .fresh_process import run_fresh_process
+from .layout.server_files import write_server_files
 from .retrieval_report import RetrievalReport
-from .row_columns import row_columns
-from .sample_rows import sample_rows
+from .row_columns import raw_rows, row_columns
 from .verify_retrieval import verify_retrieval
 from .version_folder import check_version, new_version
 
@@ -93,8 +93,7 @@ def export_retrieval(
     candidates = model.index(*_ad_columns(model, ads, transforms))
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(candidates.ids):
         raise ValueError(f"`k` must be an integer between 1 and the {len(candidates.ids)} ads. Received: k={k!r}.")
-    dtypes: Any = dict.fromkeys(model.user_schema.feature_names) if transforms is None else user_transforms.raw_columns
-    raw = row_columns(sample_rows(user_transforms, model.user_schema) if rows is None else rows, dtypes)
+    raw = raw_rows(model.user_schema, user_transforms, rows)
     inputs = raw if user_transforms is None else user_transforms(raw)
     options = _scann_options(len(candidates.ids), k) if index == "scann" else {}
     config = {"index": index, "k": k, "options": {**options, **(index_options or {})}}
@@ -112,6 +111,7 @@ def export_retrieval(
         )
         exact = index == "brute_force"
         report = verify_retrieval(model, work / "saved_model", candidates, raw, inputs, exact, tolerance)
+        write_server_files(path.parent)
     return dataclasses.replace(report, path=path)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .c_session import has_c_library
+
 
 def run_fresh_process(arguments: list[str], failure: str, variables: Mapping[str, str] | None = None) -> None:
     """Run `python ARGUMENTS`; on an error raise a `RuntimeError` that starts with `failure`.
@@ -34,24 +36,53 @@ def run_fresh_process(arguments: list[str], failure: str, variables: Mapping[str
         raise RuntimeError(f"{failure}: {lines[-1] if lines else 'no message'}\n" + "\n".join(lines[-30:]))
 
 
+Inputs = Mapping[str, Mapping[str, np.ndarray]]
+
+
 def score_in_fresh_process(
-    saved_model: Path, raw: Mapping[str, np.ndarray], modules: Sequence[str] = ()
+    saved_model: Path, inputs: Inputs, modules: Sequence[str] = ()
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Outputs of every signature of a SavedModel, in a process that knows neither Keras nor this package.
+    """Outputs of a SavedModel's signatures, in a process that knows neither Keras nor this package.
+
+    TensorFlow's C library answers where there is one, as in a server, and Python TensorFlow elsewhere. The first row
+    alone must get the same answer as in its batch.
 
     Args:
         saved_model: the version folder.
-        raw: columns of the signatures.
-        modules: modules whose operations the SavedModel uses. Defaults to `()`.
+        inputs: columns by signature.
+        modules: Python modules whose operations the SavedModel uses. Defaults to `()`.
 
     Returns:
         `{signature: {output: array}}`.
+
+    Raises:
+        RuntimeError: when the SavedModel does not answer, or answers a row alone otherwise.
     """
+    single = {name: {column: v[:1] for column, v in columns.items()} for name, columns in inputs.items()}
+    calls = [*inputs.items(), *single.items()]
     with tempfile.TemporaryDirectory() as work:
-        rows, scores = Path(work) / "rows.pickle", Path(work) / "scores.pickle"
-        rows.write_bytes(pickle.dumps(dict(raw)))
+        asked, answered = Path(work) / "asked.pickle", Path(work) / "answered.pickle"
+        asked.write_bytes(pickle.dumps(calls))
         # As a file, not as a module: the process must not import this package.
-        script = Path(__file__).with_name("score_rows.py")
-        arguments = [str(script), str(saved_model), str(rows), str(scores), *modules]
+        program = "score_rows.py" if modules or not has_c_library() else "c_session.py"
+        script = Path(__file__).with_name(program)
+        arguments = [str(script), str(saved_model), str(asked), str(answered), *modules]
         run_fresh_process(arguments, f"{saved_model} does not answer")
-        return pickle.loads(scores.read_bytes())
+        answers = pickle.loads(answered.read_bytes())
+    scores = dict(zip(inputs, answers, strict=False))
+    for (name, _), outputs in zip(single.items(), answers[len(inputs) :], strict=True):
+        for output, values in outputs.items():
+            expected = scores[name][output][:1]
+            if values.shape != expected.shape or not _close(values, expected):
+                raise RuntimeError(
+                    f"{saved_model}, signature {name!r}, output {output!r}: the first row alone gives {values}, in a "
+                    f"batch {expected}."
+                )
+    return scores
+
+
+def _close(values: np.ndarray, others: np.ndarray) -> bool:
+    # Which group or candidate is nearest may tip with rounding; what they lead to may not.
+    if values.dtype.kind != "f":
+        return True
+    return np.allclose(values, others, rtol=0, atol=1e-5 * max(1.0, float(np.abs(others).max(initial=0.0))))

@@ -6,6 +6,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ..datasets import TableTransforms
+from ..schema import Schema
+from .sample_rows import sample_rows
+
 
 def row_columns(rows: Any, dtypes: Mapping[str, str | None], argument: str = "rows") -> dict[str, np.ndarray]:
     """The columns named, as NumPy arrays of a signature's dtypes.
@@ -44,3 +48,9 @@ def row_columns(rows: Any, dtypes: Mapping[str, str | None], argument: str = "ro
     if not len(next(iter(columns.values()))):
         raise ValueError(f"`{argument}` is empty; the SavedModel is compared on at least one row.")
     return columns
+
+
+def raw_rows(schema: Schema, transforms: TableTransforms | None, rows: Any = None) -> dict[str, np.ndarray]:
+    """Columns of a model's signature, of a caller's rows or, without any, drawn from the vocabularies."""
+    dtypes = dict.fromkeys(schema.feature_names) if transforms is None else transforms.raw_columns
+    return row_columns(sample_rows(transforms, schema) if rows is None else rows, dtypes)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from ..models.retrieval import CandidateIndex
+from .c_session import read_signatures
 from .fresh_process import score_in_fresh_process
 from .retrieval_report import RetrievalReport
 from .verify import MAX_BORDER_SHARE
@@ -45,7 +46,7 @@ def verify_retrieval(
     report = verify_retrieval(model, path, model.index(ads), rows, rows, exact=True, tolerance=1e-5)
     ```
     """
-    served = score_in_fresh_process(path, raw, () if exact else ("scann",))
+    served = score_in_fresh_process(path, dict.fromkeys(read_signatures(path), raw), () if exact else ("scann",))
     answer = served["serving_default"]
     ids, scores = _decoded(answer["ids"], index.ids.dtype), answer["scores"]
     users = model.user_vectors(inputs)

@@ -32,9 +32,8 @@ def new_version(path: Path) -> Iterator[Path]:
     ['1']
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, so that the rename stays on one file system; TF Serving skips names that are no integers.
     _remove_leftovers(path.parent)
-    work = Path(tempfile.mkdtemp(prefix=f"{_UNFINISHED}{os.getpid()}-", dir=path.parent))
+    work = unfinished_folder(path.parent)
     try:
         yield work
         (work / "saved_model").rename(check_version(path))
@@ -61,11 +60,28 @@ def check_version(path: Path) -> Path:
             f"Use e.g. {path / '1'}."
         )
     if path.exists():
-        versions = [int(p.name) for p in path.parent.iterdir() if p.name.isdigit()]
-        raise FileExistsError(
-            f"{path} exists and is never overwritten. Export to {path.parent / str(max(versions) + 1)}."
-        )
+        newest = int(versions(path.parent)[-1].name)
+        raise FileExistsError(f"{path} exists and is never overwritten. Export to {path.parent / str(newest + 1)}.")
     return path
+
+
+def versions(folder: Path) -> list[Path]:
+    """The version folders of a model, oldest first.
+
+    Args:
+        folder: the model's folder.
+    """
+    return sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
+
+
+def unfinished_folder(folder: Path) -> Path:
+    """A new folder for what servers must not see, removed by the next export should this process die.
+
+    Args:
+        folder: the model's folder: renames from there stay on one file system. TF Serving skips names that are no
+            integers.
+    """
+    return Path(tempfile.mkdtemp(prefix=f"{_UNFINISHED}{os.getpid()}-", dir=folder))
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .write_saved_model import concrete_function, load_model, raw_inputs, save_signatures
+from .check_graph import check_graph
+from .signatures.predict import predict_signature
+from .write_saved_model import load_model, raw_columns, save_signatures
 
 
 def write_retrieval(folder: Path) -> None:
@@ -25,7 +27,7 @@ def write_retrieval(folder: Path) -> None:
         index = _make_index(config, ads["vectors"], ads["ids"])
     model, module = load_model(folder), tf.Module()
     module.index = index  # tracked, so that its weights (ScaNN: its files) are saved
-    signature, encode = raw_inputs(folder, model.user_schema, module)
+    columns = raw_columns(folder, model.user_schema, module)
     users = model.user_model().model
 
     def vectors(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,14 +38,15 @@ def write_retrieval(folder: Path) -> None:
         return {"ids": ids, "scores": scores}
 
     signatures = {
-        "serving_default": concrete_function(recommend, encode, signature),
-        "user_vectors": concrete_function(vectors, encode, signature),
+        "serving_default": predict_signature(recommend, columns),
+        "user_vectors": predict_signature(vectors, columns),
     }
     if model.group_concats:
         groups = model.group_ids_model().model
-        signatures["groups"] = concrete_function(lambda inputs: groups(inputs, training=False), encode, signature)
+        signatures["groups"] = predict_signature(lambda inputs: groups(inputs, training=False), columns)
     options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"]) if config["index"] == "scann" else None
     save_signatures(module, signatures, folder, options)
+    check_graph(folder / "saved_model", known=("Scann>",) if options else ())
 
 
 def _make_index(config: dict[str, Any], vectors: np.ndarray, ids: np.ndarray) -> Any:

@@ -1,13 +1,15 @@
 """Writes a SavedModel from a `.keras` file; run in a process of its own under the TensorFlow backend.
 
 `python -m grouprank.serving.write_saved_model FOLDER` reads `FOLDER/model.keras`,
-`FOLDER/modules.json` and, if there, `FOLDER/transforms/`, and writes `FOLDER/saved_model/`.
+`FOLDER/modules.json`, `FOLDER/rows.pickle` (raw columns), `FOLDER/name.txt` (the model's) and,
+if there, `FOLDER/transforms/`, and writes `FOLDER/saved_model/`.
 torch cannot export a model of dict inputs and JAX exports one opaque op, so every backend's model
 comes through here.
 """
 
 import importlib
 import json
+import pickle
 import runpy
 import sys
 from collections.abc import Callable
@@ -15,21 +17,57 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 
 from ..datasets import TableTransforms
 from ..schema import Schema
-from .graph_transforms import GraphTransforms
+from .check_graph import check_graph
+from .column_sides import ColumnSides
+from .layout.server_files import MAX_BATCH_SIZE
+from .layout.warmup import write_warmup
+from .signatures.examples import examples_signature
+from .signatures.graph_transforms import GraphTransforms
+from .signatures.plain_columns import PlainColumns
+from .signatures.predict import predict_signature
+from .signatures.rank import rank_signature
 
 
 def write_saved_model(folder: Path) -> None:
-    """Load the model, put the transforms before it and save both as plain TensorFlow ops."""
+    """Load the model, put the transforms before it and save both as plain TensorFlow ops, with requests to warm up."""
     model, module = load_model(folder), tf.Module()
-    signature, encode = raw_inputs(folder, model.schema, module)
-    signatures = {"serving_default": concrete_function(_probabilities(model), encode, signature)}
-    if model.group_concats:
-        signatures["groups"] = concrete_function(_group_ids(model), encode, signature)
+    columns = raw_columns(folder, model.schema, module)
+    signatures = model_signatures(model, columns)
     save_signatures(module, signatures, folder)
+    name_methods(folder / "saved_model")
+    check_graph(folder / "saved_model")
+    rows: dict[str, np.ndarray] = pickle.loads((folder / "rows.pickle").read_bytes())
+    dtypes = {
+        name: {argument: spec.dtype for argument, spec in function.structured_input_signature[1].items()}
+        for name, function in signatures.items()
+    }
+    sides = ColumnSides.of(model.schema, columns.sources)
+    name = (folder / "name.txt").read_text()
+    write_warmup(folder / "saved_model", name, dtypes, rows, sides, (1, 32, MAX_BATCH_SIZE))
+
+
+def model_signatures(model: Any, columns: Any) -> dict[str, Any]:
+    """Concrete functions by signature name."""
+    scores = _probabilities(model)
+    found = {
+        "serving_default": predict_signature(scores, columns),
+        "serving_examples": examples_signature(scores, columns),
+        "classify": examples_signature(_classes(scores), columns, "inputs"),
+    }
+    for name in model.prediction_names:
+        found[f"regress_{name}"] = examples_signature(_only(scores, name), columns, "inputs")
+    if ColumnSides.of(model.schema, columns.sources).can_rank:
+        found["rank"] = rank_signature(model, columns)
+    if model.group_concats:
+        found["groups"] = predict_signature(_group_ids(model), columns)
+    return found
 
 
 def load_model(folder: Path) -> Any:
@@ -38,15 +76,13 @@ def load_model(folder: Path) -> Any:
     return keras.models.load_model(folder / "model.keras", compile=False)
 
 
-def raw_inputs(
-    folder: Path, schema: Schema, module: tf.Module
-) -> tuple[dict[str, tf.TensorSpec], Callable[[dict[str, Any]], dict[str, Any]]]:
-    """A spec per input column and what turns the columns into model inputs."""
+def raw_columns(folder: Path, schema: Schema, module: tf.Module) -> GraphTransforms | PlainColumns:
+    """What turns a signature's columns into model inputs."""
     if not (folder / "transforms").exists():
-        return {f.name: tf.TensorSpec([None, *f.shape], f.dtype, name=f.name) for f in schema.features}, dict
+        return PlainColumns(schema)
     transforms = GraphTransforms(TableTransforms.load(folder / "transforms"), folder / "vocabularies")
     module.transforms = transforms  # tracked, so that its tables and their files are saved
-    return transforms.signature(), transforms
+    return transforms
 
 
 def save_signatures(module: tf.Module, signatures: dict[str, Any], folder: Path, options: Any = None) -> None:
@@ -55,6 +91,20 @@ def save_signatures(module: tf.Module, signatures: dict[str, Any], folder: Path,
     captured = {id(v): v for signature in signatures.values() for v in signature.variables}
     module.variables_read = list(captured.values())
     tf.saved_model.save(module, str(folder / "saved_model"), signatures=signatures, options=options)
+
+
+def name_methods(saved_model: Path) -> None:
+    """Tell the server which signatures the Classify and Regress APIs may call: `tf.saved_model.save` says Predict."""
+    path = saved_model / "saved_model.pb"
+    model = SavedModel.FromString(path.read_bytes())
+    for meta in model.meta_graphs:
+        for name, signature in meta.signature_def.items():
+            method = "classify" if name == "classify" else "regress" if name.startswith("regress_") else None
+            if method:
+                signature.method_name = f"tensorflow/serving/{method}"
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    # It holds a checksum of the file.
+    write_fingerprint(str(saved_model))
 
 
 def _import_modules(modules: dict[str, Any]) -> None:
@@ -80,15 +130,20 @@ def _group_ids(model: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda inputs: groups(inputs, training=False)
 
 
-def concrete_function(
-    function: Callable[..., Any], encode: Callable[..., Any], signature: dict[str, tf.TensorSpec]
-) -> Any:
-    """A signature that applies a function to encoded columns and names its outputs."""
+def _classes(scores: Callable[..., Any]) -> Callable[..., Any]:
+    """Scores as the Classify API wants them: the predictions are the classes, `(batch, predictions)` each."""
 
-    def serve(**raw: Any) -> dict[str, Any]:
-        return {name: tf.identity(value, name=name) for name, value in function(encode(raw)).items()}
+    def classify(inputs: dict[str, Any]) -> dict[str, Any]:
+        found = scores(inputs)
+        table = tf.stack(list(found.values()), axis=1)
+        return {"classes": tf.broadcast_to(tf.constant([list(found)]), tf.shape(table)), "scores": table}
 
-    return tf.function(serve).get_concrete_function(**signature)
+    return classify
+
+
+def _only(scores: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """One prediction under the name that the Regress API wants."""
+    return lambda inputs: {"outputs": scores(inputs)[name]}
 
 
 if __name__ == "__main__":

@@ -69,6 +69,11 @@ class TableTransforms:
                 )
 
     @property
+    def sources(self) -> dict[str, str]:
+        """Raw column of each feature."""
+        return {name: transform.raw for name, transform in self.columns.items()}
+
+    @property
     def vocabulary_sizes(self) -> dict[str, int]:
         """Number of ids of each feature that has a vocabulary, id 0 included."""
         return {

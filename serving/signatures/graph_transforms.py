@@ -6,11 +6,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..datasets import TableTransforms, VectorTransform
+from ...datasets import TableTransforms, VectorTransform
 
 _DTYPES = {"string": tf.string, "int64": tf.int64, "float32": tf.float32}
-# A vocabulary file cannot hold an empty line for TensorFlow's reader; this one stands in its place.
-_EMPTY = "\x1f<empty>\x1f"
+# A vocabulary file cannot hold an empty line for TensorFlow's reader; this one stands in its place. As a value it is
+# out of every vocabulary.
+NO_TOKEN = "\x1f<empty>\x1f"
 
 
 class GraphTransforms(tf.Module):
@@ -27,6 +28,7 @@ class GraphTransforms(tf.Module):
     def __init__(self, transforms: TableTransforms, folder: Path) -> None:
         super().__init__()
         self._transforms = transforms
+        self.sources = transforms.sources
         folder.mkdir(parents=True, exist_ok=True)
         self.tables = {
             name: _table(folder / f"{name}.txt", transform)
@@ -42,9 +44,19 @@ class GraphTransforms(tf.Module):
             for raw, dtype in self._transforms.raw_columns.items()
         }
 
-    def __call__(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """Model inputs by feature name."""
-        return {name: self._apply(name, t, raw[t.raw]) for name, t in self._transforms.columns.items()}
+    def __call__(self, raw: Mapping[str, Any], missing: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Model inputs by feature name, of the features whose raw column is given.
+
+        Args:
+            raw: columns, all or some of them.
+            missing: booleans `(batch,)` by integer column: rows that have no value are out of vocabulary. Other
+                dtypes have values for that: NaN, and a string that is no token. Defaults to `None`.
+        """
+        found = {name: self._apply(name, t, raw[t.raw]) for name, t in self._transforms.columns.items() if t.raw in raw}
+        for name, transform in self._transforms.columns.items():
+            if missing and transform.raw in missing and name in found:
+                found[name] = tf.where(missing[transform.raw], tf.zeros_like(found[name]), found[name])
+        return found
 
     def _apply(self, name: str, transform: Any, values: Any) -> Any:
         if transform.kind == "numeric":
@@ -64,7 +76,7 @@ class GraphTransforms(tf.Module):
         ids = self.tables[name].lookup(values) + 1
         if transform.dtype == "string":
             empty = _position(transform.tokens, "") + 1
-            ids = tf.where(tf.equal(values, _EMPTY), tf.zeros_like(ids), ids)
+            ids = tf.where(tf.equal(values, NO_TOKEN), tf.zeros_like(ids), ids)
             ids = tf.where(tf.equal(values, ""), tf.fill(tf.shape(ids), tf.constant(empty, tf.int64)), ids)
         return tf.cast(ids, tf.int32)
 
@@ -89,12 +101,12 @@ def _position(tokens: Any, token: str) -> int:
 
 
 def _table(path: Path, transform: Any) -> tf.lookup.StaticHashTable:
-    lines = (_EMPTY if token == "" else str(token) for token in transform.tokens)
+    lines = (NO_TOKEN if token == "" else str(token) for token in transform.tokens)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
     string = transform.dtype == "string"
     if not len(transform.tokens):
         # An empty file cannot initialise a table: one impossible key keeps every lookup at -1.
-        key = tf.constant([_EMPTY] if string else [0], tf.string if string else tf.int64)
+        key = tf.constant([NO_TOKEN] if string else [0], tf.string if string else tf.int64)
         initializer: Any = tf.lookup.KeyValueTensorInitializer(key, tf.constant([-1], tf.int64))
     else:
         initializer = tf.lookup.TextFileInitializer(

@@ -1,0 +1,75 @@
+"""Where an exported model comes from."""
+
+import datetime
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+# In the version folder.
+PROVENANCE_FILE = Path("assets.extra", "provenance.json")
+# Whose versions decide what a model computes and what can load it.
+PACKAGES = ("grouprank", "keras", "keras-rs", "tensorflow", "jax", "torch", "numpy", "polars")
+
+
+def describe(model: Any, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What is known of a model: its schema and config, versions, the git revision, and what the caller adds.
+
+    Args:
+        model: a model with a `schema`.
+        given: further entries, such as `{"data": ..., "metrics": ...}`. Defaults to `None`.
+
+    Raises:
+        ValueError: when an entry given is no JSON, or has the name of one written here.
+
+    Example:
+
+    ```python
+    describe(model, {"data": "kuairand-pure, 8 - 30 April", "metrics": {"is_click": {"auc": 0.727}}})
+    ```
+    """
+    written = {
+        "exported_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "schema": model.schema.to_dict(),
+        "model": keras.saving.serialize_keras_object(model),
+        "parameters": int(model.count_params()),
+        "backend": keras.backend.backend(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "git": _git_revision(),
+    }
+    taken = sorted(written.keys() & (given or {}).keys())
+    if taken:
+        raise ValueError(f"`provenance` names entries that the export writes itself: {taken}. Rename them.")
+    found = {**written, **(given or {})}
+    try:
+        json.dumps(found)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`provenance` must be made of numbers, strings, lists and dicts: {error}") from error
+    return found
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> dict[str, Any] | None:
+    """Commit of the working folder and whether it has changes; `None` outside of a repository."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return {"commit": commit, "changed": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=Path.cwd(), capture_output=True, text=True, check=True)
+    return done.stdout.strip()

@@ -1,0 +1,1 @@
+"""The signatures of a SavedModel, as TensorFlow graphs."""

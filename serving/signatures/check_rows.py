@@ -1,0 +1,27 @@
+"""A check inside the graph, so that a server answers a malformed request with words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+
+def check_rows(columns: Mapping[str, Any], axis: int = 0) -> dict[str, Any]:
+    """The columns, once it is known that they have as many rows; fails with INVALID_ARGUMENT otherwise.
+
+    Op by op, columns of different lengths may also broadcast to an answer that is wrong.
+
+    Args:
+        columns: the request's tensors by name.
+        axis: which axis is compared. Defaults to `0`.
+    """
+    sizes = tf.stack([tf.shape(value)[axis] for value in columns.values()])
+    what = "rows" if axis == 0 else "candidates"
+    check = tf.debugging.Assert(
+        tf.reduce_all(tf.equal(sizes, sizes[0])),
+        [f"The columns differ in their number of {what}. Columns: {', '.join(columns)}. Their {what}:", sizes],
+        summarize=len(columns),
+    )
+    # Nothing reads the columns before.
+    with tf.control_dependencies([check]):
+        return {name: tf.identity(value) for name, value in columns.items()}

@@ -1,0 +1,63 @@
+"""Serialized `tf.Example`s in: the signatures of batch jobs and of the Classify and Regress APIs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from .graph_transforms import NO_TOKEN
+from .predict import named
+
+
+def examples_signature(function: Callable[..., Any], columns: Any, argument: str = "examples") -> Any:
+    """A concrete function of a vector of serialized `tf.Example`s.
+
+    Each column is a feature of its own name with one value (a `Vector` with its floats). A feature that is missing
+    or empty is out of vocabulary; a number is then taken for its mean, as a missing one in training.
+
+    Args:
+        function: model inputs in, a dict of outputs out.
+        columns: `GraphTransforms` or `PlainColumns`.
+        argument: name of the input: Classify and Regress send `inputs`. Defaults to `"examples"`.
+    """
+    specs = columns.signature()
+
+    def serve(**arguments: Any) -> dict[str, Any]:
+        features = {
+            name: tf.io.RaggedFeature(_stored(spec.dtype), row_splits_dtype=tf.int64) for name, spec in specs.items()
+        }
+        parsed = tf.io.parse_example(arguments[argument], features)
+        raw, missing = {}, {}
+        for name, spec in specs.items():
+            raw[name], absent = _column(name, parsed[name], spec)
+            if spec.dtype.is_integer:
+                missing[name] = absent
+        return named(function(columns(raw, missing)))
+
+    return tf.function(serve).get_concrete_function(**{argument: tf.TensorSpec([None], tf.string, name=argument)})
+
+
+def _stored(dtype: tf.DType) -> tf.DType:
+    """What a `tf.Example` keeps a dtype as."""
+    return tf.int64 if dtype.is_integer else tf.float32 if dtype.is_floating else tf.string
+
+
+def _column(name: str, values: Any, spec: tf.TensorSpec) -> tuple[Any, Any]:
+    """The column dense, and which of its rows have no value."""
+    width = spec.shape[1] if spec.shape.rank > 1 else 1
+    lengths = values.row_lengths()
+    fits = tf.logical_or(tf.equal(lengths, 0), tf.equal(lengths, width))
+    check = tf.debugging.Assert(
+        tf.reduce_all(fits),
+        [
+            f"Feature {name} of an Example holds none or {width} of {_stored(spec.dtype).name}. Received in some rows:",
+            tf.boolean_mask(lengths, tf.logical_not(fits)),
+        ],
+        summarize=8,
+    )
+    with tf.control_dependencies([check]):
+        values = tf.identity(values)
+    default = {tf.int64: 0, tf.float32: float("nan"), tf.string: NO_TOKEN}[_stored(spec.dtype)]
+    dense = tf.cast(values.to_tensor(default, shape=[None, width]), spec.dtype)
+    absent = tf.equal(lengths, 0)
+    return (dense, absent[:, tf.newaxis]) if spec.shape.rank > 1 else (dense[:, 0], absent)

@@ -1,0 +1,33 @@
+"""Model inputs as they are, for models that are exported without transforms."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from ...schema import Schema
+
+
+class PlainColumns(tf.Module):
+    """Stands where `GraphTransforms` stands when ids and floats are sent.
+
+    Args:
+        schema: the model's.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        super().__init__()
+        self._schema = schema
+        self.sources = {name: name for name in schema.feature_names}
+
+    def signature(self) -> dict[str, tf.TensorSpec]:
+        """A spec per feature, of any batch size."""
+        return {f.name: tf.TensorSpec([None, *f.shape], f.dtype, name=f.name) for f in self._schema.features}
+
+    def __call__(self, raw: Mapping[str, Any], missing: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The columns given; ids that are missing are 0, out of vocabulary, and so are numbers that are no numbers."""
+        found = {name: raw[name] for name in self.sources if name in raw}
+        for name, value in found.items():
+            if missing and name in missing:
+                found[name] = tf.where(missing[name], tf.zeros_like(value), value)
+        return found
