@@ -1,5 +1,8 @@
 """Export of trained models as SavedModels for TF Serving."""
 
+from typing import Any
+
+from .examples import to_examples
 from .export import export
 from .export_report import ExportReport
 from .export_retrieval import export_retrieval
@@ -7,4 +10,23 @@ from .layout.prune import prune
 from .retrieval_report import RetrievalReport
 from .verify import verify
 
-__all__ = ["ExportReport", "RetrievalReport", "export", "export_retrieval", "prune", "verify"]
+__all__ = [
+    "Client",
+    "ExportReport",
+    "RetrievalReport",
+    "ServingError",
+    "export",
+    "export_retrieval",
+    "prune",
+    "to_examples",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The client, imported when it is asked for: it brings all of TensorFlow."""
+    if name in ("Client", "ServingError"):
+        from . import client
+
+        return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,6 +5,7 @@ their outputs, `{output: array}` each, to the pickle `OUTPUTS`. Needs NumPy and 
 TensorFlow, and imports none of its Python: what runs here needs no op that only Python knows.
 """
 
+import contextlib
 import ctypes
 import importlib.util
 import pickle
@@ -18,17 +19,31 @@ import numpy as np
 # TF_DataType of what our signatures take and give; strings are pointers, handled apart.
 _DTYPES: dict[int, Any] = {1: np.float32, 2: np.float64, 3: np.int32, 9: np.int64, 10: np.bool_}
 _STRING = 7
+_INVALID = 3  # TF_INVALID_ARGUMENT
 _STRING_BYTES = 24  # sizeof(TF_TString)
 
 
+class CSessionError(RuntimeError):
+    """What the library says when it refuses.
+
+    Args:
+        message: its words.
+        code: its `TF_Code`, numbered as gRPC's status codes.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class CSession:
-    """A SavedModel loaded by `TF_LoadSessionFromSavedModel`.
+    """A SavedModel loaded by `TF_LoadSessionFromSavedModel`; threads may run it side by side.
 
     Args:
         saved_model: the version folder.
 
     Raises:
-        RuntimeError: with the library's own message, when it does not load or a run fails.
+        CSessionError: with the library's own message, when it does not load or a run fails.
         FileNotFoundError: when the installed TensorFlow brings no C library.
 
     Example:
@@ -41,18 +56,17 @@ class CSession:
 
     def __init__(self, saved_model: Path) -> None:
         self.signatures = read_signatures(saved_model)
-        self._library = _load_library()
-        c = self._library
+        self._library = c = _load_library()
         self._graph = _pointer(c.TF_NewGraph)
-        status = _pointer(c.TF_NewStatus)
         options = _pointer(c.TF_NewSessionOptions)
         tags = (ctypes.c_char_p * 1)(b"serve")
-        # The arguments after the tags are their number, the graph, and where the MetaGraphDef goes.
-        self._session = _pointer(
-            c.TF_LoadSessionFromSavedModel, options, None, str(saved_model).encode(), tags, 1, self._graph, None, status
-        )
-        self._status = status
-        self._check(f"{saved_model} does not load")
+        with self._status(f"{saved_model} does not load") as status:
+            # The arguments after the tags are their number, the graph, and where the MetaGraphDef goes.
+            self._session = _pointer(
+                c.TF_LoadSessionFromSavedModel,
+                options, None, str(saved_model).encode(), tags, 1, self._graph, None, status,
+            )  # fmt: skip
+        c.TF_DeleteSessionOptions(ctypes.c_void_p(options))
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs of a signature by name.
@@ -65,22 +79,27 @@ class CSession:
         names, outputs = sorted(wanted), sorted(given)
         missing = [name for name in names if name not in inputs]
         if missing:
-            raise RuntimeError(f"Signature {signature!r} lacks the inputs {missing}. Expected: {names}.")
+            raise CSessionError(f"Signature {signature!r} lacks the inputs {missing}. Expected: {names}.", _INVALID)
         tensors = (ctypes.c_void_p * len(names))(*(self._tensor(inputs[name], wanted[name][1]) for name in names))
         results = (ctypes.c_void_p * len(outputs))()
-        c.TF_SessionRun(
-            ctypes.c_void_p(self._session), None,
-            self._places([wanted[name][0] for name in names]), tensors, len(names),
-            self._places([given[name][0] for name in outputs]), results, len(outputs),
-            None, 0, None, ctypes.c_void_p(self._status),
-        )  # fmt: skip
-        for tensor in tensors:
-            c.TF_DeleteTensor(ctypes.c_void_p(tensor))
-        self._check(f"Signature {signature!r} fails")
-        found = {name: self._array(result) for name, result in zip(outputs, results, strict=True)}
-        for result in results:
-            c.TF_DeleteTensor(ctypes.c_void_p(result))
-        return found
+        try:
+            with self._status(f"Signature {signature!r} fails") as status:
+                c.TF_SessionRun(
+                    ctypes.c_void_p(self._session), None,
+                    self._places([wanted[name][0] for name in names]), tensors, len(names),
+                    self._places([given[name][0] for name in outputs]), results, len(outputs),
+                    None, 0, None, ctypes.c_void_p(status),
+                )  # fmt: skip
+            return {name: self._array(result) for name, result in zip(outputs, results, strict=True)}
+        finally:
+            for tensor in (*tensors, *(result for result in results if result)):
+                c.TF_DeleteTensor(ctypes.c_void_p(tensor))
+
+    def close(self) -> None:
+        """Free the model's memory; the session cannot run any more."""
+        with self._status("The session does not close") as status:
+            self._library.TF_DeleteSession(ctypes.c_void_p(self._session), ctypes.c_void_p(status))
+        self._library.TF_DeleteGraph(ctypes.c_void_p(self._graph))
 
     def _places(self, tensors: list[str]) -> Any:
         places = (_Output * len(tensors))()
@@ -124,10 +143,17 @@ class CSession:
             strings[index] = ctypes.string_at(_pointer(c.TF_StringGetDataPointer, place), size)
         return strings.reshape(shape)
 
-    def _check(self, what: str) -> None:
-        if self._library.TF_GetCode(ctypes.c_void_p(self._status)):
-            message = _text(self._library.TF_Message, self._status)
-            raise RuntimeError(f"{what}: {message}")
+    @contextlib.contextmanager
+    def _status(self, what: str) -> Iterator[int]:
+        """A status to pass to the library; raises if it is no success afterwards."""
+        c, status = self._library, _pointer(self._library.TF_NewStatus)
+        try:
+            yield status
+            code = int(c.TF_GetCode(ctypes.c_void_p(status)))
+            if code:
+                raise CSessionError(f"{what}: {_text(c.TF_Message, status)}", code)
+        finally:
+            c.TF_DeleteStatus(ctypes.c_void_p(status))
 
 
 class _Output(ctypes.Structure):

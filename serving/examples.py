@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 
 def to_examples(columns: Mapping[str, Any]) -> list[bytes]:
@@ -24,25 +25,65 @@ def to_examples(columns: Mapping[str, Any]) -> list[bytes]:
     >>> [len(example) for example in examples]
     [35, 16]
     """
-    # Here, not above: whoever exports has TensorFlow loaded, whoever only reads a report need not.
-    from tensorflow.train import BytesList, Example, Feature, Features, FloatList, Int64List
-
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"`columns` must have one length. Received: {lengths}.")
 
-    def feature(value: Any) -> Any:
-        array = np.atleast_1d(np.asarray(value))
-        if array.dtype.kind in "iub":
-            return Feature(int64_list=Int64List(value=array.tolist()))
-        if array.dtype.kind == "f":
-            return Feature(float_list=FloatList(value=array.tolist()))
-        return Feature(bytes_list=BytesList(value=[v if isinstance(v, bytes) else str(v).encode() for v in array]))
-
     rows = zip(*columns.values(), strict=True)
-    return [
-        Example(
-            features=Features(feature={n: feature(v) for n, v in zip(columns, row, strict=True) if v is not None})
-        ).SerializeToString(deterministic=True)
-        for row in rows
-    ]
+    return [_example(dict(zip(columns, row, strict=True))).SerializeToString(deterministic=True) for row in rows]
+
+
+def _example(row: Mapping[str, Any]) -> Any:
+    example = _Example()
+    for name, value in row.items():
+        if value is None:
+            continue
+        feature, array = example.features.feature[name], np.atleast_1d(np.asarray(value))
+        if array.dtype.kind in "iub":
+            feature.int64_list.value.extend(array.tolist())
+        elif array.dtype.kind == "f":
+            feature.float_list.value.extend(array.tolist())
+        else:
+            feature.bytes_list.value.extend(v if isinstance(v, bytes) else str(v).encode() for v in array)
+    return example
+
+
+def _message() -> Any:
+    """The class of `tf.train.Example`, declared here: TensorFlow's own brings all of TensorFlow."""
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(
+        name="grouprank/example.proto", package="grouprank.example", syntax="proto3"
+    )
+
+    def message(parent: Any, name: str, fields: Mapping[str, tuple[int, Any]], repeated: bool = False) -> Any:
+        found = parent.add(name=name)
+        for field, (number, kind) in fields.items():
+            label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
+            added = found.field.add(name=field, number=number, label=label)
+            if isinstance(kind, str):
+                added.type, added.type_name = kinds.TYPE_MESSAGE, f".grouprank.example.{kind}"
+            else:
+                added.type = kind
+        return found
+
+    lists = {"BytesList": kinds.TYPE_BYTES, "FloatList": kinds.TYPE_FLOAT, "Int64List": kinds.TYPE_INT64}
+    for name, kind in lists.items():
+        message(file.message_type, name, {"value": (1, kind)}, repeated=True)
+    feature = message(
+        file.message_type,
+        "Feature",
+        {"bytes_list": (1, "BytesList"), "float_list": (2, "FloatList"), "int64_list": (3, "Int64List")},
+    )
+    feature.oneof_decl.add(name="kind")
+    for field in feature.field:
+        field.oneof_index = 0
+    features = message(file.message_type, "Features", {"feature": (1, "Features.FeatureEntry")}, repeated=True)
+    entry = message(features.nested_type, "FeatureEntry", {"key": (1, kinds.TYPE_STRING), "value": (2, "Feature")})
+    entry.options.map_entry = True
+    message(file.message_type, "Example", {"features": (1, "Features")})
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("grouprank.example.Example"))
+
+
+_Example = _message()

@@ -1,0 +1,171 @@
+"""Asks TensorFlow Serving for scores."""
+
+import functools
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Self, TypeVar
+
+import numpy as np
+
+from ..examples import to_examples
+from ..layout.server_files import MAX_BATCH_SIZE
+from .grpc_transport import GrpcTransport
+from .rest_transport import RestTransport
+from .serving_error import ServingError
+from .signature import Signature
+
+_Answer = TypeVar("_Answer")
+
+
+class Client:
+    """Scores rows with a model that TensorFlow Serving serves.
+
+    Takes raw columns under their names, as the exported schema has them: what they must be is read from the server,
+    and columns that do not fit are refused here, in words, before anything is sent. Many rows go as several requests.
+
+    A request has a deadline. It is repeated while the server is `UNAVAILABLE` and the deadline allows, after pauses
+    that double; every other failure is raised at once, since repeating it would only add load.
+
+    Args:
+        address: `"grpc://host:8500"`, or `"http://host:8501"` for REST.
+        model: name of the model.
+        version: which version answers. `None` takes the newest. Defaults to `None`.
+        timeout: deadline of a request in seconds, its repetitions included. Defaults to `1.0`.
+        retries: how often a request is repeated at most. Defaults to `3`.
+        backoff: pause before the first repetition in seconds; a random half of it is left out, so that many clients
+            do not come back at once. Defaults to `0.05`.
+        max_batch_size: rows of one request at most. Defaults to `512`, the size that exported models warm up.
+
+    Raises:
+        ValueError: on an address of another kind, or columns that do not fit the signature.
+        ServingError: when the server refuses or does not answer.
+
+    Example:
+
+    ```python
+    with gr.serving.Client("grpc://localhost:8500", "my_model") as client:
+        scores = client.predict({"user_id": ["u1", "u1"], "ad_id": ["a7", "a9"], "bid": [0.5, 0.2]})
+        scores["click"]  # float32 (2,)
+        client.rank({"user_id": ["u1"]}, {"ad_id": [["a7", "a9", "a3"]], "bid": [[0.5, 0.2, 0.1]]})["click"]  # (1, 3)
+    ```
+    """
+
+    def __init__(
+        self,
+        address: str,
+        model: str,
+        version: int | None = None,
+        timeout: float = 1.0,
+        retries: int = 3,
+        backoff: float = 0.05,
+        max_batch_size: int = MAX_BATCH_SIZE,
+    ) -> None:
+        scheme, _, place = address.partition("://")
+        if scheme not in ("grpc", "http", "https") or not place:
+            raise ValueError(
+                f'`address` must start with "grpc://", "http://" or "https://". Received: address={address!r}.'
+            )
+        if timeout <= 0 or retries < 0 or backoff < 0 or max_batch_size < 1:
+            raise ValueError(
+                "`timeout` and `max_batch_size` must be positive, `retries` and `backoff` not negative. Received: "
+                f"timeout={timeout}, retries={retries}, backoff={backoff}, max_batch_size={max_batch_size}."
+            )
+        self.model, self.timeout, self.retries, self.backoff = model, timeout, retries, backoff
+        self.max_batch_size = max_batch_size
+        transport: type[GrpcTransport] | type[RestTransport] = GrpcTransport if scheme == "grpc" else RestTransport
+        self._transport = transport(place if scheme == "grpc" else address, model, version)
+        self._signatures: dict[str, Signature] | None = None
+
+    def predict(self, columns: Any, signature: str = "serving_default") -> dict[str, np.ndarray]:
+        """Outputs of a signature that takes rows: probabilities by task, `(rows,)` each.
+
+        Args:
+            columns: raw columns, a polars frame or a dict.
+            signature: its name. Defaults to `"serving_default"`.
+        """
+        return self._in_batches(signature, self._signature(signature).columns(columns, "`columns`"))
+
+    def groups(self, columns: Any) -> dict[str, np.ndarray]:
+        """Learned group ids by placement, `(rows, num_levels)` each.
+
+        Args:
+            columns: raw columns, a polars frame or a dict.
+        """
+        return self.predict(columns, "groups")
+
+    def predict_examples(self, columns: Any) -> dict[str, np.ndarray]:
+        """Probabilities by task of rows sent as `tf.Example`s: columns may be missing, a value may be `None`.
+
+        Args:
+            columns: raw columns, a polars frame or a dict.
+        """
+        given = {name: columns[name] for name in (columns.columns if hasattr(columns, "columns") else columns)}
+        examples = np.array(to_examples(given), object)
+        return self._in_batches("serving_examples", {"examples": examples})
+
+    def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Probabilities of many ads for one user each: `(requests, ads)` by task.
+
+        Args:
+            request: columns of users and context, `(requests, ...)`.
+            candidates: columns of the ads, `(requests, ads, ...)`.
+        """
+        columns = self._signature("rank").columns({**request, **candidates}, "`request` and `candidates`")
+        lists = {name: v.shape[1] for name, v in columns.items() if name in candidates}
+        if len(set(lists.values())) > 1:
+            raise ValueError(f"`candidates`: the columns differ in their number of ads. Received: {lists}.")
+        return self._in_batches("rank", columns)
+
+    def signatures(self) -> dict[str, Signature]:
+        """What the server's model takes, by signature; asked once."""
+        if self._signatures is None:
+            self._signatures = self._repeat(self._transport.signatures)
+        return self._signatures
+
+    def states(self) -> dict[int, str]:
+        """State of each version that the server knows, such as `{3: "AVAILABLE"}`."""
+        return self._repeat(self._transport.states)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _signature(self, name: str) -> Signature:
+        found = self.signatures()
+        if name not in found:
+            raise ValueError(f"Model {self.model!r} has no signature {name!r}. It has: {sorted(found)}.")
+        return found[name]
+
+    def _in_batches(self, name: str, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        rows, signature = len(next(iter(columns.values()))), self._signature(name)
+        if not rows:
+            raise ValueError("There are no rows to score.")
+        parts = []
+        for start in range(0, rows, self.max_batch_size):
+            part = {column: values[start : start + self.max_batch_size] for column, values in columns.items()}
+            parts.append(self._repeat(functools.partial(self._transport.predict, name, signature, part)))
+        return {output: np.concatenate([part[output] for part in parts]) for output in parts[0]}
+
+    def _repeat(self, call: Callable[[float], _Answer]) -> _Answer:
+        """Call with what is left of the deadline until it answers."""
+        deadline, pause = time.monotonic() + self.timeout, self.backoff
+        for attempt in range(self.retries + 1):
+            try:
+                return call(deadline - time.monotonic())
+            except ServingError as error:
+                wait = pause * random.uniform(0.5, 1.0)
+                out_of_time = time.monotonic() + wait >= deadline
+                if error.code != "UNAVAILABLE" or attempt == self.retries or out_of_time:
+                    if attempt:
+                        error.add_note(f"Asked {attempt + 1} times within the deadline of {self.timeout:g} s.")
+                    raise
+                time.sleep(wait)
+                pause *= 2
+        raise AssertionError("the loop returns or raises")
