@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from .check_skew import check_skew
 from .examples import to_examples
 from .export import export
 from .export_report import ExportReport
 from .export_retrieval import export_retrieval
 from .layout.prune import prune
 from .retrieval_report import RetrievalReport
+from .skew_report import SkewReport
 from .verify import verify
 
 __all__ = [
@@ -15,6 +17,8 @@ __all__ = [
     "ExportReport",
     "RetrievalReport",
     "ServingError",
+    "SkewReport",
+    "check_skew",
     "export",
     "export_retrieval",
     "prune",

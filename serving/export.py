@@ -40,6 +40,8 @@ def export(
       `(requests, ads, ...)`; returns `(requests, ads)` by task. What depends on the user
       alone is computed once. Only where the schema has features of both sides.
     - `groups`: the raw columns; returns the learned group ids by placement.
+    - `features`: the raw columns; returns the ids and floats made of them, by feature, for
+      `check_skew`. Only with transforms.
 
     It is written in a fresh process, loaded in another one that knows only TensorFlow's C
     library, and compared with the Keras model; then the version folder appears in one

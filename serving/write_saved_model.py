@@ -65,6 +65,8 @@ def model_signatures(model: Any, columns: Any) -> dict[str, Any]:
         found[f"regress_{name}"] = examples_signature(_only(scores, name), columns, "inputs")
     if ColumnSides.of(model.schema, columns.sources).can_rank:
         found["rank"] = rank_signature(model, columns)
+    if isinstance(columns, GraphTransforms):
+        found["features"] = predict_signature(dict, columns)
     if model.group_concats:
         found["groups"] = predict_signature(_group_ids(model), columns)
     return found

@@ -7,9 +7,8 @@ import textwrap
 
 import keras
 import numpy as np
-import polars as pl
 import pytest
-from support.raw_ads import ROWS, SCHEMA, TRANSFORMS, raw_rows, tiny_model
+from support.raw_ads import ROWS, SCHEMA, TRANSFORMS, raw_rows
 
 import grouprank as gr
 from grouprank.datasets import NumericTransform, TableTransforms
@@ -142,28 +141,3 @@ def test_a_backbone_from_a_module_of_the_users(tmp_path, monkeypatch):
     assert report.max_difference <= 1e-5
     assert set(report.raw) == set(SCHEMA.feature_names)
     del sys.modules["my_backbones"]
-
-
-def test_real_rows_of_kuairand(real_data, tmp_path):
-    check_real_rows(gr.datasets.KuaiRandPure(real_data("kuairand-pure")), tmp_path)
-
-
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="KuaiRand compares all three backends")
-def test_real_rows_of_criteo(real_data, tmp_path):
-    check_real_rows(gr.datasets.CriteoDAC(real_data("criteo-dac")), tmp_path)
-
-
-def check_real_rows(dataset, tmp_path):
-    """Rows of the official files, the last ones, that no vocabulary was fitted on."""
-    table = gr.datasets.prepare(dataset, tmp_path / "prepared")
-    model = tiny_model(table.schema)
-    model.adapt(table.batches("train", shuffle=True), max_rows=5000)
-    *_, last = dataset.chunks(50_000)
-    rows = last.filter(pl.col("split") == "test").tail(2000)
-    report = gr.serving.export(model, tmp_path / "models" / "1", transforms=table.transforms, rows=rows)
-    assert report.rows == 2000
-    assert report.max_difference <= 1e-5
-    prepared = model.predict_proba(table.batches("test"))
-    for task in table.schema.task_names:
-        off = np.abs(prepared[task][-2000:] - report.probabilities[task]) > 1e-5
-        assert off.sum() <= 2, "the prepared rows and the raw ones must be the same rows"

@@ -19,7 +19,16 @@ from grouprank.serving.c_session import CSession
 from grouprank.serving.check_graph import check_graph
 from grouprank.serving.layout.server_files import MAX_BATCH_SIZE, write_server_files
 
-SIGNATURES = {"serving_default", "serving_examples", "classify", "regress_click", "regress_like", "rank", "groups"}
+SIGNATURES = {
+    "serving_default",
+    "serving_examples",
+    "classify",
+    "regress_click",
+    "regress_like",
+    "rank",
+    "groups",
+    "features",
+}
 
 
 def test_warm_up_runs_every_signature_at_three_sizes(exported):

@@ -32,7 +32,7 @@ def test_every_signature_says_what_it_takes(exported):
     _, path, _ = exported
     signatures = read_signatures(path)
     assert sorted(signatures) == [
-        "classify", "groups", "rank", "regress_click", "regress_like", "serving_default", "serving_examples"
+        "classify", "features", "groups", "rank", "regress_click", "regress_like", "serving_default", "serving_examples"
     ]  # fmt: skip
     for name in ("serving_default", "rank", "groups"):
         assert sorted(signatures[name][0]) == sorted(TRANSFORMS.raw_columns)
