@@ -10,7 +10,7 @@ import ctypes
 import importlib.util
 import pickle
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,25 +75,47 @@ class CSession:
             signature: its name.
             inputs: its inputs by name; strings as object arrays of bytes.
         """
+        with self.bound(signature, inputs) as call:
+            return call()
+
+    @contextlib.contextmanager
+    def bound(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Iterator[Callable[[], dict[str, np.ndarray]]]:
+        """A function that runs a signature on inputs handed to the library once, as often as you like.
+
+        Args:
+            signature: its name.
+            inputs: as for `run`.
+        """
         c, (wanted, given) = self._library, self.signatures[signature]
         names, outputs = sorted(wanted), sorted(given)
         missing = [name for name in names if name not in inputs]
         if missing:
             raise CSessionError(f"Signature {signature!r} lacks the inputs {missing}. Expected: {names}.", _INVALID)
+        sources, targets = (
+            self._places([part[name][0] for name in chosen]) for part, chosen in ((wanted, names), (given, outputs))
+        )
         tensors = (ctypes.c_void_p * len(names))(*(self._tensor(inputs[name], wanted[name][1]) for name in names))
-        results = (ctypes.c_void_p * len(outputs))()
+
+        def call() -> dict[str, np.ndarray]:
+            results = (ctypes.c_void_p * len(outputs))()
+            try:
+                with self._status(f"Signature {signature!r} fails") as status:
+                    c.TF_SessionRun(
+                        ctypes.c_void_p(self._session), None, sources, tensors, len(names), targets, results,
+                        len(outputs), None, 0, None, ctypes.c_void_p(status),
+                    )  # fmt: skip
+                return {name: self._array(result) for name, result in zip(outputs, results, strict=True)}
+            finally:
+                self._free(result for result in results if result)
+
         try:
-            with self._status(f"Signature {signature!r} fails") as status:
-                c.TF_SessionRun(
-                    ctypes.c_void_p(self._session), None,
-                    self._places([wanted[name][0] for name in names]), tensors, len(names),
-                    self._places([given[name][0] for name in outputs]), results, len(outputs),
-                    None, 0, None, ctypes.c_void_p(status),
-                )  # fmt: skip
-            return {name: self._array(result) for name, result in zip(outputs, results, strict=True)}
+            yield call
         finally:
-            for tensor in (*tensors, *(result for result in results if result)):
-                c.TF_DeleteTensor(ctypes.c_void_p(tensor))
+            self._free(tensors)
+
+    def _free(self, tensors: Iterable[int]) -> None:
+        for tensor in tensors:
+            self._library.TF_DeleteTensor(ctypes.c_void_p(tensor))
 
     def close(self) -> None:
         """Free the model's memory; the session cannot run any more."""

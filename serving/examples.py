@@ -23,7 +23,7 @@ def to_examples(columns: Mapping[str, Any]) -> list[bytes]:
 
     >>> examples = to_examples({"ad_id": np.array(["a7", None], object), "bid": np.array([0.5, 2.0], "float32")})
     >>> [len(example) for example in examples]
-    [35, 16]
+    [36, 19]
     """
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:

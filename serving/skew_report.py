@@ -41,6 +41,6 @@ class SkewReport:
         found = self.first
         return (
             f"{self.path}: of {self.rows} raw rows {self.differing} differ. First: feature {found['feature']!r} of the "
-            f"raw column {found['column']!r}, row {found['row']}: raw {found['raw']!r}, prepared {found['prepared']!r}, "
-            f"served {found['served']!r}; {scores}"
+            f"raw column {found['column']!r}, row {found['row']}: raw {found['raw']!r}, "
+            f"prepared {found['prepared']!r}, served {found['served']!r}; {scores}"
         )

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from support.prediction_frame import prediction_frame
+from support.raw_ads import TRANSFORMS, raw_rows, tiny_model
 
 import grouprank as gr
 from grouprank.layers.multi_task import MULTI_TASK
@@ -72,3 +73,19 @@ def test_every_recipe_is_named():
     commands = set(re.findall(r"python -m grouprank\.recipes\.(\w+)", README))
     folder = Path(gr.__file__).parent / "recipes"
     assert commands == {path.stem for path in folder.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")}
+
+
+def test_serving(tmp_path, monkeypatch):
+    rows = raw_rows(20)
+    gr.serving.export(tiny_model(), tmp_path / "saved_models" / "demo" / "1", TRANSFORMS, rows)
+    monkeypatch.chdir(tmp_path)
+    once = ("user_id", "raw_hour", "os", "never_seen")
+    user = {name: rows[name][:1] for name in once}
+    ads = {name: values[np.newaxis] for name, values in rows.items() if name not in once}
+    names = {"gr": gr, "rows": rows, "user": user, "ads": ads}
+    exec(block("LoopbackServer(").replace("timeout=5", "timeout=60"), names)
+    assert names["scores"]["click"].shape == (20,)
+    assert names["ranked"]["click"].shape == (1, 20)
+    assert set(names["groups"]) == {"user", "representation"}
+    listed = set(re.findall(r"^\| `(\w+)`", README, flags=re.MULTILINE))
+    assert {"serving_default", "serving_examples", "classify", "rank", "groups", "features"} <= listed

@@ -115,7 +115,9 @@ class Client:
         lists = {name: v.shape[1] for name, v in columns.items() if name in candidates}
         if len(set(lists.values())) > 1:
             raise ValueError(f"`candidates`: the columns differ in their number of ads. Received: {lists}.")
-        return self._in_batches("rank", columns)
+        count = next(iter(lists.values()))
+        # What lies beyond belongs to padding: the server's batcher makes lists of ads as long as their neighbours.
+        return {name: scores[:, :count] for name, scores in self._in_batches("rank", columns).items()}
 
     def signatures(self) -> dict[str, Signature]:
         """What the server's model takes, by signature; asked once."""

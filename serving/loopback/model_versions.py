@@ -76,8 +76,8 @@ class ModelVersions:
         """
         found = self._acquire(version)
         if found is None:
-            wanted = "Latest" if version is None else f"Specific({version})"
-            raise CSessionError(f"Servable not found for request: {wanted}({name})", NOT_FOUND)
+            wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+            raise CSessionError(f"Servable not found for request: {wanted}", NOT_FOUND)
         try:
             yield found
         finally:
