@@ -89,6 +89,25 @@ class MLP(keras.layers.Layer):
             inputs = layer(inputs, training=training) if isinstance(layer, keras.layers.Dropout) else layer(inputs)
         return inputs
 
+    @property
+    def first(self) -> keras.layers.Dense | None:
+        """The layer that reads the inputs, `None` without layers."""
+        return self._stack[0] if self._stack else None
+
+    def after_first(self, outputs: Any) -> Any:
+        """Apply all layers but the first to its outputs, as in inference.
+
+        For callers that make the first layer's outputs otherwise, such as from inputs of which a part is the same for
+        many rows.
+
+        Args:
+            outputs: of the first layer, activation included.
+        """
+        for layer in self._stack[1:]:
+            if not isinstance(layer, keras.layers.Dropout):
+                outputs = layer(outputs)
+        return outputs
+
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape of the output (see "Output shape")."""
         widths = [*self.units, *([] if self.output_units is None else [self.output_units])]

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops, tree
 
+from .backbones import Backbone
 from .feature_embedder import FeatureEmbedder
 
 # Columns that come once a request; an ad's own come once a candidate.
@@ -61,6 +62,11 @@ class CandidateRanker:
                 if once and not any(ops.is_tensor(leaf) for leaf in leaves):
                     args, kwargs = tree.map_structure(_value, (args, kwargs))
                     return tree.map_structure(_Once, operation(*args, **kwargs))
+                if once and isinstance(operation, Backbone):
+                    fields = args[0]
+                    alike = {name: field.value for name, field in fields.items() if isinstance(field, _Once)}
+                    others = {name: field for name, field in fields.items() if name not in alike}
+                    return operation.rank(alike, others, lambda value: ops.repeat(value, count, axis=0))
                 args, kwargs = tree.map_structure(repeat, (args, kwargs))
                 return operation(*args, **kwargs)
 

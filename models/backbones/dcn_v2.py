@@ -1,6 +1,6 @@
 """Deep & Cross Network V2."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -97,6 +97,24 @@ class DCNv2(Backbone):
         if self.structure == "stacked":
             return self.mlp(crossed, training=training)
         return ops.concatenate([crossed, self.mlp(x0, training=training)], axis=-1)
+
+    def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any], repeat: Callable[[Any], Any]) -> Any:
+        """Representation of many candidates a request, see `Backbone.rank`."""
+        parallel = self.structure == "parallel"
+        if not self.crosses or (parallel and self.mlp.first is None):
+            return super().rank(request, candidates, repeat)
+        x0 = self.concatenate({**{name: repeat(value) for name, value in request.items()}, **candidates})
+        first = self.crosses[0]
+        product = self.split_dense(
+            first.dense if self.projection_dim is None else first.down_proj_dense, request, candidates, repeat
+        )
+        crossed = x0 * (product if self.projection_dim is None else first.dense(product)) + x0
+        for cross in self.crosses[1:]:
+            crossed = cross(x0, crossed)
+        if not parallel:
+            return self.mlp(crossed, training=False)
+        deep = self.mlp.after_first(self.split_dense(self.mlp.first, request, candidates, repeat))
+        return ops.concatenate([crossed, deep], axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -1,6 +1,6 @@
 """Plain dense layers over all fields."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -60,6 +60,12 @@ class MLPBackbone(Backbone):
     def call(self, fields: Mapping[str, Any], training: bool | None = None) -> Any:
         """Representation of the fields."""
         return self.mlp(self.concatenate(fields), training=training)
+
+    def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any], repeat: Callable[[Any], Any]) -> Any:
+        """Representation of many candidates a request, see `Backbone.rank`."""
+        if self.mlp.first is None:
+            return super().rank(request, candidates, repeat)
+        return self.mlp.after_first(self.split_dense(self.mlp.first, request, candidates, repeat))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -7,6 +7,7 @@ from keras import ops
 
 from grouprank import Categorical, Numeric, Schema, Sequence, Task, Vector
 from grouprank.models import CTRModel, CVRModel
+from grouprank.models.backbones import DCNv2
 
 REQUESTS, CANDIDATES = 3, 5
 FEATURES = [
@@ -47,7 +48,10 @@ def row_by_row(request, candidates):
     ("kind", "arguments"),
     [
         (CTRModel, {"backbone": "dcn_v2"}),
-        (CTRModel, {"backbone": "mlp", "sequence_encoder": {"history": "target_attention"}}),
+        (CTRModel, {"backbone": DCNv2(2, projection_dim=3, structure="stacked", units=(8,), dropout=0.5)}),
+        (CTRModel, {"backbone": DCNv2(0, units=(8,)), "dropout": 0.5}),
+        (CTRModel, {"backbone": DCNv2(1, units=())}),
+        (CTRModel, {"backbone": "mlp", "dropout": 0.5, "sequence_encoder": {"history": "target_attention"}}),
         (CTRModel, {"backbone": "mlp", "embedding_optimizer": "adam", "group_structure": ("user",)}),
         (CVRModel, {"backbone": "dlrm", "group_structure": ()}),
     ],
