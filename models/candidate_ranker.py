@@ -52,8 +52,14 @@ class CandidateRanker:
         rows, count = ops.shape(candidates[sides[1][0].name])[:2]
         flat = {f.name: ops.reshape(candidates[f.name], (-1, *f.shape)) for f in sides[1]}
 
+        # One index for all: a repetition of its own for each field is many small operations.
+        request_of = ops.repeat(ops.arange(rows, dtype="int32"), count)
+
+        def for_each(value: Any) -> Any:
+            return ops.take(value, request_of, axis=0)
+
         def repeat(leaf: Any) -> Any:
-            return ops.repeat(leaf.value, count, axis=0) if isinstance(leaf, _Once) else leaf
+            return for_each(leaf.value) if isinstance(leaf, _Once) else leaf
 
         def apply(operation: Callable[..., Any]) -> Callable[..., Any]:
             def run(*args: Any, **kwargs: Any) -> Any:
@@ -66,7 +72,7 @@ class CandidateRanker:
                     fields = args[0]
                     alike = {name: field.value for name, field in fields.items() if isinstance(field, _Once)}
                     others = {name: field for name, field in fields.items() if name not in alike}
-                    return operation.rank(alike, others, lambda value: ops.repeat(value, count, axis=0))
+                    return operation.rank(alike, others, for_each)
                 args, kwargs = tree.map_structure(repeat, (args, kwargs))
                 return operation(*args, **kwargs)
 
