@@ -1,8 +1,11 @@
 """The rows of the paper's Table 1, their controls and what each default is held against."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from ...layers import GroupConcat
+from ...models import ResidualLearning
 from .variant import Variant
 
 BASELINE = "baseline"
@@ -100,27 +103,56 @@ def ablations(
         "larger",
         "ensemble",
     )
-    sizes = [(levels, codes) for levels in (1, 2, 3) for codes in (16, 64, 256)]
+    # One level has nothing to put together, and few codes do not die.
+    levels = max(2, groups.get("num_levels", 3))
+    many = 256
+    sizes = [(depth, codes) for depth in (1, 2, 3) for codes in (16, 64, 256)]
     return {
         "What the task loss sends back through the codes": [
             grouped(f"output_gradient={kind}", output_gradient=kind)
             for kind in ("codebook", "straight_through", "none")
         ],
         "How the levels' codes are put together": [
-            grouped(f"aggregate={kind}", aggregate=kind) for kind in ("sum", "mean", "concat")
+            grouped(f"aggregate={kind}, {levels} levels", aggregate=kind, num_levels=levels)
+            for kind in ("sum", "mean", "concat")
         ],
         "Levels × codes a level": [
-            grouped(f"{levels} × {codes}", num_levels=levels, codebook_size=codes) for levels, codes in sizes
+            grouped(f"{depth} × {codes}", num_levels=depth, codebook_size=codes) for depth, codes in sizes
         ],
         "What moves the codebooks": [
             grouped(f"codebook_update={kind}", codebook_update=kind) for kind in ("ema", "gradient")
         ],
-        "Reset of dead codes": [grouped(f"reset_dead_codes={kind}", reset_dead_codes=kind) for kind in (True, False)],
+        "Reset of dead codes": [
+            grouped(f"reset_dead_codes={kind}, {many} codes", reset_dead_codes=kind, codebook_size=many)
+            for kind in (True, False)
+        ],
         "Readings of eq. 7": [
-            learned(f"reading={kind}", reading=kind) for kind in ("magnitude", "signed", "affine", "offset", "literal")
+            *(
+                learned(f"reading={kind}", reading=kind)
+                for kind in ("magnitude", "signed", "affine", "offset", "literal")
+            ),
+            # Read literally, the loss has no lower bound; a weight that other readings stand shows it.
+            *(learned(f"reading={kind}, weight 1", reading=kind, weight=1.0) for kind in ("magnitude", "literal")),
         ],
         "Teachers": [
             learned(f"teacher={kind}", kind, distillation_weight=0.0 if kind == "self" else distilled)
             for kind in teachers
         ],
     }
+
+
+def library_defaults() -> dict[str, str]:
+    """What the library does unless told otherwise, by title of the table that it is held against others in."""
+    groups = inspect.signature(GroupConcat).parameters
+    learning = inspect.signature(ResidualLearning).parameters
+    named = {
+        "What the task loss sends back through the codes": ("output_gradient", groups),
+        "How the levels' codes are put together": ("aggregate", groups),
+        "What moves the codebooks": ("codebook_update", groups),
+        "Reset of dead codes": ("reset_dead_codes", groups),
+        "Readings of eq. 7": ("reading", learning),
+        "Teachers": ("teacher", learning),
+    }
+    found = {title: f"{name}={parameters[name].default}" for title, (name, parameters) in named.items()}
+    found["Levels × codes a level"] = f"{groups['num_levels'].default} × {groups['codebook_size'].default}"
+    return found

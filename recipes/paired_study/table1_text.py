@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ...reports import GroupRecovery
+from ...reports import GainTable, GroupRecovery
 from ...reports.markdown import markdown_table
 from .tuning import Trial
 
@@ -102,3 +102,18 @@ def recovery_by_row_table(found: Mapping[str, Sequence[GroupRecovery]]) -> str:
     count = max(len(recoveries) for recoveries in found.values())
     text = f"Adjusted mutual information with the planted groups, mean of {count} seeds (least – most), and where.\n\n"
     return f"### Which rows find planted groups?\n\n{text}{markdown_table(('row', *factors), rows)}\n"
+
+
+def ablation_text(title: str, default: str, part: GainTable) -> str:
+    """A table that a default is held against others in, and what it says.
+
+    Args:
+        title: the table's.
+        default: what the library does unless told otherwise.
+        part: gains over the baseline.
+    """
+    found = [
+        f"{gain.model} is {gain.verdict} on {gain.task}" for gain in part.gains if gain.verdict in ("better", "worse")
+    ]
+    said = f"{'; '.join(found)}." if found else "No choice differs visibly from the baseline on any task."
+    return f"### {title}\n\nThe library's default is `{default}`. {said}\n\n{part.to_markdown()}\n"

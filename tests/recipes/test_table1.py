@@ -10,7 +10,7 @@ import typer
 import grouprank as gr
 from grouprank.recipes import table1
 from grouprank.recipes.paired_study import Training
-from grouprank.recipes.paired_study.table1_rows import BOTH, ablations, controls, headline
+from grouprank.recipes.paired_study.table1_rows import BOTH, ablations, controls, headline, library_defaults
 
 ROWS = ["baseline", "GSL(user)", "GSL(user), ResL", "GSL(user-ad)", "GSL(representation)", "ResL", BOTH]
 
@@ -113,6 +113,10 @@ def test_every_row_is_a_model(tmp_path):
     assert [row.name for row in rows[: len(ROWS)]] == ROWS
     tables = ablations(groups, residual, "ensemble")
     assert len(tables) == 7
+    assert tables.keys() == library_defaults().keys()
+    for title, default in library_defaults().items():
+        # Compared under its own name, or with what else is said of it after a comma.
+        assert any(row.name == default or row.name.startswith(f"{default},") for row in tables[title]), (title, default)
     assert [row.name for row in ablations(groups, residual, "column")["Teachers"]][1] == "teacher=column"
     for row in (*rows, *(variant for variants in tables.values() for variant in variants)):
         model = row.model(schema, Training(embedding_dim=2, tower_units=4), seed=0)
