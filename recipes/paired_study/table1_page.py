@@ -33,8 +33,8 @@ from .tuning import Trial
 _SEEDS_COMPARED = 5
 _ABLATIONS = """## What the defaults are held against
 
-On the validation days, against the baseline of the same seeds, each table with one choice of the candidate changed. Of a
-hundred comparisons five lie outside their interval by chance.
+On the validation days, against the baseline of the same seeds, each table with one choice of the candidate changed. Of
+a hundred comparisons five lie outside their interval by chance.
 """
 
 
