@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -79,7 +80,8 @@ def test_trains_overfits_and_is_saved(preset, exports):
     for name, expected in loaded.predict_proba(x, batch_size=ROWS).items():
         np.testing.assert_allclose(probabilities[name], expected, atol=1e-6, err_msg=name)
     (folder / "modules.json").write_text(json.dumps({"names": ["grouprank"], "script": None}))
-    np.savez(folder / "rows.npz", **x)
+    (folder / "rows.pickle").write_bytes(pickle.dumps({name: np.asarray(values) for name, values in x.items()}))
+    (folder / "name.txt").write_text(preset)
     np.savez(folder / "expected.npz", **probabilities)
 
 

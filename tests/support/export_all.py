@@ -1,8 +1,9 @@
 """Writes a SavedModel for each folder named and answers its rows; run under the TensorFlow backend.
 
-`python export_all.py FOLDER ...`: reads `model.keras`, `modules.json` and `rows.npz`, writes `served.npz`.
+`python export_all.py FOLDER ...`: reads `model.keras`, `modules.json` and `rows.pickle`, writes `served.npz`.
 """
 
+import pickle
 import sys
 from pathlib import Path
 
@@ -14,5 +15,5 @@ from grouprank.serving.write_saved_model import write_saved_model
 for folder in map(Path, sys.argv[1:]):
     write_saved_model(folder)
     serve = tf.saved_model.load(str(folder / "saved_model")).signatures["serving_default"]
-    rows = {name: tf.constant(values) for name, values in np.load(folder / "rows.npz").items()}
+    rows = {name: tf.constant(values) for name, values in pickle.loads((folder / "rows.pickle").read_bytes()).items()}
     np.savez(folder / "served.npz", **{name: values.numpy() for name, values in serve(**rows).items()})
