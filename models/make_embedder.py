@@ -45,11 +45,18 @@ def make_embedder(
     """
     encoders = dict(sequence_encoders or {})
     ids = [f for f in schema.features if isinstance(f, Categorical | Sequence)]
-    numbers = any(isinstance(f, Numeric) for f in schema.features)
+    numbers = [f for f in schema.features if isinstance(f, Numeric)]
+    collection = numeric = None
+    if ids:
+        collection = _make_collection(ids, embedding_dim, embeddings_regularizer, embedding_optimizer, encoders)
+    if numbers:
+        numeric = NumericEmbedding(embedding_dim, name="numeric_embedding")
+        # Before the projections: weights of a seed depend on the order in which layers draw them.
+        numeric.build((None, len(numbers)))
     return FeatureEmbedder(
         schema,
-        _make_collection(ids, embedding_dim, embeddings_regularizer, embedding_optimizer, encoders) if ids else None,
-        NumericEmbedding(embedding_dim, name="numeric_embedding") if numbers else None,
+        collection,
+        numeric,
         {
             f.name: keras.layers.Dense(embedding_dim, name=f"{f.name}_projection")
             for f in schema.features
