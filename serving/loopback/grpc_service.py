@@ -34,7 +34,7 @@ class GrpcService(prediction_service_pb2_grpc.PredictionServiceServicer, model_s
     def __init__(self, models: Mapping[str, ModelVersions]) -> None:
         self._models = models
 
-    def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Predict(self, request: Any, context: Any) -> Any:
         """Outputs of a signature as tensors."""
         with self._serving(request.model_spec, context) as served:
             outputs = served.run(request.model_spec.signature_name, request_columns(request))
@@ -47,7 +47,7 @@ class GrpcService(prediction_service_pb2_grpc.PredictionServiceServicer, model_s
                 response.outputs[name].CopyFrom(tf.make_tensor_proto(_plain(outputs[name])))
         return response
 
-    def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Classify(self, request: Any, context: Any) -> Any:
         """Classes and scores of examples."""
         with self._serving(request.model_spec, context) as served:
             outputs = self._of_method(served, request, "classify")
@@ -59,7 +59,7 @@ class GrpcService(prediction_service_pb2_grpc.PredictionServiceServicer, model_s
                     classes.add(label=label.decode(), score=float(score))
         return response
 
-    def Regress(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Regress(self, request: Any, context: Any) -> Any:
         """One value an example."""
         with self._serving(request.model_spec, context) as served:
             outputs = self._of_method(served, request, "regress")
@@ -69,7 +69,7 @@ class GrpcService(prediction_service_pb2_grpc.PredictionServiceServicer, model_s
                 response.result.regressions.add(value=float(value))
         return response
 
-    def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetModelMetadata(self, request: Any, context: Any) -> Any:
         """The signatures."""
         with self._serving(request.model_spec, context) as served:
             if list(request.metadata_field) != ["signature_def"]:
@@ -84,7 +84,7 @@ class GrpcService(prediction_service_pb2_grpc.PredictionServiceServicer, model_s
             response.metadata["signature_def"].Pack(found)
         return response
 
-    def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetModelStatus(self, request: Any, context: Any) -> Any:
         """State of each version."""
         with _answering(context):
             models = _model(self._models, request.model_spec)

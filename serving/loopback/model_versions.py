@@ -47,10 +47,8 @@ class ModelVersions:
             return
         try:
             loaded = LoadedVersion(newest)
-        except (CSessionError, OSError, ValueError, IndexError, RuntimeError) as error:
-            self.errors[number] = str(error)
-            return
-        except Exception as error:  # a proto that does not parse has an exception of its own
+        except Exception as error:
+            # Whatever a broken folder raises is kept for the status, and the version before goes on.
             self.errors[number] = f"{type(error).__name__}: {error}"
             return
         with self._lock:
