@@ -34,7 +34,10 @@ class GroupConcat(keras.layers.Layer):
 
     Args:
         num_levels: number of codebooks. Defaults to `3`.
-        codebook_size: codes per codebook. Defaults to `256`.
+        codebook_size: codes per codebook. Few are enough: of 1 – 3 levels of 16,
+            64 or 256 codes, 3 × 16 is worse than a single small codebook on no task
+            of two data sets, 3 × 256 is on three (`docs/table1.md` and
+            `docs/table1-synthetic.md`, "Levels × codes a level"). Defaults to `16`.
         code_dim: width of a code. `None` takes the input's width and, with no
             `encoder_units`, no encoder. Defaults to `None`.
         aggregate: `"sum"`, `"mean"` or `"concat"` of the levels' codes.
@@ -98,7 +101,7 @@ class GroupConcat(keras.layers.Layer):
     def __init__(
         self,
         num_levels: int = 3,
-        codebook_size: int = 256,
+        codebook_size: int = 16,
         code_dim: int | None = None,
         aggregate: str = "sum",
         output_gradient: str = "codebook",

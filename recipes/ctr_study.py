@@ -52,7 +52,7 @@ class StudySettings:
     sequence_encoder: str = "mean"
     group_structure: tuple[str, ...] = ("user", "user_ad", "representation")
     num_levels: int = 3
-    codebook_size: int = 64
+    codebook_size: int = 16
     residual_weight: float = 0.1
     distillation_weight: float | None = None
     teacher: str = "self"

@@ -17,7 +17,7 @@ from .raw_columns import raw_columns
 from .run_variants import Job, prediction_file, training_curves
 from .study_data import StudyData
 from .study_sums import study_frames, study_sums
-from .table1_rows import PLACEMENTS, library_defaults
+from .table1_rows import PLACEMENTS, group_argument, library_defaults
 from .table1_text import (
     ablation_text,
     introduction,
@@ -195,4 +195,4 @@ def _recoveries(found: Table1, seeds: Sequence[int]) -> dict[str, list[GroupReco
 
 def _codebook_size(found: Table1, name: str, placement: str) -> int:
     variant = next(job.variant for job in found.jobs if job.variant.name == name)
-    return int((variant.groups or {})[placement].get("codebook_size", 256))
+    return int(group_argument((variant.groups or {})[placement], "codebook_size"))

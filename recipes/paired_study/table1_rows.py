@@ -61,7 +61,7 @@ def controls(
         width: factor of the backbone's widths that gives it the parameters of groups at all three placements.
         training: settings of rows with a teacher, see `headline`. Defaults to `None`.
     """
-    shape = (groups.get("num_levels", 3), groups.get("codebook_size", 256))
+    shape = tuple(group_argument(groups, name) for name in ("num_levels", "codebook_size"))
     # What the model's own prediction cannot teach it, another teacher can.
     other = "ensemble" if teacher == "self" else teacher
     distilled = {**residual, "weight": 0.0, "distillation_weight": residual.get("distillation_weight") or 1.0}
@@ -104,7 +104,7 @@ def ablations(
         "ensemble",
     )
     # One level has nothing to put together, and few codes do not die.
-    levels = max(2, groups.get("num_levels", 3))
+    levels = max(2, group_argument(groups, "num_levels"))
     many = 256
     sizes = [(depth, codes) for depth in (1, 2, 3) for codes in (16, 64, 256)]
     return {
@@ -139,6 +139,11 @@ def ablations(
             for kind in teachers
         ],
     }
+
+
+def group_argument(groups: Mapping[str, Any], name: str) -> Any:
+    """An argument of `GroupConcat`, or its default where none is given."""
+    return groups.get(name, inspect.signature(GroupConcat).parameters[name].default)
 
 
 def library_defaults() -> dict[str, str]:

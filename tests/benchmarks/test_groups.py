@@ -42,7 +42,7 @@ def test_a_call_updates_the_codebooks():
     [
         ([], False, [], 0),
         # Encoder 4 → 2 without its input's gradient, decoder, search of 3 codebooks; crosses and a dense layer of 14.
-        (["user"], False, [2], 2 * 8 + 3 * 8 + 3 * 256 * 2 + 9 * (14**2 - 12**2) + 3 * 2 * 256 + 3 * 4 * 2 * 64),
+        (["user"], False, [2], 2 * 8 + 3 * 8 + 3 * 16 * 2 + 9 * (14**2 - 12**2) + 3 * 2 * 256 + 3 * 4 * 2 * 64),
         ([], True, [], 3 * 8 * (140 * 5 + 5)),
     ],
 )

@@ -129,7 +129,7 @@ class TestPlacements:
     def test_by_name(self, ads):
         model = gr.models.CTRModel(ads.schema, "mlp", group_structure="user", embedding_dim=4)
         concat = model.group_concats["user"]
-        assert (concat.num_levels, concat.codebook_size, concat.code_dim) == (3, 256, 4)
+        assert (concat.num_levels, concat.codebook_size, concat.code_dim) == (3, 16, 4)
 
     def test_a_layer_of_the_users_is_used_as_it_is(self, ads):
         concat = gr.layers.GroupConcat(1, 5, code_dim=3, aggregate="concat", name="mine")

@@ -98,7 +98,7 @@ class TestGraph:
         concat = gr.layers.GroupConcat(1, 5, code_dim=3, name="mine")
         assert make_model(ads, {"user": concat}).get_layer("mine") is concat
         by_name = gr.models.TwoTowerModel(ads.schema, "ad_id", group_structure="user", **SIZES)
-        assert by_name.group_concats["user"].codebook_size == 256
+        assert by_name.group_concats["user"].codebook_size == 16
 
     def test_without_context(self, ads):
         model = make_model(ads, (), context_in_user_tower=False)
