@@ -228,11 +228,30 @@ class GroupConcat(keras.layers.Layer):
         )
         if training and self.trainable and self._decoder and self.reconstruction_weight:
             self.add_loss(self.reconstruction_weight * self._reconstruction_loss(x, quantized, mask, sample_weight))
-        groups = self._aggregate(self._code_vectors(z, codes, table))
-        if self._projection is not None:
-            groups = self._projection(groups)
-        groups = ops.cast(groups, inputs.dtype)
+        groups = ops.cast(self._groups(z, codes, table), inputs.dtype)
         return ops.concatenate([inputs, groups], axis=-1) if concatenate else groups
+
+    @property
+    def first(self) -> keras.layers.Dense | None:
+        """The encoder's layer that reads the inputs, `None` without an encoder."""
+        return self._encoder[0] if self._encoder else None
+
+    def after_first(self, outputs: Any) -> Any:
+        """The aggregated codes alone, in inference, from what the encoder's first layer gives.
+
+        For callers that compute that otherwise, such as from inputs of which a part is the same for many rows.
+
+        Args:
+            outputs: of `first`, activation included.
+        """
+        for layer in self._encoder[1:]:
+            outputs = layer(outputs)
+        groups = self._groups(outputs, self.quantizer.encode(outputs), self._code_table())
+        return ops.cast(groups, self.compute_dtype)
+
+    def _groups(self, z: Any, codes: Any, table: Any) -> Any:
+        groups = self._aggregate(self._code_vectors(z, codes, table))
+        return groups if self._projection is None else self._projection(groups)
 
     def _encode(self, x: Any) -> Any:
         for layer in self._encoder:

@@ -6,8 +6,11 @@ from typing import Any
 import keras
 from keras import ops, tree
 
+from ..layers import GroupConcat
 from .backbones import Backbone
+from .backbones.candidate_rows import CandidateRows
 from .feature_embedder import FeatureEmbedder
+from .parallel_towers import ParallelTowers
 
 # Columns that come once a request; an ad's own come once a candidate.
 REQUEST_SIDES = ("user", "context")
@@ -18,6 +21,14 @@ class _Once:
 
     def __init__(self, value: Any) -> None:
         self.value = value
+        self.repeated: Any = None
+
+
+class _Joined:
+    """Tensors of both kinds side by side, not joined yet: a dense layer need not see the one kind repeated."""
+
+    def __init__(self, parts: list[Any]) -> None:
+        self.parts = parts
 
 
 class CandidateRanker:
@@ -35,6 +46,23 @@ class CandidateRanker:
     def __init__(self, embedder: FeatureEmbedder, fields: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         self._embedder, self._fields, self._outputs = embedder, dict(fields), dict(outputs)
         self._function: keras.Function | None = None
+        self._kept: dict[str, Any] | None = None
+
+    def keep_weights(self, hold: Callable[[Any], Any]) -> None:
+        """Arrange the layers' weights now, once and for all: for a graph that is traced afterwards to be served.
+
+        Weights that change later are not noticed.
+
+        Args:
+            hold: makes of each arranged tensor what the graph is to read, such as a variable.
+        """
+        schema, self._kept = self._embedder.schema, {}
+        columns = {f.name: ops.zeros((1, *f.shape), f.dtype) for f in schema.features}
+        self.of_rows(columns)
+        if schema.on_side(*REQUEST_SIDES) and schema.on_side("ad"):
+            columns |= {f.name: ops.expand_dims(columns[f.name], 1) for f in schema.on_side("ad")}
+            self(*({f.name: columns[f.name] for f in schema.on_side(*sides)} for sides in (REQUEST_SIDES, ("ad",))))
+        self._kept = {key: hold(value) for key, value in self._kept.items()}
 
     def __call__(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> dict[str, Any]:
         """Logits `(requests, candidates)` by name; see `CTRModel.rank`."""
@@ -52,49 +80,42 @@ class CandidateRanker:
         rows, count = ops.shape(candidates[sides[1][0].name])[:2]
         flat = {f.name: ops.reshape(candidates[f.name], (-1, *f.shape)) for f in sides[1]}
 
-        # One index for all: a repetition of its own for each field is many small operations.
-        request_of = ops.repeat(ops.arange(rows, dtype="int32"), count)
+        of = CandidateRows(rows, count, self._kept)
+        fields = self._fields_of({f.name: request[f.name] for f in sides[0]}, flat, of)
+        logits = self._run(fields, of)
+        return {name: ops.reshape(_each(logits[name], of), (rows, count)) for name in self._outputs}
 
-        def for_each(value: Any) -> Any:
-            return ops.take(value, request_of, axis=0)
+    def of_rows(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Logits `(rows,)` by name of rows with columns of their own, by the same faster way through the graph.
 
-        def repeat(leaf: Any) -> Any:
-            return for_each(leaf.value) if isinstance(leaf, _Once) else leaf
+        Args:
+            columns: a column for each feature, `(rows, ...)`.
+        """
+        fields = self._embedder.fields(*self._embedder.vectors(columns, training=False))
+        logits = self._run(fields, CandidateRows(None, None, self._kept))
+        return {name: ops.reshape(logits[name], (-1,)) for name in self._outputs}
 
-        def apply(operation: Callable[..., Any]) -> Callable[..., Any]:
-            def run(*args: Any, **kwargs: Any) -> Any:
-                leaves = tree.flatten((args, kwargs))
-                once = any(isinstance(leaf, _Once) for leaf in leaves)
-                if once and not any(ops.is_tensor(leaf) for leaf in leaves):
-                    args, kwargs = tree.map_structure(_value, (args, kwargs))
-                    return tree.map_structure(_Once, operation(*args, **kwargs))
-                if once and isinstance(operation, Backbone):
-                    fields = args[0]
-                    alike = {name: field.value for name, field in fields.items() if isinstance(field, _Once)}
-                    others = {name: field for name, field in fields.items() if name not in alike}
-                    return operation.rank(alike, others, for_each)
-                args, kwargs = tree.map_structure(repeat, (args, kwargs))
-                return operation(*args, **kwargs)
-
-            return run
-
-        fields = self._fields_of({f.name: request[f.name] for f in sides[0]}, flat, repeat)
-        # The one way to call a graph's layers with values of one's own.
-        logits = self._graph()._run_through_graph(fields, operation_fn=apply)
-        return {name: ops.reshape(repeat(logits[name]), (rows, count)) for name in self._outputs}
-
-    def _graph(self) -> keras.Function:
+    def _run(self, fields: dict[str, Any], rows: CandidateRows) -> dict[str, Any]:
         if self._function is None:
             self._function = keras.Function(self._fields, self._outputs)
-        return self._function
+            self._towers = ParallelTowers(self._function)
+        done: dict[int, Any] = {}
+
+        def apply(operation: Any) -> Callable[..., Any]:
+            if operation in self._towers:
+                return lambda x: self._towers.run(operation, _each(x, rows), rows.weights, done)
+            return lambda *args, **kwargs: _apply(operation, args, kwargs, rows)
+
+        # The one way to call a graph's layers with values of one's own.
+        return self._function._run_through_graph(fields, operation_fn=apply)
 
     def _fields_of(
-        self, request: Mapping[str, Any], candidates: Mapping[str, Any], repeat: Callable[[Any], Any]
+        self, request: Mapping[str, Any], candidates: Mapping[str, Any], rows: CandidateRows
     ) -> dict[str, Any]:
         """Fields of both sides, those of the request wrapped."""
         embedder = self._embedder
-        vectors, masks = embedder.vectors(candidates)
-        own, own_masks = embedder.vectors(request)
+        vectors, masks = embedder.vectors(candidates, training=False)
+        own, own_masks = embedder.vectors(request, training=False)
         vectors.update({name: _Once(value) for name, value in own.items()})
         masks.update({name: _Once(value) for name, value in own_masks.items()})
         for name in embedder.encoders:
@@ -102,8 +123,41 @@ class CandidateRanker:
             pair = [vectors[name], *([vectors[target]] if target else [])]
             if not all(isinstance(value, _Once) for value in pair):
                 # A history that is read with an ad in mind.
-                vectors[name], masks[name] = repeat(vectors[name]), repeat(masks[name])
+                vectors[name], masks[name] = _each(vectors[name], rows), _each(masks[name], rows)
         return embedder.fields(vectors, masks)
+
+
+def _apply(operation: Any, args: Any, kwargs: Any, rows: CandidateRows) -> Any:
+    """One step of the graph: once a request if it can be, else once a candidate."""
+    leaves = tree.flatten((args, kwargs))
+    once = [leaf for leaf in leaves if isinstance(leaf, _Once)]
+    each = [leaf for leaf in leaves if ops.is_tensor(leaf) or isinstance(leaf, _Joined)]
+    if once and not each:
+        args, kwargs = tree.map_structure(_value, (args, kwargs))
+        return tree.map_structure(_Once, operation(*args, **kwargs))
+    if once and isinstance(operation, Backbone):
+        fields = args[0]
+        alike = {name: field.value for name, field in fields.items() if isinstance(field, _Once)}
+        return operation.rank(alike, {name: field for name, field in fields.items() if name not in alike}, rows)
+    if once and isinstance(operation, keras.layers.Concatenate) and all(leaf.value.ndim == 2 for leaf in once):
+        return _Joined(list(args[0]))
+    joined = isinstance(operation, GroupConcat) and not kwargs.get("concatenate", True) and isinstance(args[0], _Joined)
+    if joined and operation.first is not None:
+        inputs = [(_value(part), isinstance(part, _Once)) for part in args[0].parts]
+        return operation.after_first(rows.dense(operation.first, inputs))
+    args, kwargs = tree.map_structure(lambda leaf: _each(leaf, rows), (args, kwargs))
+    return operation(*args, **kwargs)
+
+
+def _each(leaf: Any, rows: CandidateRows) -> Any:
+    """A leaf with a row a candidate."""
+    if isinstance(leaf, _Joined):
+        return ops.concatenate([_each(part, rows) for part in leaf.parts], axis=-1)
+    if not isinstance(leaf, _Once):
+        return leaf
+    if leaf.repeated is None:
+        leaf.repeated = rows.repeat(leaf.value)
+    return leaf.repeated
 
 
 def _value(leaf: Any) -> Any:

@@ -1,6 +1,6 @@
 """Multi-task click models with group structure learning and residual learning."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -60,6 +60,9 @@ class CTRModel(RankingModel):
             a fused table that trains the rows of the batch, see `FusedEmbedding`.
             `"auto"`: fused lazy Adam from 100,000 rows on, where it is no slower on any
             backend, unless `embeddings_regularizer` is set. Defaults to `"auto"`.
+        embedding_storage_dtype: `"float32"`, `"bfloat16"` or `"float16"`: how a fused table keeps
+            its rows, in training and when served. Half precision halves its memory.
+            Defaults to `"float32"`.
         embeddings_regularizer: regularizer of the embedding table, which reads all of
             it at every step; a fused table takes its optimizer's `weight_decay`
             instead. Defaults to `None`.
@@ -127,6 +130,7 @@ class CTRModel(RankingModel):
         task_weighting: Any = "fixed",
         sequence_encoder: Any = "mean",
         semantic_ids: Mapping[str, Any] | None = None,
+        embedding_storage_dtype: str = "float32",
         **kwargs: Any,
     ) -> None:
         if not isinstance(schema, Schema):
@@ -146,7 +150,15 @@ class CTRModel(RankingModel):
         semantic_embeddings = make_semantic_ids(semantic_ids, schema, embedding_dim)
         # === Functional graph ===
         inputs = make_inputs(schema)
-        embedder = make_embedder(schema, embedding_dim, regularizer, embedding_optimizer, encoders, semantic_embeddings)
+        embedder = make_embedder(
+            schema,
+            embedding_dim,
+            regularizer,
+            embedding_optimizer,
+            encoders,
+            semantic_embeddings,
+            embedding_storage_dtype,
+        )
         fields = embedder.fields(*embedder.vectors(inputs))
         graph = make_ranking_graph(
             schema, fields, group_concats, network, structure, weighting, learning, tower_units, dropout
@@ -163,6 +175,7 @@ class CTRModel(RankingModel):
         self.tower_units = tuple(tower_units)
         self.dropout = dropout
         self.embedding_optimizer = embedding_optimizer
+        self.embedding_storage_dtype = embedding_storage_dtype
         self.embeddings_regularizer = regularizer
         self.task_weighting = weighting
         self.sequence_encoders = encoders
@@ -268,6 +281,14 @@ class CTRModel(RankingModel):
         """As `rank`, but tensors in and logits out."""
         return self._ranker(request, candidates)
 
+    def row_logits(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Logits `(rows,)` by prediction, tensors in and tensors out: what a served graph is traced from."""
+        return self._ranker.of_rows(columns)
+
+    def keep_weights(self, hold: Callable[[Any], Any]) -> None:
+        """Arrange weights for `row_logits` and `rank_logits` once and for all; see `CandidateRanker.keep_weights`."""
+        self._ranker.keep_weights(hold)
+
     def residual_norms(self, x: Any, batch_size: int | None = None) -> dict[str, np.ndarray]:
         """Mean length of what each level of the groups leaves over, float32 `(num_levels,)` by placement."""
         x, _ = self._checked(x)
@@ -310,6 +331,7 @@ class CTRModel(RankingModel):
             "tower_units": list(self.tower_units),
             "dropout": self.dropout,
             "embedding_optimizer": optimizer if isinstance(optimizer, str | None) else serialize(optimizer),
+            "embedding_storage_dtype": self.embedding_storage_dtype,
             "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
             "task_weights": self.task_weighting.task_weights,
             "task_weighting": serialize(self.task_weighting),

@@ -36,16 +36,17 @@ class FeatureEmbedder:
         self.schema, self.collection, self.numeric = schema, collection, numeric
         self.projections, self.encoders, self.semantic_ids = projections, encoders, semantic_ids
 
-    def vectors(self, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def vectors(self, inputs: Mapping[str, Any], training: bool | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """Vectors of the columns given, by field, and masks of the sequences that an encoder is to read.
 
         Args:
             inputs: columns by feature name, all or some of the schema's; symbolic or tensors of one batch size.
+            training: whether a fused table may train the rows read.
         """
         found, masks = dict[str, Any](), dict[str, Any]()
         ids = {f.name: inputs[f.name] for f in self._given(inputs, Categorical | Sequence)}
         if ids and self.collection is not None:
-            found.update(self.collection(ids))
+            found.update(self.collection(ids, training=training))
             masks = self.collection.sequence_masks(ids)
         given = [f.name for f in self._given(inputs, Numeric)]
         if given and self.numeric is not None:

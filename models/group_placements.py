@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from keras import ops
+import keras
 
 from ..layers import GroupConcat
 from ..schema import Schema
@@ -50,4 +50,5 @@ def _default(placement: str, embedding_dim: int) -> GroupConcat:
 def side_fields(schema: Schema, placement: str, fields: Mapping[str, Any]) -> Any:
     """The embedded fields that a placement before the backbone groups, side by side."""
     # Raw fields only, not another placement's codes: placements can then be compared one by one.
-    return ops.concatenate([fields[f.name] for f in schema.on_side(*PLACEMENTS[placement])], axis=-1)
+    own = [fields[f.name] for f in schema.on_side(*PLACEMENTS[placement])]
+    return own[0] if len(own) == 1 else keras.layers.Concatenate(name=f"{placement}_fields")(own)

@@ -32,6 +32,7 @@ def make_embedder(
     embedding_optimizer: Any = None,
     sequence_encoders: Mapping[str, SequenceEncoder] | None = None,
     semantic_ids: Mapping[str, SemanticIdEmbedding] | None = None,
+    storage_dtype: str = "float32",
 ) -> FeatureEmbedder:
     """The layers that make every feature a field of shape `(batch, embedding_dim)`.
 
@@ -42,13 +43,16 @@ def make_embedder(
         embedding_optimizer: see `CTRModel`.
         sequence_encoders: encoders of the sequences that are not simply averaged, by feature name.
         semantic_ids: embeddings by semantic id; each is one more field, `"FEATURE:semantic_ids"`.
+        storage_dtype: how a fused table keeps its rows.
     """
     encoders = dict(sequence_encoders or {})
     ids = [f for f in schema.features if isinstance(f, Categorical | Sequence)]
     numbers = [f for f in schema.features if isinstance(f, Numeric)]
     collection = numeric = None
     if ids:
-        collection = _make_collection(ids, embedding_dim, embeddings_regularizer, embedding_optimizer, encoders)
+        collection = _make_collection(
+            ids, embedding_dim, embeddings_regularizer, embedding_optimizer, encoders, storage_dtype
+        )
     if numbers:
         numeric = NumericEmbedding(embedding_dim, name="numeric_embedding")
         # Before the projections: weights of a seed depend on the order in which layers draw them.
@@ -68,7 +72,12 @@ def make_embedder(
 
 
 def _make_collection(
-    ids: list[Any], embedding_dim: int, regularizer: Any, optimizer: Any, encoders: Mapping[str, Any]
+    ids: list[Any],
+    embedding_dim: int,
+    regularizer: Any,
+    optimizer: Any,
+    encoders: Mapping[str, Any],
+    storage_dtype: str,
 ) -> EmbeddingCollection:
     """The one table: trained by the optimizer of `compile`, or fused with its own."""
     sizes = {f.name: f.vocabulary_size for f in ids}
@@ -82,6 +91,11 @@ def _make_collection(
     if isinstance(optimizer, str) and optimizer == "auto":
         rows = sum(size for name, size in sizes.items() if name not in arguments["shares"])
         optimizer = "adam" if rows >= FUSED_FROM_ROWS and regularizer is None else None
-    if optimizer is None:
-        return EmbeddingCollection(sizes, embedding_dim, **arguments)
-    return FusedEmbeddingCollection(sizes, embedding_dim, optimizer, **arguments)
+    if optimizer is not None:
+        return FusedEmbeddingCollection(sizes, embedding_dim, optimizer, storage_dtype, **arguments)
+    if storage_dtype != "float32":
+        raise ValueError(
+            "Only a fused table keeps its rows in half precision: pass `embedding_optimizer`, such as 'adam'. "
+            f"Received: embedding_storage_dtype={storage_dtype!r} without one."
+        )
+    return EmbeddingCollection(sizes, embedding_dim, **arguments)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..datasets import TableTransforms
 from .custom_modules import custom_modules
+from .export_onnx import export_onnx
 from .export_report import ExportReport
 from .fresh_process import run_fresh_process
 from .layout.provenance import PROVENANCE_FILE, describe
@@ -16,6 +17,8 @@ from .layout.server_files import MAX_BATCH_SIZE, write_server_files
 from .row_columns import raw_rows
 from .verify import verify
 from .version_folder import check_version, new_version
+
+FORMATS = ("tf_saved_model", "onnx")
 
 
 def export(
@@ -25,6 +28,7 @@ def export(
     rows: Any = None,
     tolerance: float = 1e-5,
     provenance: Mapping[str, Any] | None = None,
+    format: str = "tf_saved_model",
 ) -> ExportReport:
     """Write a model as `NAME/VERSION` for TF Serving, and prove that it answers as the Keras model does.
 
@@ -64,6 +68,10 @@ def export(
         tolerance: largest difference of a probability. Defaults to `1e-5`.
         provenance: what else is to be known of the model later, such as data and metrics;
             JSON. Defaults to `None`.
+        format: `"tf_saved_model"`, or `"onnx"` for the model alone, ids and floats in and
+            probabilities out, as the file `path`, checked in onnxruntime. It needs
+            `pip install 'grouprank[onnx]'`; raw columns go through
+            `PreparedTable.transforms` first. Defaults to `"tf_saved_model"`.
 
     Returns:
         An `ExportReport`: the rows compared, the largest difference and the scores.
@@ -81,9 +89,18 @@ def export(
     print(report)
     ```
     """
-    path = check_version(Path(path))
     if not hasattr(model, "predict_proba") or not hasattr(model, "schema"):
         raise ValueError(f"`model` must be a grouprank model such as CTRModel. Received: {type(model).__name__}.")
+    if format not in FORMATS:
+        raise ValueError(f"`format` must be one of {FORMATS}. Received: format={format!r}.")
+    if format == "onnx":
+        if transforms is not None:
+            raise ValueError(
+                "An ONNX file holds the model without its transforms: leave `transforms` out, and give the file what "
+                "they return. Received: transforms."
+            )
+        return export_onnx(model, path, rows, tolerance, provenance)
+    path = check_version(Path(path))
     if transforms is not None and transforms.schema.features != model.schema.features:
         raise ValueError(
             "`transforms` were fitted for other features than the model's. "

@@ -16,12 +16,13 @@ class ExportReport:
         max_difference: largest difference of a probability over them.
         border_rows: rows between two groups that rounding tipped; not in `max_difference`.
         raw: the raw columns compared.
-        probabilities: what the SavedModel answered for them, by task.
+        probabilities: what it answered for them, by task.
+        program: what answered. Defaults to `"the SavedModel"`.
 
     Example:
 
     >>> print(ExportReport(Path("m/1"), 100, 2e-7, 0, {}, {}))
-    m/1: 100 raw rows scored by the SavedModel in a fresh process, largest difference to Keras 2.0e-07
+    m/1: 100 raw rows scored by {self.program} in a fresh process, largest difference to Keras 2.0e-07
     """
 
     path: Path
@@ -30,10 +31,11 @@ class ExportReport:
     border_rows: int
     raw: dict[str, np.ndarray]
     probabilities: dict[str, np.ndarray]
+    program: str = "the SavedModel"
 
     def __str__(self) -> str:
         text = (
-            f"{self.path}: {self.rows} raw rows scored by the SavedModel in a fresh process, "
+            f"{self.path}: {self.rows} raw rows scored by {self.program} in a fresh process, "
             f"largest difference to Keras {self.max_difference:.1e}"
         )
         return text + (f" ({self.border_rows} rows on a border between groups left out)" if self.border_rows else "")

@@ -42,13 +42,13 @@ Inputs = Mapping[str, Mapping[str, np.ndarray]]
 def score_in_fresh_process(
     saved_model: Path, inputs: Inputs, modules: Sequence[str] = ()
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Outputs of a SavedModel's signatures, in a process that knows neither Keras nor this package.
+    """Outputs of an exported model's signatures, in a process that knows neither Keras nor this package.
 
-    TensorFlow's C library answers where there is one, as in a server, and Python TensorFlow elsewhere. The first row
-    alone must get the same answer as in its batch.
+    TensorFlow's C library answers where there is one, as in a server, and Python TensorFlow elsewhere; onnxruntime
+    answers for an ONNX file. The first row alone must get the same answer as in its batch.
 
     Args:
-        saved_model: the version folder.
+        saved_model: the version folder, or a file that ends in `.onnx`.
         inputs: columns by signature.
         modules: Python modules whose operations the SavedModel uses. Defaults to `()`.
 
@@ -65,6 +65,8 @@ def score_in_fresh_process(
         asked.write_bytes(pickle.dumps(calls))
         # As a file, not as a module: the process must not import this package.
         program = "score_rows.py" if modules or not has_c_library() else "c_session.py"
+        if saved_model.suffix == ".onnx":
+            program = "score_onnx.py"
         script = Path(__file__).with_name(program)
         arguments = [str(script), str(saved_model), str(asked), str(answered), *modules]
         run_fresh_process(arguments, f"{saved_model} does not answer")

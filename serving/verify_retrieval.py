@@ -9,9 +9,9 @@ import numpy as np
 
 from ..models.retrieval import CandidateIndex
 from .c_session import read_signatures
+from .compare_scores import MAX_BORDER_SHARE
 from .fresh_process import score_in_fresh_process
 from .retrieval_report import RetrievalReport
-from .verify import MAX_BORDER_SHARE
 
 
 def verify_retrieval(

@@ -55,6 +55,8 @@ def write_saved_model(folder: Path) -> None:
 
 def model_signatures(model: Any, columns: Any) -> dict[str, Any]:
     """Concrete functions by signature name."""
+    # Nothing trains here: what the graph reads in another order is put in that order now, not in every request.
+    model.keep_weights(lambda value: tf.Variable(value, trainable=False))
     scores = _probabilities(model)
     found = {
         "serving_default": predict_signature(scores, columns),
@@ -119,12 +121,7 @@ def _import_modules(modules: dict[str, Any]) -> None:
 
 
 def _probabilities(model: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    logits = model.logits_model()
-
-    def probabilities(inputs: dict[str, Any]) -> dict[str, Any]:
-        return {task: tf.sigmoid(tf.reshape(z, [-1])) for task, z in logits(inputs, training=False).items()}
-
-    return probabilities
+    return lambda inputs: {task: tf.sigmoid(z) for task, z in model.row_logits(inputs).items()}
 
 
 def _group_ids(model: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -52,19 +52,7 @@ def prepare(work: dict[str, Any]) -> Prepared:
         work: arguments of `Workload`.
     """
     data = Workload.of(work)
-    feature_map = FeatureMap("benchmark", ".")
-    feature_map.features = OrderedDict(
-        (name, {"source": "", "type": "categorical", "vocab_size": size})
-        for name, size in zip(data.field_names, data.vocabulary_sizes, strict=True)
-    )
-    feature_map.labels = ["label"]
-    feature_map.num_fields = data.fields
-    feature_map.total_features = data.rows
-    feature_map.default_emb_dim = data.embedding_dim
-    gpu = 0 if torch.cuda.is_available() else -1
-    model = DCNv2(
-        feature_map, data.embedding_dim, gpu=gpu, model_root=".", metrics=["AUC"], verbose=0, eval_steps=10**12
-    )
+    model = make_model(data)
     # What `BaseModel.fit` sets before it calls `train_epoch`.
     model._max_gradient_norm = 10.0
     model._stop_training = False
@@ -86,3 +74,20 @@ def prepare(work: dict[str, Any]) -> Prepared:
         return [after - before for before, after in itertools.pairwise(ends)]
 
     return Prepared(run, {"embedding optimizer": "adam"})
+
+
+def make_model(data: Workload) -> DCNv2:
+    """The model over a workload's fields."""
+    feature_map = FeatureMap("benchmark", ".")
+    feature_map.features = OrderedDict(
+        (name, {"source": "", "type": "categorical", "vocab_size": size})
+        for name, size in zip(data.field_names, data.vocabulary_sizes, strict=True)
+    )
+    feature_map.labels = ["label"]
+    feature_map.num_fields = data.fields
+    feature_map.total_features = data.rows
+    feature_map.default_emb_dim = data.embedding_dim
+    gpu = 0 if torch.cuda.is_available() else -1
+    return DCNv2(
+        feature_map, data.embedding_dim, gpu=gpu, model_root=".", metrics=["AUC"], verbose=0, eval_steps=10**12
+    )

@@ -1,13 +1,14 @@
 """What every backbone is: embedded fields in, one representation out."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
 from ...schema import Schema
+from .candidate_rows import CandidateRows
 
 
 class Backbone(keras.layers.Layer):
@@ -61,7 +62,7 @@ class Backbone(keras.layers.Layer):
         """Width of `concatenate`'s result, for `build`."""
         return sum(shape[-1] for shape in input_shape.values())
 
-    def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any], repeat: Callable[[Any], Any]) -> Any:
+    def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any], rows: CandidateRows) -> Any:
         """Representation of many candidates a request, `(requests · candidates, width)`, in inference.
 
         Here the request's fields are repeated. A backbone whose first layer is a product overrides this and computes
@@ -70,16 +71,16 @@ class Backbone(keras.layers.Layer):
         Args:
             request: fields that are the same for all candidates of a request, `(requests, width)` each.
             candidates: the other fields, `(requests · candidates, width)`.
-            repeat: gives each candidate its request's row.
+            rows: which row belongs to which request.
         """
-        return self({**{name: repeat(value) for name, value in request.items()}, **candidates}, training=False)
+        return self({**rows.repeat_all(request), **candidates}, training=False)
 
     def split_dense(
         self,
         dense: keras.layers.Dense,
         request: Mapping[str, Any],
         candidates: Mapping[str, Any],
-        repeat: Callable[[Any], Any],
+        rows: CandidateRows,
     ) -> Any:
         """What a dense layer makes of the concatenated fields, the request's part of the product computed once.
 
@@ -87,21 +88,10 @@ class Backbone(keras.layers.Layer):
             dense: a layer on what `concatenate` gives.
             request: see `rank`.
             candidates: see `rank`.
-            repeat: see `rank`.
+            rows: see `rank`.
         """
-        kernel, rows, start = ops.cast(dense.kernel, dense.compute_dtype), dict[str, Any](), 0
         fields = {**request, **candidates}
-        for name in sorted(fields):
-            width = fields[name].shape[-1]
-            rows[name], start = kernel[start : start + width], start + width
-
-        def product(part: Mapping[str, Any]) -> Any:
-            return ops.matmul(self.concatenate(part), ops.concatenate([rows[name] for name in sorted(part)], axis=0))
-
-        total = repeat(product(request)) + product(candidates)
-        if dense.use_bias:
-            total = total + ops.cast(dense.bias, dense.compute_dtype)
-        return dense.activation(total)
+        return rows.dense(dense, [(fields[name], name in request) for name in sorted(fields)])
 
     def build_stack(self, input_shape: Mapping[str, Any]) -> tuple[int, int]:
         """Prepare `stack`; returns the number of fields and their width, the most frequent one."""

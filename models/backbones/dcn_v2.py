@@ -1,6 +1,6 @@
 """Deep & Cross Network V2."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -9,6 +9,8 @@ from keras import ops
 
 from ...layers import MLP
 from .backbone import Backbone
+from .candidate_rows import CandidateRows
+from .crosses_by_side import crosses_by_side
 
 STRUCTURES = ("parallel", "stacked")
 
@@ -98,23 +100,26 @@ class DCNv2(Backbone):
             return self.mlp(crossed, training=training)
         return ops.concatenate([crossed, self.mlp(x0, training=training)], axis=-1)
 
-    def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any], repeat: Callable[[Any], Any]) -> Any:
+    def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any], rows: CandidateRows) -> Any:
         """Representation of many candidates a request, see `Backbone.rank`."""
         parallel = self.structure == "parallel"
         if not self.crosses or (parallel and self.mlp.first is None):
-            return super().rank(request, candidates, repeat)
-        x0 = self.concatenate({**{name: repeat(value) for name, value in request.items()}, **candidates})
-        first = self.crosses[0]
-        product = self.split_dense(
-            first.dense if self.projection_dim is None else first.down_proj_dense, request, candidates, repeat
-        )
-        crossed = x0 * (product if self.projection_dim is None else first.dense(product)) + x0
-        for cross in self.crosses[1:]:
-            crossed = cross(x0, crossed)
+            return super().rank(request, candidates, rows)
+        crossed = self._rank_crosses(request, candidates, rows)
         if not parallel:
             return self.mlp(crossed, training=False)
-        deep = self.mlp.after_first(self.split_dense(self.mlp.first, request, candidates, repeat))
+        deep = self.mlp.after_first(self.split_dense(self.mlp.first, request, candidates, rows))
         return ops.concatenate([crossed, deep], axis=-1)
+
+    def _rank_crosses(self, request: Mapping[str, Any], candidates: Mapping[str, Any], rows: CandidateRows) -> Any:
+        if self.projection_dim is None:
+            return crosses_by_side(self.crosses, request, candidates, rows)
+        x0 = self.concatenate({**rows.repeat_all(request), **candidates})
+        first, *others = self.crosses
+        crossed = x0 * first.dense(self.split_dense(first.down_proj_dense, request, candidates, rows)) + x0
+        for cross in others:
+            crossed = cross(x0, crossed)
+        return crossed
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -1,12 +1,13 @@
 """Plain dense layers over all fields."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
 from ...layers import MLP
 from .backbone import Backbone
+from .candidate_rows import CandidateRows
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -61,11 +62,11 @@ class MLPBackbone(Backbone):
         """Representation of the fields."""
         return self.mlp(self.concatenate(fields), training=training)
 
-    def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any], repeat: Callable[[Any], Any]) -> Any:
+    def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any], rows: CandidateRows) -> Any:
         """Representation of many candidates a request, see `Backbone.rank`."""
         if self.mlp.first is None:
-            return super().rank(request, candidates, repeat)
-        return self.mlp.after_first(self.split_dense(self.mlp.first, request, candidates, repeat))
+            return super().rank(request, candidates, rows)
+        return self.mlp.after_first(self.split_dense(self.mlp.first, request, candidates, rows))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -74,10 +74,10 @@ class GraphTransforms(tf.Module):
 
     def _ids(self, name: str, transform: Any, values: Any) -> Any:
         ids = self.tables[name].lookup(values) + 1
-        if transform.dtype == "string":
-            empty = _position(transform.tokens, "") + 1
-            ids = tf.where(tf.equal(values, NO_TOKEN), tf.zeros_like(ids), ids)
-            ids = tf.where(tf.equal(values, ""), tf.fill(tf.shape(ids), tf.constant(empty, tf.int64)), ids)
+        empty = _position(transform.tokens, "") + 1 if transform.dtype == "string" else 0
+        if empty:
+            ids = tf.where(tf.equal(values, NO_TOKEN), tf.constant(0, tf.int64), ids)
+            ids = tf.where(tf.equal(values, ""), tf.constant(empty, tf.int64), ids)
         return tf.cast(ids, tf.int32)
 
     def _sequence(self, name: str, transform: Any, values: Any) -> Any:

@@ -33,7 +33,10 @@ def rank_signature(model: Any, columns: Any) -> Any:
         request = columns({name: raw[name] for name in once})
         lead = tf.shape(raw[each[0]])[:2]
         flat = columns({name: tf.reshape(raw[name], [-1, *specs[name].shape[1:]]) for name in each})
-        lists = {name: tf.reshape(v, tf.concat([lead, tf.shape(v)[1:]], axis=0)) for name, v in flat.items()}
+        lists = {
+            name: tf.reshape(v, tf.concat([lead, v.shape[1:]], axis=0) if v.shape.rank > 1 else lead)
+            for name, v in flat.items()
+        }
         lists = {name: tf.ensure_shape(value, [None, None, *flat[name].shape[1:]]) for name, value in lists.items()}
         return named({task: tf.sigmoid(logits) for task, logits in model.rank_logits(request, lists).items()})
 

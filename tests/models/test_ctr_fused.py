@@ -93,6 +93,21 @@ def test_the_config_comes_back(optimizer):
 def test_errors():
     with pytest.raises(ValueError, match="Received: 'lion'"):
         make_model(embedding_optimizer="lion")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_rows_in_half_precision(dtype, tmp_path):
+    model = make_model(embedding_storage_dtype=dtype)
+    table = model.get_layer("embedding").embeddings
+    assert keras.backend.standardize_dtype(table.dtype) == dtype
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.embedding_storage_dtype == dtype
+    x, _ = columns()
+    for task, probabilities in loaded.predict_proba(x).items():
+        np.testing.assert_array_equal(probabilities, model.predict_proba(x)[task])
+    with pytest.raises(ValueError, match="Only a fused table keeps its rows in half precision"):
+        make_model(embedding_storage_dtype=dtype, embedding_optimizer=None)
     with pytest.raises(ValueError, match="takes no `embeddings_regularizer`"):
         make_model(embeddings_regularizer="l2")
     with pytest.raises(RuntimeError, match="gradient_accumulation_steps=4"):

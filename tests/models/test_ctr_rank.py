@@ -8,6 +8,8 @@ from keras import ops
 from grouprank import Categorical, Numeric, Schema, Sequence, Task, Vector
 from grouprank.models import CTRModel, CVRModel
 from grouprank.models.backbones import DCNv2
+from grouprank.models.backbones.candidate_rows import CandidateRows
+from grouprank.models.backbones.crosses_by_side import _least_candidates
 
 REQUESTS, CANDIDATES = 3, 5
 FEATURES = [
@@ -71,7 +73,7 @@ def test_scores_are_those_of_single_rows(kind, arguments, columns):
 def test_what_reads_the_user_alone_runs_once_a_request(columns, monkeypatch):
     model = CTRModel(SCHEMA, backbone="mlp", embedding_dim=4)
     seen = {}
-    for name in ("user_groups", "user_ad_groups", "embedding"):
+    for name in ("user_groups", "representation_groups", "embedding"):
         layer = model.get_layer(name)
 
         def spy(inputs, *args, layer=layer, name=name, call=layer.call, **kwargs):
@@ -82,10 +84,44 @@ def test_what_reads_the_user_alone_runs_once_a_request(columns, monkeypatch):
         monkeypatch.setattr(layer, "call", spy)
     model.rank(*columns)
     assert seen["user_groups"] == [{"x": REQUESTS}]
-    assert seen["user_ad_groups"] == [{"x": REQUESTS * CANDIDATES}]
+    assert seen["representation_groups"] == [{"x": REQUESTS * CANDIDATES}]
     looked_up = {key: rows for call in seen["embedding"] for key, rows in call.items()}
     once, each = dict.fromkeys(("user_id", "history", "hour"), REQUESTS), {"ad_id": REQUESTS * CANDIDATES}
     assert looked_up == once | each
+
+
+@pytest.mark.parametrize("count", [4, 200])
+def test_crosses_of_one_request_with_many_candidates(count):
+    """The request's half as a linear function, from some number of candidates on, is the same polynomial."""
+    keras.utils.set_random_seed(0)
+    rng, backbone = np.random.default_rng(1), DCNv2(4, units=(8,))
+    request = {name: rng.normal(size=(1, 5)).astype("float32") for name in ("d", "f", "b")}
+    candidates = {name: rng.normal(size=(count, 3)).astype("float32") for name in ("e", "a")}
+    backbone.build({name: (None, x.shape[1]) for name, x in {**request, **candidates}.items()})
+    for cross in backbone.crosses:
+        cross.dense.bias.assign(rng.normal(size=21).astype("float32"))
+    # Both ways of computing it are met.
+    assert (count >= _least_candidates(4, 15, 6)) == (count == 200)
+    rows = CandidateRows(1, count)
+    alone = {**{name: np.repeat(x, count, axis=0) for name, x in request.items()}, **candidates}
+    found = ops.convert_to_numpy(backbone.rank(request, candidates, rows))
+    np.testing.assert_allclose(found, ops.convert_to_numpy(backbone(alone)), rtol=1e-4, atol=1e-4)
+
+
+def test_kept_weights_give_the_same_scores(columns):
+    keras.utils.set_random_seed(0)
+    model, held = CTRModel(SCHEMA, embedding_dim=4), []
+    rows = row_by_row(*columns)
+    before = model.rank(*columns), model.predict_proba(rows)
+    model.keep_weights(lambda value: held.append(value) or value)
+    assert len(held) > 5
+    after = model.rank(*columns)
+    logits = model.row_logits({name: ops.convert_to_tensor(values) for name, values in rows.items()})
+    for name in model.prediction_names:
+        np.testing.assert_allclose(after[name], before[0][name], atol=1e-6)
+        scores = 1 / (1 + np.exp(-ops.convert_to_numpy(logits[name])))
+        np.testing.assert_allclose(scores, before[1][name], atol=1e-6)
+        assert np.ptp(scores) > 1e-4
 
 
 def test_columns_are_checked(columns):

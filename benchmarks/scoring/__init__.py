@@ -1,0 +1,1 @@
+"""Contenders of `serving`: requests to exported models, and other libraries' own prediction."""

@@ -1,0 +1,87 @@
+"""Compares what an exported model answers with the Keras model."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from ..datasets import TableTransforms
+from .export_report import ExportReport
+
+# Rounding may tip a row that lies between two groups; more rows than this are an error.
+MAX_BORDER_SHARE = 0.001
+
+
+def compare_scores(
+    model: Any,
+    path: Path,
+    transforms: TableTransforms | None,
+    raw: Mapping[str, np.ndarray],
+    asked: Mapping[str, np.ndarray],
+    served: dict[str, dict[str, np.ndarray]],
+    tolerance: float,
+    program: str = "the SavedModel",
+) -> ExportReport:
+    """The report of a comparison, or an error where the two disagree.
+
+    Args:
+        model: the Keras model.
+        path: what was exported.
+        transforms: the fitted transforms, `None` if it takes model inputs.
+        raw: the caller's rows.
+        asked: the rows that were scored; the caller's come first.
+        served: what was answered, outputs by signature: `serving_default`, and `groups` if the model has any.
+        tolerance: largest difference of a probability.
+        program: what answered, for messages. Defaults to `"the SavedModel"`.
+
+    Raises:
+        RuntimeError: when more rows differ than rounding explains.
+    """
+    inputs = dict(asked) if transforms is None else transforms(asked)
+    expected = model.predict_proba(inputs)
+    count, asked_count = (len(next(iter(columns.values()))) for columns in (raw, asked))
+    border = np.zeros(asked_count, bool)
+    for placement, ids in model.groups(inputs).items():
+        border |= (ids != served["groups"][placement]).any(axis=-1)
+    differences, signature = np.zeros(asked_count), np.full(asked_count, "serving_default", object)
+    for name, task, scores in _scores(served, model.prediction_names):
+        # The crossed rows come last.
+        difference = np.abs(expected[task][asked_count - len(scores) :] - scores)
+        worse = np.flatnonzero(~(difference <= differences[-len(scores) :])) + asked_count - len(scores)
+        differences[worse], signature[worse] = difference[worse - asked_count + len(scores)], name
+    # NaN compares false with everything, and is never within a tolerance.
+    wrong = ~(differences <= tolerance) & ~border
+    if wrong.any() or border.sum() > max(1, MAX_BORDER_SHARE * asked_count):
+        row = int(np.argmax(wrong)) if wrong.any() else int(np.argmax(border))
+        scores = {t: (float(expected[t][row]), float(served["serving_default"][t][row])) for t in expected}
+        raise RuntimeError(
+            f"{program[0].upper()}{program[1:]} disagrees with the Keras model ({keras.backend.backend()} backend): "
+            f"{int(wrong.sum())} of {asked_count} rows differ by more than {tolerance:g}, {int(border.sum())} fall "
+            f"into other groups. First: row {row}, signature {signature[row]!r}, difference {differences[row]:.1e}; "
+            f"(Keras, {program}) = {scores}."
+        )
+    return ExportReport(
+        path=path,
+        rows=count,
+        max_difference=float(differences[~border].max(initial=0.0)),
+        border_rows=int(border[:count].sum()),
+        raw=dict(raw),
+        program=program,
+        probabilities={task: served["serving_default"][task][:count] for task in model.prediction_names},
+    )
+
+
+def _scores(served: Mapping[str, Mapping[str, np.ndarray]], names: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
+    """Signature, prediction and its scores, of all signatures that score."""
+    for task in names:
+        for signature in ("serving_default", "serving_examples", "rank"):
+            if signature in served:
+                yield signature, task, served[signature][task].reshape(-1)
+        if f"regress_{task}" in served:
+            yield f"regress_{task}", task, served[f"regress_{task}"]["outputs"]
+    if "classify" in served:
+        classes = [name.decode() for name in served["classify"]["classes"][0]]
+        for number, task in enumerate(classes):
+            yield "classify", task, served["classify"]["scores"][:, number]

@@ -1,0 +1,40 @@
+"""Writes an ONNX file from a `.keras` file; run in a process of its own under the TensorFlow backend.
+
+`python -m grouprank.serving.write_onnx FOLDER` reads `FOLDER/model.keras`, `FOLDER/modules.json` and
+`FOLDER/provenance.json`, and writes `FOLDER/model.onnx`.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import onnx
+import tensorflow as tf
+import tf2onnx
+
+from .write_saved_model import load_model
+
+# What onnxruntime has run since 1.14; nothing here needs more.
+OPSET = 18
+
+
+def write_onnx(folder: Path) -> None:
+    """Load the model, trace it as it is served and convert the graph."""
+    model = load_model(folder)
+    model.keep_weights(lambda value: tf.Variable(value, trainable=False))
+    groups = model.group_ids_model() if model.group_concats else None
+
+    def serve(columns: dict[str, Any]) -> dict[str, Any]:
+        found = {name: tf.sigmoid(logits) for name, logits in model.row_logits(columns).items()}
+        ids = groups(columns, training=False) if groups is not None else {}
+        return {**found, **{f"{placement}_groups": codes for placement, codes in ids.items()}}
+
+    specs = {f.name: tf.TensorSpec([None, *f.shape], f.dtype, name=f.name) for f in model.schema.features}
+    proto, _ = tf2onnx.convert.from_function(tf.function(serve, autograph=False), [specs], opset=OPSET)
+    onnx.helper.set_model_props(proto, {"provenance": (folder / "provenance.json").read_text(encoding="utf-8")})
+    onnx.checker.check_model(proto)
+    onnx.save_model(proto, str(folder / "model.onnx"))
+
+
+if __name__ == "__main__":
+    write_onnx(Path(sys.argv[1]))
