@@ -56,7 +56,7 @@ def write_saved_model(folder: Path) -> None:
 def model_signatures(model: Any, columns: Any) -> dict[str, Any]:
     """Concrete functions by signature name."""
     # Nothing trains here: what the graph reads in another order is put in that order now, not in every request.
-    model.keep_weights(lambda value: tf.Variable(value, trainable=False))
+    model.keep_weights(lambda value: tf.Variable(value, trainable=False, name="arranged"))
     scores = _probabilities(model)
     found = {
         "serving_default": predict_signature(scores, columns),

@@ -11,9 +11,11 @@ from ...serving.c_session import CSession
 from ..support.prepared import Prepared
 from .timed_calls import timed_calls
 
+_OPEN: list[Any] = []
+
 
 def prepare(saved_model: str, signature: str, candidates: int) -> Prepared:
-    """A request with the ads of a user; the tensors are handed to the library once, the scores copied each time.
+    """A request for the ads of a user; the tensors are handed to the library once, the scores copied each time.
 
     Args:
         saved_model: the version folder, with `requests.pickle` beside it.
@@ -23,7 +25,10 @@ def prepare(saved_model: str, signature: str, candidates: int) -> Prepared:
     folder = Path(saved_model)
     session = CSession(folder)
     columns, of_ads = pickle.loads((folder.parent / "requests.pickle").read_bytes())
-    call = session.bound(signature, request(columns, of_ads, signature, candidates)).__enter__()
+    bound = session.bound(signature, request(columns, of_ads, signature, candidates))
+    call = bound.__enter__()
+    # Freed with its context, which therefore lives as long as the process.
+    _OPEN.append(bound)
     variables = folder / "variables" / "variables.data-00000-of-00001"
     return Prepared(functools.partial(timed_calls, call), {"variables": variables.stat().st_size})
 

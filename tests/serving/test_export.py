@@ -61,7 +61,10 @@ def test_the_graph_is_plain_and_holds_only_what_it_serves(exported):
     assert {name: spec.dtype.name for name, spec in specs.items()} == TRANSFORMS.raw_columns
     assert all(spec.shape[0] is None for spec in specs.values())
     assert set(loaded.signatures["groups"].structured_outputs) == {"user", "representation"}
-    served = sum(int(np.prod(v.shape)) for v in loaded.variables_read)
+    sizes = {True: 0, False: 0}
+    for v in loaded.variables_read:
+        sizes[v.name.startswith("arranged")] += int(np.prod(v.shape))
+    served, arranged = sizes[False], sizes[True]
     rows = model.get_layer("embedding").num_rows
     assert [tuple(v.shape) for v in loaded.variables_read if rows in v.shape] == [(rows, 4)], (
         "the table, once, no slots"
@@ -71,6 +74,7 @@ def test_the_graph_is_plain_and_holds_only_what_it_serves(exported):
     slots = sum(int(np.prod(v.shape)) for v in model.optimizer.variables)
     everything = sum(int(np.prod(w.shape)) for w in model.weights)
     assert served <= everything - sum(layer.count_params() for layer in heads)
+    assert 0 < arranged <= served - rows * 4, "copies of dense layers, none of the table"
     size = (path / "variables" / "variables.data-00000-of-00001").stat().st_size
     assert size < 4 * (everything + slots)
 
