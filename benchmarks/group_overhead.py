@@ -119,7 +119,7 @@ def _report(work: Workload, found: Mapping[str, Measurement], settings: Mapping[
         name="group_overhead",
         title="Overhead of groups and residual learning",
         question=QUESTION.format(
-            fields=work.fields, dim=work.embedding_dim, batch=work.batch_size, rows=work.rows, levels=3, codes=256
+            fields=work.fields, dim=work.embedding_dim, batch=work.batch_size, rows=work.rows, levels=3, codes=16
         ),
         tables=[*tables, Table(columns, targets, "Target", REMARK)],
         measurements=found,

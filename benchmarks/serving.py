@@ -29,7 +29,7 @@ def main(
     sizes: Annotated[str, typer.Option(help="Candidates of a request, comma separated.")] = "1,32,500,2000",
     preset: Annotated[str, typer.Option(help="Preset of the model on KuaiRand's columns.")] = "dcn_v2_gsl_resl",
     embedding_dim: Annotated[int, typer.Option(min=1, help="Its embeddings' width.")] = 16,
-    rows: Annotated[int, typer.Option(min=1000, help="Embedding rows of the network that all libraries have.")] = 10**7,
+    rows: Annotated[int, typer.Option(min=1000, help="Embedding rows of the network that all have.")] = 2_000_000,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = 10,
     only: Annotated[str, typer.Option(help="Parts of contenders' names, comma separated; empty for all.")] = "",
     folder: Annotated[Path, typer.Option(help="Where environments and logs live.")] = Path(".benchmarks"),

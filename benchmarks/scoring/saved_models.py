@@ -41,7 +41,10 @@ def write_log_models(data: Path, folder: Path, preset: str, embedding_dim: int, 
     model = models.CTRModel.from_preset(preset, table.schema, embedding_dim=embedding_dim)
     model.compile(metrics={})
     model.adapt(_some_rows(table, 4096))
-    frame = next(iter(dataset.chunks(rows))).head(rows)
+    # Whole impressions of a chunk of lines: some may lack their side rows.
+    frame = next(iter(dataset.chunks(2 * rows))).head(rows)
+    if len(frame) < rows:
+        raise ValueError(f"The log holds fewer rows than the largest request has ads: {len(frame)} < {rows}.")
     found = {}
     for kind, transforms in ((RAW, table.transforms), (IDS, None)):
         path = folder / kind.replace(" ", "_") / "1"
