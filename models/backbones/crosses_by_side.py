@@ -47,13 +47,19 @@ def crosses_by_side(
         bias = rows.weights(f"{dense.path}/bias", functools.partial(ops.take, dense.bias, order))
         weights.append((ops.cast(kernel, dtype), ops.cast(bias, dtype)))
     least = _least_candidates(len(crosses), u.shape[-1], a.shape[-1])
+    return _in_order(_halves(u, a, weights, rows, least), order)
+
+
+def _halves(u: Any, a: Any, weights: Any, rows: CandidateRows, least: int | None) -> Any:
+    """The crosses, the request's columns first; `_fold` for one request with so many candidates."""
+    # Several requests would need batched products, which take twice the time.
+    if isinstance(rows.requests, int) and isinstance(rows.candidates, int):
+        fold = least is not None and rows.requests == 1 and rows.candidates >= least
+        return _fold(u, a, weights) if fold else _split_first(u, a, weights, rows)
     if least is None:
-        halves = _split_first(u, a, weights, rows)
-    else:
-        # Several requests would need batched products, which take twice the time.
-        one = ops.logical_and(ops.equal(rows.requests, 1), rows.candidates >= least)
-        halves = ops.cond(one, lambda: _fold(u, a, weights), lambda: _split_first(u, a, weights, rows))
-    return _in_order(halves, order)
+        return _split_first(u, a, weights, rows)
+    one = ops.logical_and(ops.equal(rows.requests, 1), rows.candidates >= least)
+    return ops.cond(one, lambda: _fold(u, a, weights), lambda: _split_first(u, a, weights, rows))
 
 
 def _least_candidates(depth: int, once: int, each: int) -> int | None:
