@@ -59,7 +59,7 @@ class CTRModel(RankingModel):
             `"rowwise_adagrad"`, `"sgd"` or one of `grouprank.layers.embedding_optimizers`:
             a fused table that trains the rows of the batch, see `FusedEmbedding`.
             `"auto"`: fused lazy Adam from 100,000 rows on, where it is no slower on any
-            backend, unless `embeddings_regularizer` is set. Defaults to `"auto"`.
+            backend of a CPU, unless `embeddings_regularizer` is set. Defaults to `"auto"`.
         embedding_storage_dtype: `"float32"`, `"bfloat16"` or `"float16"`: how a fused table keeps
             its rows, in training and when served. Half precision halves its memory.
             Defaults to `"float32"`.

@@ -15,8 +15,8 @@ from ..layers import (
 from ..schema import Categorical, Numeric, Schema, Sequence, Vector
 from .feature_embedder import FeatureEmbedder
 
-# From here on `docs/benchmarks/embedding_scaling.md` finds the fused table no slower on any backend; at a million rows
-# it is clearly faster.
+# From here on `docs/benchmarks/embedding_scaling.md` finds the fused table no slower on any backend of a CPU; at a
+# million rows it is clearly faster. On a GPU torch is slower with it (`docs/benchmarks/h200`), and holds less memory.
 FUSED_FROM_ROWS = 100_000
 
 
