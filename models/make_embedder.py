@@ -16,7 +16,7 @@ from ..schema import Categorical, Numeric, Schema, Sequence, Vector
 from .feature_embedder import FeatureEmbedder
 
 # From here on `docs/benchmarks/embedding_scaling.md` finds the fused table no slower on any backend of a CPU; at a
-# million rows it is clearly faster. On a GPU torch is slower with it (`docs/benchmarks/h200`), and holds less memory.
+# million rows it is clearly faster. On a GPU torch is slower with it (`docs/benchmarks/h200`).
 FUSED_FROM_ROWS = 100_000
 
 
