@@ -22,7 +22,7 @@ class ExportReport:
     Example:
 
     >>> print(ExportReport(Path("m/1"), 100, 2e-7, 0, {}, {}))
-    m/1: 100 raw rows scored by {self.program} in a fresh process, largest difference to Keras 2.0e-07
+    m/1: 100 raw rows scored by the SavedModel in a fresh process, largest difference to Keras 2.0e-07
     """
 
     path: Path

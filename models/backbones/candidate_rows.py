@@ -22,10 +22,10 @@ class CandidateRows:
 
     >>> import numpy as np
     >>> rows = CandidateRows(2, 3)
-    >>> rows.repeat(np.array([[1.0], [2.0]])).tolist()
-    [[1.0], [1.0], [1.0], [2.0], [2.0], [2.0]]
-    >>> rows.add(np.arange(6.0)[:, None], np.array([[10.0], [20.0]])).tolist()
-    [[10.0], [11.0], [12.0], [23.0], [24.0], [25.0]]
+    >>> ops.convert_to_numpy(rows.repeat(np.array([[1], [2]])))[:, 0].tolist()
+    [1, 1, 1, 2, 2, 2]
+    >>> ops.convert_to_numpy(rows.add(np.arange(6)[:, None], np.array([[10], [20]])))[:, 0].tolist()
+    [10, 11, 12, 23, 24, 25]
     """
 
     def __init__(self, requests: Any, candidates: Any, kept: dict[str, Any] | None = None) -> None:
