@@ -50,5 +50,5 @@ class Measurement:
         return max(self.setup_peak_bytes, self.step_peak_bytes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, raw times included."""
-        return dataclasses.asdict(self)
+        """Plain values for JSON, raw times to the microsecond included."""
+        return {**dataclasses.asdict(self), "rounds": [[round(step, 6) for step in steps] for steps in self.rounds]}

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import json
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -91,7 +92,11 @@ class Report:
             **dict(self.extra),
             "measurements": {name: found.to_dict() for name, found in self.measurements.items()},
         }
-        (place / f"{self.name}.json").write_text(json.dumps(raw, indent=1, default=str) + "\n", encoding="utf-8")
+        # A round's times on one line: thousands of them are most of the file.
+        text = re.sub(
+            r"\[[\d\s.,e-]+\]", lambda found: "".join(found[0].split()), json.dumps(raw, indent=1, default=str)
+        )
+        (place / f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
         return page
 
     def to_markdown(self) -> str:

@@ -16,7 +16,8 @@ from grouprank.serving import export
 from grouprank.serving.c_session import CSession
 
 exports = pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="every backend's export runs in TensorFlow; once"
+    keras.backend.backend() != "torch",
+    reason="tests/serving exports from each backend; what is asked here is the same SavedModel",
 )
 WORK = {"rows": 60, "fields": 3, "batch_size": 8, "batches": 1, "embedding_dim": 4}
 
