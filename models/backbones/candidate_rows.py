@@ -51,8 +51,6 @@ class CandidateRows:
 
     def repeat_all(self, once: Mapping[str, Any]) -> dict[str, Any]:
         """`repeat` for each of several `(requests, width)`: one operation, however many there are."""
-        if not once:
-            return {}
         names = list(once)
         values = [ops.convert_to_tensor(once[name]) for name in names]
         alike = len({keras.backend.standardize_dtype(v.dtype) for v in values}) == 1 and all(

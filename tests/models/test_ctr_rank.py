@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from support.fixed_weights import as_array
 
 from grouprank import Categorical, Numeric, Schema, Sequence, Task, Vector
 from grouprank.models import CTRModel, CVRModel
@@ -82,7 +83,12 @@ def test_what_reads_the_user_alone_runs_once_a_request(columns, monkeypatch):
             return call(inputs, *args, **kwargs)
 
         monkeypatch.setattr(layer, "call", spy)
+    pairs, after_first = model.group_concats["user_ad"], []
+    monkeypatch.setattr(
+        pairs, "after_first", lambda x, call=pairs.after_first: after_first.append(ops.shape(x)[0]) or call(x)
+    )
     model.rank(*columns)
+    assert after_first == [REQUESTS * CANDIDATES]
     assert seen["user_groups"] == [{"x": REQUESTS}]
     assert seen["representation_groups"] == [{"x": REQUESTS * CANDIDATES}]
     looked_up = {key: rows for call in seen["embedding"] for key, rows in call.items()}
@@ -112,10 +118,16 @@ def test_kept_weights_give_the_same_scores(columns):
     keras.utils.set_random_seed(0)
     model, held = CTRModel(SCHEMA, embedding_dim=4), []
     rows = row_by_row(*columns)
-    before = model.rank(*columns), model.predict_proba(rows)
+    before, kernel = (
+        (model.rank(*columns), model.predict_proba(rows)),
+        as_array(model.backbone.crosses[0].dense.kernel).copy(),
+    )
     model.keep_weights(lambda value: held.append(value) or value)
     assert len(held) > 5
+    # Nothing is arranged again: the graph reads what is held.
+    model.backbone.crosses[0].dense.kernel.assign(ops.zeros_like(model.backbone.crosses[0].dense.kernel))
     after = model.rank(*columns)
+    model.backbone.crosses[0].dense.kernel.assign(kernel)
     logits = model.row_logits({name: ops.convert_to_tensor(values) for name, values in rows.items()})
     for name in model.prediction_names:
         np.testing.assert_allclose(after[name], before[0][name], atol=1e-6)
