@@ -125,7 +125,7 @@ def test_kept_weights_give_the_same_scores(columns):
     model.keep_weights(lambda value: held.append(value) or value)
     assert len(held) > 5
     # Nothing is arranged again: the graph reads what is held.
-    model.backbone.crosses[0].dense.kernel.assign(ops.zeros_like(model.backbone.crosses[0].dense.kernel))
+    model.backbone.crosses[0].dense.kernel.assign(np.zeros_like(kernel))
     after = model.rank(*columns)
     model.backbone.crosses[0].dense.kernel.assign(kernel)
     logits = model.row_logits({name: ops.convert_to_tensor(values) for name, values in rows.items()})
