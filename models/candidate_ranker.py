@@ -1,6 +1,7 @@
 """Scores many ads for one user, and computes what depends on the user alone once."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -46,7 +47,7 @@ class CandidateRanker:
     def __init__(self, embedder: FeatureEmbedder, fields: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         self._embedder, self._fields, self._outputs = embedder, dict(fields), dict(outputs)
         self._function: keras.Function | None = None
-        self._kept: dict[str, Any] | None = None
+        self._kept: Mapping[str, Any] | None = None
 
     def keep_weights(self, hold: Callable[[Any], Any]) -> None:
         """Arrange the layers' weights now, once and for all: for a graph that is traced afterwards to be served.
@@ -62,7 +63,8 @@ class CandidateRanker:
         if schema.on_side(*REQUEST_SIDES) and schema.on_side("ad"):
             columns |= {f.name: ops.expand_dims(columns[f.name], 1) for f in schema.on_side("ad")}
             self(*({f.name: columns[f.name] for f in schema.on_side(*sides)} for sides in (REQUEST_SIDES, ("ad",))))
-        self._kept = {key: hold(value) for key, value in self._kept.items()}
+        # Closed from here on: a tensor of one trace must not be met in another.
+        self._kept = MappingProxyType({key: hold(value) for key, value in self._kept.items()})
 
     def __call__(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> dict[str, Any]:
         """Logits `(requests, candidates)` by name; see `CTRModel.rank`."""

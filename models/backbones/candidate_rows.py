@@ -16,7 +16,7 @@ class CandidateRows:
     Args:
         requests: number of requests, an integer or a scalar tensor.
         candidates: candidates of a request, likewise.
-        kept: weights arranged before, by key. Defaults to none.
+        kept: weights arranged before, by key; a dict takes those that it lacks. Defaults to none.
 
     Example:
 
@@ -28,7 +28,7 @@ class CandidateRows:
     [10, 11, 12, 23, 24, 25]
     """
 
-    def __init__(self, requests: Any, candidates: Any, kept: dict[str, Any] | None = None) -> None:
+    def __init__(self, requests: Any, candidates: Any, kept: Mapping[str, Any] | None = None) -> None:
         self.requests, self.candidates, self._kept = requests, candidates, kept
 
     def weights(self, key: str, arrange: Callable[[], Any]) -> Any:
@@ -38,11 +38,12 @@ class CandidateRows:
             key: names the arrangement, the layer's path in it.
             arrange: makes it of the layer's weights.
         """
-        if self._kept is None:
-            return arrange()
-        if key not in self._kept:
-            self._kept[key] = arrange()
-        return ops.convert_to_tensor(self._kept[key])
+        if self._kept is not None and key in self._kept:
+            return ops.convert_to_tensor(self._kept[key])
+        arranged = arrange()
+        if isinstance(self._kept, dict):
+            self._kept[key] = arranged
+        return arranged
 
     def repeat(self, once: Any) -> Any:
         """A row a request, given to each of its candidates."""
@@ -51,15 +52,9 @@ class CandidateRows:
 
     def repeat_all(self, once: Mapping[str, Any]) -> dict[str, Any]:
         """`repeat` for each of several `(requests, width)`: one operation, however many there are."""
-        names = list(once)
-        values = [ops.convert_to_tensor(once[name]) for name in names]
-        alike = len({keras.backend.standardize_dtype(v.dtype) for v in values}) == 1 and all(
-            v.ndim == 2 for v in values
-        )
-        if not alike:
-            return {name: self.repeat(value) for name, value in zip(names, values, strict=True)}
-        ends = np.cumsum([value.shape[1] for value in values])[:-1].tolist()
-        return dict(zip(names, ops.split(self.repeat(ops.concatenate(values, axis=1)), ends, axis=1), strict=True))
+        ends = np.cumsum([value.shape[1] for value in once.values()])[:-1].tolist()
+        repeated = self.repeat(ops.concatenate(list(once.values()), axis=1))
+        return dict(zip(once, ops.split(repeated, ends, axis=1), strict=True))
 
     def add(self, each: Any, once: Any) -> Any:
         """The sum of both, `(rows, ...)`; no repetition is written to memory."""
