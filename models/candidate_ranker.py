@@ -1,5 +1,6 @@
 """Scores many ads for one user, and computes what depends on the user alone once."""
 
+import functools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from ..layers import GroupConcat
+from ..layers import MLP, GroupConcat, SharedBottom
 from .backbones import Backbone
 from .backbones.candidate_rows import CandidateRows
+from .backbones.factored_rows import FactoredRows
 from .feature_embedder import FeatureEmbedder
 from .parallel_towers import ParallelTowers
 
@@ -46,7 +48,6 @@ class CandidateRanker:
 
     def __init__(self, embedder: FeatureEmbedder, fields: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         self._embedder, self._fields, self._outputs = embedder, dict(fields), dict(outputs)
-        self._function: keras.Function | None = None
         self._kept: Mapping[str, Any] | None = None
 
     def keep_weights(self, hold: Callable[[Any], Any]) -> None:
@@ -61,8 +62,12 @@ class CandidateRanker:
         columns = {f.name: ops.zeros((1, *f.shape), f.dtype) for f in schema.features}
         self.of_rows(columns)
         if schema.on_side(*REQUEST_SIDES) and schema.on_side("ad"):
-            columns |= {f.name: ops.expand_dims(columns[f.name], 1) for f in schema.on_side("ad")}
-            self(*({f.name: columns[f.name] for f in schema.on_side(*sides)} for sides in (REQUEST_SIDES, ("ad",))))
+            request, ads = (
+                {f.name: columns[f.name] for f in schema.on_side(*sides)} for sides in (REQUEST_SIDES, ("ad",))
+            )
+            fields = self._fields_of(request, ads, CandidateRows(1, 1, self._kept))
+            for fewest in dict.fromkeys((None, self._least_candidates(fields))):
+                self._logits(fields, CandidateRows(1, 1, self._kept, fewest))
         # Closed from here on: a tensor of one trace must not be met in another.
         self._kept = MappingProxyType({key: hold(value) for key, value in self._kept.items()})
 
@@ -84,8 +89,41 @@ class CandidateRanker:
 
         of = CandidateRows(rows, count, self._kept)
         fields = self._fields_of({f.name: request[f.name] for f in sides[0]}, flat, of)
-        logits = self._run(fields, of)
-        return {name: ops.reshape(_each(logits[name], of), (rows, count)) for name in self._outputs}
+        least = self._least_candidates(fields)
+        if least is None:
+            return self._logits(fields, of)
+        return self._fork(fields, of, least)
+
+    def _fork(self, fields: Mapping[str, Any], of: CandidateRows, least: int) -> dict[str, Any]:
+        """One request with many candidates, or any others; decided in the graph where numbers are not known before."""
+        rows, count = of.requests, of.candidates
+        by_side = CandidateRows(1, count, self._kept, least)
+        if isinstance(rows, int) and isinstance(count, int):
+            return self._logits(fields, by_side if rows == 1 and count >= least else of)
+        many = ops.logical_and(ops.equal(rows, 1), ops.greater_equal(count, least))
+        return ops.cond(many, lambda: self._logits(fields, by_side), lambda: self._logits(fields, of))
+
+    def _logits(self, fields: Mapping[str, Any], rows: CandidateRows) -> dict[str, Any]:
+        """Logits `(requests, candidates)` by name from fields, those of the request wrapped."""
+        shape = (rows.requests, rows.candidates)
+        # Wrapped anew: what is repeated in one branch of a graph is not there in the other.
+        fields = {name: _Once(field.value) if isinstance(field, _Once) else field for name, field in fields.items()}
+        logits = self._run(fields, rows)
+        return {name: ops.reshape(_each(logits[name], rows), shape) for name in self._outputs}
+
+    def _least_candidates(self, fields: Mapping[str, Any]) -> int | None:
+        """What the backbone says of its fields' widths."""
+        once = {id(self._fields[name]) for name, field in fields.items() if isinstance(field, _Once)}
+        nodes = self._graph._nodes_by_depth
+        for node in (node for depth in sorted(nodes, reverse=True) for node in nodes[depth]):
+            if isinstance(node.operation, Backbone):
+                widths = {True: 0, False: 0}
+                for tensor in node.input_tensors:
+                    widths[id(tensor) in once] += tensor.shape[-1]
+                return node.operation.least_candidates(widths[True], widths[False])
+            if node.input_tensors and all(id(tensor) in once for tensor in node.input_tensors):
+                once.update(id(tensor) for tensor in node.outputs)
+        return None
 
     def of_rows(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Logits `(rows,)` by name of rows with columns of their own, by the same faster way through the graph.
@@ -97,19 +135,24 @@ class CandidateRanker:
         logits = self._run(fields, CandidateRows(None, None, self._kept))
         return {name: ops.reshape(logits[name], (-1,)) for name in self._outputs}
 
+    @functools.cached_property
+    def _graph(self) -> keras.Function:
+        return keras.Function(self._fields, self._outputs)
+
+    @functools.cached_property
+    def _towers(self) -> ParallelTowers:
+        return ParallelTowers(self._graph)
+
     def _run(self, fields: dict[str, Any], rows: CandidateRows) -> dict[str, Any]:
-        if self._function is None:
-            self._function = keras.Function(self._fields, self._outputs)
-            self._towers = ParallelTowers(self._function)
         done: dict[int, Any] = {}
 
         def apply(operation: Any) -> Callable[..., Any]:
             if operation in self._towers:
-                return lambda x: self._towers.run(operation, _each(x, rows), rows.weights, done)
+                return lambda x: self._towers.run(operation, _each(x, rows, write=False), rows.weights, done)
             return lambda *args, **kwargs: _apply(operation, args, kwargs, rows)
 
         # The one way to call a graph's layers with values of one's own.
-        return self._function._run_through_graph(fields, operation_fn=apply)
+        return self._graph._run_through_graph(fields, operation_fn=apply)
 
     def _fields_of(
         self, request: Mapping[str, Any], candidates: Mapping[str, Any], rows: CandidateRows
@@ -133,7 +176,7 @@ def _apply(operation: Any, args: Any, kwargs: Any, rows: CandidateRows) -> Any:
     """One step of the graph: once a request if it can be, else once a candidate."""
     leaves = tree.flatten((args, kwargs))
     once = [leaf for leaf in leaves if isinstance(leaf, _Once)]
-    each = [leaf for leaf in leaves if ops.is_tensor(leaf) or isinstance(leaf, _Joined)]
+    each = [leaf for leaf in leaves if ops.is_tensor(leaf) or isinstance(leaf, _Joined | FactoredRows)]
     if once and not each:
         args, kwargs = tree.map_structure(_value, (args, kwargs))
         return tree.map_structure(_Once, operation(*args, **kwargs))
@@ -143,16 +186,26 @@ def _apply(operation: Any, args: Any, kwargs: Any, rows: CandidateRows) -> Any:
         return operation.rank(alike, {name: field for name, field in fields.items() if name not in alike}, rows)
     if once and isinstance(operation, keras.layers.Concatenate) and all(leaf.value.ndim == 2 for leaf in once):
         return _Joined(list(args[0]))
-    joined = isinstance(operation, GroupConcat) and not kwargs.get("concatenate", True) and isinstance(args[0], _Joined)
-    if joined and operation.first is not None:
-        inputs = [(_value(part), isinstance(part, _Once)) for part in args[0].parts]
-        return operation.after_first(rows.dense(operation.first, inputs))
+    if isinstance(operation, GroupConcat) and operation.first is not None:
+        x, concatenate = args[0], kwargs.get("concatenate", True)
+        if isinstance(x, _Joined) and not concatenate:
+            inputs = [(_value(part), isinstance(part, _Once)) for part in x.parts]
+            return operation.after_first(rows.dense(operation.first, inputs))
+        if isinstance(x, FactoredRows):
+            groups = operation.after_first(x.dense(operation.first))
+            return x.joined(groups) if concatenate else groups
+    if isinstance(operation, MLP | SharedBottom) and isinstance(args[0], FactoredRows):
+        network = operation if isinstance(operation, MLP) else operation.mlp
+        y = args[0].through(network)
+        return y if network is operation else dict.fromkeys(operation.task_names, y)
     args, kwargs = tree.map_structure(lambda leaf: _each(leaf, rows), (args, kwargs))
     return operation(*args, **kwargs)
 
 
-def _each(leaf: Any, rows: CandidateRows) -> Any:
-    """A leaf with a row a candidate."""
+def _each(leaf: Any, rows: CandidateRows, write: bool = True) -> Any:
+    """A leaf with a row a candidate; `FactoredRows` are left so if they need not be written out."""
+    if isinstance(leaf, FactoredRows):
+        return leaf.value() if write else leaf
     if isinstance(leaf, _Joined):
         return ops.concatenate([_each(part, rows) for part in leaf.parts], axis=-1)
     if not isinstance(leaf, _Once):

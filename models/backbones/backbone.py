@@ -75,6 +75,19 @@ class Backbone(keras.layers.Layer):
         """
         return self({**rows.repeat_all(request), **candidates}, training=False)
 
+    def least_candidates(self, once: int, each: int) -> int | None:
+        """From how many candidates of one request `rank` is asked to compute the request's share by side.
+
+        Args:
+            once: width of the fields that are the same for all candidates.
+            each: width of the others.
+
+        Returns:
+            The number; `None`, as here, if `rank` knows no such way. Where it does, `rows.fewest` is set then, and
+            `rank` may return `FactoredRows`.
+        """
+        return None
+
     def split_dense(
         self,
         dense: keras.layers.Dense,

@@ -17,6 +17,8 @@ class CandidateRows:
         requests: number of requests, an integer or a scalar tensor.
         candidates: candidates of a request, likewise.
         kept: weights arranged before, by key; a dict takes those that it lacks. Defaults to none.
+        fewest: set for one request with at least as many candidates, which a backbone then computes by side (see
+            `Backbone.least_candidates`). Defaults to `None`.
 
     Example:
 
@@ -28,8 +30,10 @@ class CandidateRows:
     [10, 11, 12, 23, 24, 25]
     """
 
-    def __init__(self, requests: Any, candidates: Any, kept: Mapping[str, Any] | None = None) -> None:
-        self.requests, self.candidates, self._kept = requests, candidates, kept
+    def __init__(
+        self, requests: Any, candidates: Any, kept: Mapping[str, Any] | None = None, fewest: int | None = None
+    ) -> None:
+        self.requests, self.candidates, self.fewest, self._kept = requests, candidates, fewest, kept
 
     def weights(self, key: str, arrange: Callable[[], Any]) -> Any:
         """Weights in another arrangement: what `arrange` gives, or what it gave when weights were kept.
@@ -58,6 +62,10 @@ class CandidateRows:
 
     def add(self, each: Any, once: Any) -> Any:
         """The sum of both, `(rows, ...)`; no repetition is written to memory."""
+        if self.fewest is not None:
+            # A vector, as a layer's bias: the sum is then one with the product before it. Not by a reshape, of which
+            # TensorFlow's optimizer would conclude that there is one request in the graph's other branch, too.
+            return each + once[0]
         return self.flat(self.by_request(each) + ops.expand_dims(once, 1))
 
     def by_request(self, each: Any) -> Any:

@@ -8,6 +8,9 @@ import numpy as np
 from keras import ops
 
 from .candidate_rows import CandidateRows
+from .factored_rows import FactoredRows, in_order
+
+HALVES = ("request", "candidate")
 
 
 def crosses_by_side(
@@ -16,13 +19,18 @@ def crosses_by_side(
     """The crosses of DCNv2 on the concatenated fields, `(rows, width)`, with a request's share computed once.
 
     Written by side, x₀ = [u, a] with u a request's fields and a one candidate's. All that a cross makes of u is linear
-    in what it makes of a: with gₗ = xₗ Wₗ + bₗ and xₗ₊₁ = x₀ ⊙ gₗ + xₗ, the request's half of xₗ is
+    in what it makes of a: with xₗ₊₁ = x₀ ⊙ (xₗ Wₗ + bₗ) + xₗ, the request's half of xₗ is
 
-        kₗ + [a, x₁ₐ, …, xₗ₋₁ₐ] Pₗ
+        [1, a, x₁ₐ, …, xₗ₋₁ₐ] Mₗ
 
-    where kₗ and Pₗ depend on the request alone. So a candidate needs the products of its own half only, and a request
-    those of some matrices: fewer multiplications from some number of candidates on. One request with that many is
-    computed so; otherwise the first cross alone is split.
+    where Mₗ depends on the request alone. So a candidate needs the products of its own half only, and a request those
+    of some matrices: fewer multiplications from some number of candidates on (`least_candidates`). One request with
+    that many is computed so. Its half of the last cross is not even written out where a layer with few units reads it:
+    `FactoredRows`, and for a kernel K
+
+        xₗ₊₁ᵤ K = xₗ S with S = [K, 0] + Wₗ (u ⊙ K), of Wₗ the columns of u
+
+    For other requests the first cross alone is split, and the result is a tensor.
 
     Args:
         crosses: built `keras_rs.layers.FeatureCross` of full rank.
@@ -39,41 +47,38 @@ def crosses_by_side(
         places[name], start = np.arange(start, start + fields[name].shape[-1]), start + fields[name].shape[-1]
     u, a = (ops.concatenate([part[name] for name in sorted(part)], axis=-1) for part in (request, candidates))
     order = np.concatenate([places[name] for part in (request, candidates) for name in sorted(part)]).astype("int32")
-    dtype = crosses[0].compute_dtype
+    layers, dtype = [cross.dense for cross in crosses], crosses[0].compute_dtype
     u, a = ops.cast(u, dtype), ops.cast(a, dtype)
-    weights = []
-    for dense in (cross.dense for cross in crosses):
-        kernel = rows.weights(f"{dense.path}/kernel", functools.partial(_reorder, dense.kernel, order))
-        bias = rows.weights(f"{dense.path}/bias", functools.partial(ops.take, dense.bias, order))
-        weights.append((ops.cast(kernel, dtype), ops.cast(bias, dtype)))
-    least = _least_candidates(len(crosses), u.shape[-1], a.shape[-1])
-    return _in_order(_halves(u, a, weights, rows, least), order)
+    if rows.fewest is None:
+        return in_order(_split_first(u, a, layers, order, rows), order)
+    return _folded_rows(u, a, layers, order, rows)
 
 
-def _halves(u: Any, a: Any, weights: Any, rows: CandidateRows, least: int | None) -> Any:
-    """The crosses, the request's columns first; `_fold` for one request with so many candidates."""
-    # Several requests would need batched products, which take twice the time.
-    if isinstance(rows.requests, int) and isinstance(rows.candidates, int):
-        fold = least is not None and rows.requests == 1 and rows.candidates >= least
-        return _fold(u, a, weights) if fold else _split_first(u, a, weights, rows)
-    if least is None:
-        return _split_first(u, a, weights, rows)
-    one = ops.logical_and(ops.equal(rows.requests, 1), rows.candidates >= least)
-    return ops.cond(one, lambda: _fold(u, a, weights), lambda: _split_first(u, a, weights, rows))
+def least_candidates(depth: int, once: int, each: int) -> int | None:
+    """From how many candidates a request multiplies less with its half as a linear function; `None`: never.
 
+    What reads the crosses is left out: it takes about as much either way.
 
-def _least_candidates(depth: int, once: int, each: int) -> int | None:
-    """From how many candidates a request on `_fold` multiplies less than `_split_first`; `None`: never."""
+    Args:
+        depth: number of crosses.
+        once: width of a request's fields.
+        each: width of a candidate's fields.
+    """
     width = once + each
     split = each * width + (depth - 1) * width**2
     fold = depth * (depth + 1) // 2 * each**2 + depth * each * once
     a_request = depth * (depth - 1) // 2 * each * once * width
-    return -(-a_request // (split - fold)) if fold < split else None
+    # Several requests would need batched products, which take twice the time.
+    return max(-(-a_request // (split - fold)), 1) if fold < split else None
 
 
-def _split_first(u: Any, a: Any, weights: Any, rows: CandidateRows) -> Any:
+def _split_first(u: Any, a: Any, layers: Sequence[Any], order: np.ndarray, rows: CandidateRows) -> Any:
     """A request's half of the first product computed once; the rest by candidate."""
-    once, x0 = u.shape[-1], ops.concatenate([rows.repeat(u), a], axis=-1)
+    once, x0, weights = u.shape[-1], ops.concatenate([rows.repeat(u), a], axis=-1), []
+    for layer in layers:
+        kernel = rows.weights(f"{layer.path}/kernel", functools.partial(_reorder, layer.kernel, order))
+        bias = rows.weights(f"{layer.path}/bias", functools.partial(ops.take, layer.bias, order))
+        weights.append((ops.cast(kernel, u.dtype), ops.cast(bias, u.dtype)))
     (kernel, bias), *others = weights
     crossed = x0 * rows.add(ops.matmul(a, kernel[once:]), ops.matmul(u, kernel[:once]) + bias) + x0
     for kernel, bias in others:
@@ -81,31 +86,57 @@ def _split_first(u: Any, a: Any, weights: Any, rows: CandidateRows) -> Any:
     return crossed
 
 
-def _fold(u: Any, a: Any, weights: Any) -> Any:
-    """The request's half as a linear function of the candidate's, for one request."""
-    once, constant, linear, own, seen = u.shape[-1], u, None, a, None
-    for kernel, bias in weights:
-        # The next product is h + seen · g, where `seen` are the candidate's halves so far.
-        h, g = ops.matmul(constant, kernel[:once]) + bias, kernel[once:]
-        if linear is None:
-            seen, linear = own, g[:, :once] * u
-        else:
-            seen = ops.concatenate([seen, own], axis=-1)
-            g = ops.concatenate([ops.matmul(linear, kernel[:once]), g], axis=0)
-            linear = ops.pad(linear, [[0, own.shape[-1]], [0, 0]]) + g[:, :once] * u
-        own = a * (h[:, once:] + ops.matmul(seen, g[:, once:])) + own
-        constant = u * h[:, :once] + constant
-    return ops.concatenate([constant + ops.matmul(seen, linear), own], axis=-1)
+def _folded_rows(u: Any, a: Any, layers: Sequence[Any], order: np.ndarray, rows: CandidateRows) -> FactoredRows:
+    """The crosses of one request, its half a linear function of the candidates'."""
+    width, each = u.shape[-1], a.shape[-1]
+    # With a column of ones, which crosses leave as it is, biases are rows of the kernels.
+    once, u = width + 1, ops.concatenate([u, ops.ones_like(u[:, :1])], axis=-1)
+
+    def crossed(matrix: Any, to_u: Any) -> Any:
+        return ops.concatenate([matrix + u * ops.matmul(matrix, to_u[:once]), u * to_u[once:]], axis=0)
+
+    matrix, own, seen, read = u, a, list[Any](), a
+    weights = [[_half(layer, half, order, width, rows) for half in HALVES] for layer in layers]
+    for index, (to_u, to_a) in enumerate(weights):
+        of_matrix, kernel = ops.matmul(matrix, to_a[:once]), to_a[once:]
+        seen.append(own)
+        if len(seen) > 1:
+            read = ops.concatenate(seen, axis=-1)
+            kernel = ops.concatenate([of_matrix[1:], kernel], axis=0)
+        own = a * rows.add(ops.matmul(read, kernel), of_matrix[:1]) + own
+        if index + 1 < len(weights):
+            matrix = crossed(matrix, to_u)
+
+    def folded(kernel: Any) -> tuple[Any, Any]:
+        step = ops.matmul(to_u, ops.expand_dims(u[0], 1) * kernel)
+        product = ops.matmul(matrix, kernel + step[:once])
+        return product[:1], ops.concatenate([product[1:], step[once:]], axis=0)
+
+    def written() -> Any:
+        after = crossed(matrix, to_u)[:, :width]
+        return rows.add(ops.matmul(read, after[1:]), after[:1])
+
+    # A layer with more units multiplies less if the rows are written out for it. By unit, `folded` multiplies the
+    # request's columns with the last cross and with the matrix before it.
+    seen_width, before = read.shape[-1], read.shape[-1] - each
+    written_out = width * (before * width / rows.fewest + seen_width)
+    by_unit = width * (width + each + before) / rows.fewest + seen_width - width
+    widest = int(written_out / by_unit) if by_unit > 0 else None
+    return FactoredRows(rows, seen, folded, written, widest, [own], order)
+
+
+def _half(layer: Any, half: str, order: np.ndarray, width: int, rows: CandidateRows) -> Any:
+    """A kernel's columns of one half, with the rows in order and the bias among them."""
+
+    def arrange() -> Any:
+        kernel = ops.take(layer.kernel, order, axis=0)
+        kernel = ops.concatenate([kernel[:width], ops.expand_dims(layer.bias, 0), kernel[width:]], axis=0)
+        if half == "candidate":
+            return ops.take(kernel, order[width:], axis=1)
+        return ops.pad(ops.take(kernel, order[:width], axis=1), [[0, 0], [0, 1]])
+
+    return ops.cast(rows.weights(f"{layer.path}/{half}", arrange), layer.compute_dtype)
 
 
 def _reorder(kernel: Any, order: np.ndarray) -> Any:
     return ops.take(ops.take(kernel, order, axis=0), order, axis=1)
-
-
-def _in_order(halves: Any, order: np.ndarray) -> Any:
-    """Columns back in the order of the fields' names, run by run."""
-    back = np.argsort(order)
-    ends = [*(np.flatnonzero(np.diff(back) != 1) + 1), len(back)]
-    starts = [0, *ends[:-1]]
-    runs = [halves[:, back[start] : back[start] + end - start] for start, end in zip(starts, ends, strict=True)]
-    return ops.concatenate(runs, axis=-1)

@@ -10,7 +10,8 @@ from keras import ops
 from ...layers import MLP
 from .backbone import Backbone
 from .candidate_rows import CandidateRows
-from .crosses_by_side import crosses_by_side
+from .crosses_by_side import crosses_by_side, least_candidates
+from .factored_rows import FactoredRows
 
 STRUCTURES = ("parallel", "stacked")
 
@@ -107,9 +108,17 @@ class DCNv2(Backbone):
             return super().rank(request, candidates, rows)
         crossed = self._rank_crosses(request, candidates, rows)
         if not parallel:
-            return self.mlp(crossed, training=False)
+            return crossed.through(self.mlp) if isinstance(crossed, FactoredRows) else self.mlp(crossed, training=False)
         deep = self.mlp.after_first(self.split_dense(self.mlp.first, request, candidates, rows))
-        return ops.concatenate([crossed, deep], axis=-1)
+        return crossed.joined(deep) if isinstance(crossed, FactoredRows) else ops.concatenate([crossed, deep], axis=-1)
+
+    def least_candidates(self, once: int, each: int) -> int | None:
+        """See `Backbone.least_candidates`; full-rank crosses have such a way."""
+        if self.projection_dim is not None or not self.crosses or not each:
+            return None
+        if self.structure == "parallel" and self.mlp.first is None:
+            return None
+        return least_candidates(len(self.crosses), once, each)
 
     def _rank_crosses(self, request: Mapping[str, Any], candidates: Mapping[str, Any], rows: CandidateRows) -> Any:
         if self.projection_dim is None:

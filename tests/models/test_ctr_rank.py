@@ -7,10 +7,11 @@ from keras import ops
 from support.fixed_weights import as_array
 
 from grouprank import Categorical, Numeric, Schema, Sequence, Task, Vector
+from grouprank.layers import SharedBottom
 from grouprank.models import CTRModel, CVRModel
 from grouprank.models.backbones import DCNv2
 from grouprank.models.backbones.candidate_rows import CandidateRows
-from grouprank.models.backbones.crosses_by_side import _least_candidates
+from grouprank.models.backbones.factored_rows import FactoredRows
 
 REQUESTS, CANDIDATES = 3, 5
 FEATURES = [
@@ -96,22 +97,119 @@ def test_what_reads_the_user_alone_runs_once_a_request(columns, monkeypatch):
     assert looked_up == once | each
 
 
-@pytest.mark.parametrize("count", [4, 200])
-def test_crosses_of_one_request_with_many_candidates(count):
-    """The request's half as a linear function, from some number of candidates on, is the same polynomial."""
-    keras.utils.set_random_seed(0)
-    rng, backbone = np.random.default_rng(1), DCNv2(4, units=(8,))
+def crosses(backbone, count, rng):
+    """Fields by side of a backbone with biases; widths 15 and 6."""
     request = {name: rng.normal(size=(1, 5)).astype("float32") for name in ("d", "f", "b")}
     candidates = {name: rng.normal(size=(count, 3)).astype("float32") for name in ("e", "a")}
     backbone.build({name: (None, x.shape[1]) for name, x in {**request, **candidates}.items()})
     for cross in backbone.crosses:
         cross.dense.bias.assign(rng.normal(size=21).astype("float32"))
-    # Both ways of computing it are met.
-    assert (count >= _least_candidates(4, 15, 6)) == (count == 200)
-    rows = CandidateRows(1, count)
-    alone = {**{name: np.repeat(x, count, axis=0) for name, x in request.items()}, **candidates}
-    found = ops.convert_to_numpy(backbone.rank(request, candidates, rows))
-    np.testing.assert_allclose(found, ops.convert_to_numpy(backbone(alone)), rtol=1e-4, atol=1e-4)
+    return request, candidates
+
+
+@pytest.mark.parametrize("structure", ["parallel", "stacked"])
+@pytest.mark.parametrize("depth", [1, 2, 4])
+@pytest.mark.parametrize("many", [False, True])
+def test_crosses_of_one_request(depth, structure, many):
+    """The request's half as a linear function of the candidates' is the same polynomial."""
+    keras.utils.set_random_seed(0)
+    backbone = DCNv2(depth, units=(8,), structure=structure)
+    request, candidates = crosses(backbone, 7, np.random.default_rng(1))
+    alone = {**{name: np.repeat(x, 7, axis=0) for name, x in request.items()}, **candidates}
+    expected = ops.convert_to_numpy(backbone(alone))
+    found = backbone.rank(request, candidates, CandidateRows(1, 7, fewest=7 if many else None))
+    assert isinstance(found, FactoredRows) == (many and structure == "parallel")
+    written = found.value() if isinstance(found, FactoredRows) else found
+    np.testing.assert_allclose(ops.convert_to_numpy(written), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("units", [1, 60])
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_a_dense_layer_reads_crosses_that_are_not_written_out(units, use_bias, monkeypatch):
+    keras.utils.set_random_seed(0)
+    backbone, rng = DCNv2(3, units=(8,)), np.random.default_rng(1)
+    request, candidates = crosses(backbone, 7, rng)
+    # Few candidates: a layer of 60 units reads what is written out.
+    rows = backbone.rank(request, candidates, CandidateRows(1, 7, fewest=7))
+    more = rng.normal(size=(7, 2)).astype("float32")
+    joined = rows.joined(ops.convert_to_tensor(more))
+    layer = keras.layers.Dense(units, activation="tanh", use_bias=use_bias, bias_initializer="normal")
+    layer.build((None, 31))
+    expected = layer(np.concatenate([ops.convert_to_numpy(rows.value()), more], axis=1))
+    written = []
+    monkeypatch.setattr(joined, "_written", lambda call=joined._written: written.append(1) or call())
+    found = ops.convert_to_numpy(joined.dense(layer))
+    np.testing.assert_allclose(found, ops.convert_to_numpy(expected), rtol=1e-4, atol=1e-4)
+    assert np.std(found) > 0
+    assert len(written) == (units == 60)
+
+
+def test_from_how_many_candidates_crosses_go_by_side():
+    # By hand, widths 15 and 6, three crosses. By candidate: 6 x 21 + 2 x 21 x 21 = 1008 with the first one split, or
+    # 6 x 6 x (1 + 2 + 3) + 3 x 6 x 15 = 486; and 3 x 6 x 15 x 21 = 5670 for the request: from 5670 / 522 on.
+    assert DCNv2(3).least_candidates(15, 6) == 11
+    # One cross is as much either way, and nothing is gained where the candidates have the most columns.
+    assert DCNv2(1).least_candidates(15, 6) is None
+    assert DCNv2(3).least_candidates(6, 150) is None
+    assert DCNv2(3, projection_dim=4).least_candidates(15, 6) is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"backbone": "dcn_v2"},
+        {"backbone": DCNv2(2, structure="stacked", units=(8,)), "tower_units": (4, 4)},
+        {"backbone": DCNv2(2, structure="stacked", units=())},
+        {"multi_task": "mmoe", "group_structure": ("user", "user_ad")},
+        {"multi_task": SharedBottom(["click", "buy"], units=(6,)), "tower_units": ()},
+        {"group_structure": (), "embedding_optimizer": "adam"},
+    ],
+)
+def test_one_request_with_many_candidates(arguments, columns, monkeypatch):
+    keras.utils.set_random_seed(0)
+    model = CTRModel(SCHEMA, **{"embedding_dim": 4, **arguments})
+    request = {name: values[:1] for name, values in columns[0].items()}
+    candidates = {
+        name: np.tile(values.reshape((1, -1, *values.shape[2:]))[:, :10], (1, 6, *[1] * (values.ndim - 2)))
+        for name, values in columns[1].items()
+    }
+    rows = {name: np.repeat(values, 60, axis=0) for name, values in request.items()}
+    rows |= {name: values[0] for name, values in candidates.items()}
+    expected, asked = model.predict_proba(rows), []
+    rank = model.backbone.rank
+    monkeypatch.setattr(model.backbone, "rank", lambda *args: asked.append(args[2].fewest) or rank(*args))
+    for name, probabilities in model.rank(request, candidates).items():
+        np.testing.assert_allclose(probabilities[0], expected[name], atol=1e-6)
+        assert np.std(probabilities) > 0
+    assert len(asked) == 1
+    assert 1 < asked[0] <= 60
+    # Others go the other way.
+    model.rank(columns[0], columns[1])
+    assert asked[1:] == [None]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a graph of unknown sizes is TensorFlow's")
+def test_a_graph_for_any_number_of_requests_and_candidates(columns):
+    """Both ways are in it; TensorFlow's optimizer must not take what holds in one for true in the other."""
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(0)
+    model = CTRModel(SCHEMA, embedding_dim=4)
+    specs = [
+        {name: tf.TensorSpec([None] * axes + list(x.shape[axes:]), x.dtype) for name, x in part.items()}
+        for part, axes in zip(columns, (1, 2), strict=True)
+    ]
+    graph = tf.function(model.rank_logits, input_signature=specs)
+    for requests, times in ((3, 1), (1, 1), (1, 20), (3, 20)):
+        request = {name: values[:requests] for name, values in columns[0].items()}
+        candidates = {
+            name: np.tile(values[:requests], (1, times, *[1] * (values.ndim - 2)))
+            for name, values in columns[1].items()
+        }
+        expected = model.rank(request, candidates)
+        for name, logits in graph(request, candidates).items():
+            np.testing.assert_allclose(tf.sigmoid(logits), expected[name], atol=1e-6)
+            assert np.std(logits) > 0
 
 
 def test_kept_weights_give_the_same_scores(columns):
