@@ -1,19 +1,17 @@
 """Exports a trained model as a SavedModel that answers raw rows."""
 
 import dataclasses
-import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..datasets import TableTransforms
-from .custom_modules import custom_modules
 from .export_onnx import export_onnx
 from .export_report import ExportReport
 from .fresh_process import run_fresh_process
-from .layout.provenance import PROVENANCE_FILE, describe
-from .layout.server_files import MAX_BATCH_SIZE, write_server_files
+from .hand_over import hand_over
+from .layout.provenance import describe, write_provenance
+from .layout.server_files import write_server_files
 from .row_columns import raw_rows
 from .verify import verify
 from .version_folder import check_version, new_version
@@ -109,17 +107,10 @@ def export(
     known = describe(model, provenance)
     raw = raw_rows(model.schema, transforms, rows)
     with new_version(path) as work:
-        model.save(work / "model.keras")
-        (work / "modules.json").write_text(json.dumps(custom_modules(model)))
-        (work / "rows.pickle").write_bytes(
-            pickle.dumps({name: values[:MAX_BATCH_SIZE] for name, values in raw.items()})
-        )
-        (work / "name.txt").write_text(path.resolve().parent.name)
-        if transforms is not None:
-            transforms.save(work / "transforms")
+        hand_over(model, work, transforms, raw, path.resolve().parent.name)
         run_fresh_process(["-m", "grouprank.serving.write_saved_model", str(work)], "The SavedModel was not written")
         report = verify(model, work / "saved_model", transforms, raw, tolerance)
         known |= {"verified_rows": report.rows, "largest_difference_to_keras": report.max_difference}
-        (work / "saved_model" / PROVENANCE_FILE).write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+        write_provenance(work / "saved_model", known)
         write_server_files(path.parent)
     return dataclasses.replace(report, path=path)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from .compare_scores import compare_scores
-from .custom_modules import custom_modules
 from .export_report import ExportReport
 from .fresh_process import run_fresh_process, score_in_fresh_process
+from .hand_over import hand_over
 from .layout.provenance import describe
 from .row_columns import raw_rows
 from .version_folder import unfinished_folder
@@ -58,8 +58,7 @@ def export_onnx(
     path.parent.mkdir(parents=True, exist_ok=True)
     work = unfinished_folder(path.parent)
     try:
-        model.save(work / "model.keras")
-        (work / "modules.json").write_text(json.dumps(custom_modules(model)))
+        hand_over(model, work)
         (work / "provenance.json").write_text(json.dumps(known), encoding="utf-8")
         run_fresh_process(["-m", "grouprank.serving.write_onnx", str(work)], "The ONNX file was not written")
         answers = score_in_fresh_process(work / "model.onnx", {"onnx": asked})["onnx"]

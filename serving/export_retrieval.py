@@ -12,8 +12,9 @@ import numpy as np
 from ..datasets import TableTransforms
 from ..models import TwoTowerModel
 from ..schema import Schema
-from .custom_modules import custom_modules
 from .fresh_process import run_fresh_process
+from .hand_over import hand_over
+from .layout.provenance import describe, write_provenance
 from .layout.server_files import write_server_files
 from .retrieval_report import RetrievalReport
 from .row_columns import raw_rows, row_columns
@@ -37,6 +38,7 @@ def export_retrieval(
     rows: Any = None,
     index_options: Mapping[str, Any] | None = None,
     tolerance: float = 1e-5,
+    provenance: Mapping[str, Any] | None = None,
 ) -> RetrievalReport:
     """Write user tower and indexed ads as `NAME/VERSION` for TF Serving, and prove that they answer as Keras does.
 
@@ -68,6 +70,8 @@ def export_retrieval(
             `num_reordering_candidates` ten times `k` unless given. Defaults to `None`.
         tolerance: largest difference of a score, as a share of the largest score where
             that is above 1. Defaults to `1e-5`.
+        provenance: what else is to be known of the model later, such as data and metrics;
+            JSON. Defaults to `None`.
 
     Returns:
         A `RetrievalReport`: rows compared, largest difference, recall, ids and scores.
@@ -89,6 +93,7 @@ def export_retrieval(
     """
     path = check_version(Path(path))
     _check_arguments(model, index, transforms)
+    known = describe(model, provenance)
     user_transforms = _side_transforms(transforms, model.user_schema)
     candidates = model.index(*_ad_columns(model, ads, transforms))
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(candidates.ids):
@@ -98,12 +103,9 @@ def export_retrieval(
     options = _scann_options(len(candidates.ids), k) if index == "scann" else {}
     config = {"index": index, "k": k, "options": {**options, **(index_options or {})}}
     with new_version(path) as work:
-        model.save(work / "model.keras")
-        (work / "modules.json").write_text(json.dumps(custom_modules(model)))
+        hand_over(model, work, user_transforms, raw, path.resolve().parent.name)
         (work / "index.json").write_text(json.dumps(config))
         np.savez(work / "ads.npz", vectors=candidates.vectors, ids=candidates.ids)
-        if user_transforms is not None:
-            user_transforms.save(work / "transforms")
         run_fresh_process(
             ["-m", "grouprank.serving.write_retrieval", str(work)],
             "The SavedModel was not written",
@@ -111,6 +113,9 @@ def export_retrieval(
         )
         exact = index == "brute_force"
         report = verify_retrieval(model, work / "saved_model", candidates, raw, inputs, exact, tolerance)
+        known |= {"verified_rows": report.rows, "largest_difference_to_keras": report.max_difference}
+        known["retrieval"] = {**config, "ads": len(candidates.ids), "recall": report.recall}
+        write_provenance(work / "saved_model", known)
         write_server_files(path.parent)
     return dataclasses.replace(report, path=path)
 

@@ -1,9 +1,9 @@
 """Writes a retrieval SavedModel from a `.keras` file; run in a process of its own under the TensorFlow backend.
 
 `python -m grouprank.serving.write_retrieval FOLDER` reads what `export_retrieval` put into `FOLDER`: the model, its
-modules, the transforms of its user tower, `ads.npz` and `index.json`, and writes `FOLDER/saved_model/`. The index
-layers are TensorFlow Recommenders', which know Keras 2 alone: the process needs `TF_USE_LEGACY_KERAS=1`, and Keras 3
-lives beside it.
+modules, the transforms of its user tower, `ads.npz`, `index.json`, and rows and a name for warm-up requests, and writes
+`FOLDER/saved_model/`. The index layers are TensorFlow Recommenders', which know Keras 2 alone: the process needs
+`TF_USE_LEGACY_KERAS=1`, and Keras 3 lives beside it.
 """
 
 import json
@@ -16,8 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from .check_graph import check_graph
+from .column_sides import ColumnSides
 from .signatures.predict import predict_signature
-from .write_saved_model import load_model, raw_columns, save_signatures
+from .write_saved_model import add_warmup, load_model, raw_columns, save_signatures
 
 
 def write_retrieval(folder: Path) -> None:
@@ -47,6 +48,7 @@ def write_retrieval(folder: Path) -> None:
     options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"]) if config["index"] == "scann" else None
     save_signatures(module, signatures, folder, options)
     check_graph(folder / "saved_model", known=("Scann>",) if options else ())
+    add_warmup(folder, signatures, ColumnSides.of(model.user_schema, columns.sources))
 
 
 def _make_index(config: dict[str, Any], vectors: np.ndarray, ids: np.ndarray) -> Any:

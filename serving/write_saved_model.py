@@ -43,14 +43,7 @@ def write_saved_model(folder: Path) -> None:
     save_signatures(module, signatures, folder)
     name_methods(folder / "saved_model")
     check_graph(folder / "saved_model")
-    rows: dict[str, np.ndarray] = pickle.loads((folder / "rows.pickle").read_bytes())
-    dtypes = {
-        name: {argument: spec.dtype for argument, spec in function.structured_input_signature[1].items()}
-        for name, function in signatures.items()
-    }
-    sides = ColumnSides.of(model.schema, columns.sources)
-    name = (folder / "name.txt").read_text()
-    write_warmup(folder / "saved_model", name, dtypes, rows, sides, (1, 32, MAX_BATCH_SIZE))
+    add_warmup(folder, signatures, ColumnSides.of(model.schema, columns.sources))
 
 
 def model_signatures(model: Any, columns: Any) -> dict[str, Any]:
@@ -95,6 +88,17 @@ def save_signatures(module: tf.Module, signatures: dict[str, Any], folder: Path,
     captured = {id(v): v for signature in signatures.values() for v in signature.variables}
     module.variables_read = list(captured.values())
     tf.saved_model.save(module, str(folder / "saved_model"), signatures=signatures, options=options)
+
+
+def add_warmup(folder: Path, signatures: dict[str, Any], sides: ColumnSides) -> None:
+    """Write requests to warm up with, of the rows in the folder."""
+    rows: dict[str, np.ndarray] = pickle.loads((folder / "rows.pickle").read_bytes())
+    dtypes = {
+        name: {argument: spec.dtype for argument, spec in function.structured_input_signature[1].items()}
+        for name, function in signatures.items()
+    }
+    name = (folder / "name.txt").read_text()
+    write_warmup(folder / "saved_model", name, dtypes, rows, sides, (1, 32, MAX_BATCH_SIZE))
 
 
 def name_methods(saved_model: Path) -> None:

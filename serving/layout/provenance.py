@@ -13,6 +13,8 @@ import keras
 
 # In the version folder.
 PROVENANCE_FILE = Path("assets.extra", "provenance.json")
+# What an export adds when it has compared the model that it wrote.
+LATER = ("verified_rows", "largest_difference_to_keras", "retrieval")
 # Whose versions decide what a model computes and what can load it.
 PACKAGES = ("grouprank", "keras", "keras-rs", "tensorflow", "jax", "torch", "numpy", "polars")
 
@@ -43,7 +45,7 @@ def describe(model: Any, given: Mapping[str, Any] | None = None) -> dict[str, An
         "python": platform.python_version(),
         "git": _git_revision(),
     }
-    taken = sorted(written.keys() & (given or {}).keys())
+    taken = sorted({*written, *LATER} & (given or {}).keys())
     if taken:
         raise ValueError(f"`provenance` names entries that the export writes itself: {taken}. Rename them.")
     found = {**written, **(given or {})}
@@ -52,6 +54,17 @@ def describe(model: Any, given: Mapping[str, Any] | None = None) -> dict[str, An
     except (TypeError, ValueError) as error:
         raise ValueError(f"`provenance` must be made of numbers, strings, lists and dicts: {error}") from error
     return found
+
+
+def write_provenance(saved_model: Path, known: Mapping[str, Any]) -> None:
+    """Write what is known into a version folder.
+
+    Args:
+        saved_model: the folder.
+        known: what `describe` found, and more.
+    """
+    path = saved_model / PROVENANCE_FILE
+    path.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
 
 def _version(package: str) -> str | None:

@@ -1,15 +1,19 @@
 """The SavedModel answers raw user rows with the ads that an exhaustive search over the Keras model's vectors finds."""
 
 import importlib.util
+import json
 import sys
 
 import keras
 import numpy as np
 import polars as pl
 import pytest
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 import grouprank as gr
 from grouprank.datasets import NumericTransform, SequenceTransform, TableTransforms, VocabularyTransform
+from grouprank.serving.c_session import CSession
+from grouprank.serving.layout.server_files import MAX_BATCH_SIZE
 
 NEEDS_TFRS = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("tensorflow_recommenders", "tf_keras")),
@@ -76,7 +80,13 @@ def exported(tmp_path_factory):
     model.fit(TRANSFORMS(rows), labels, batch_size=32, epochs=3, verbose=0)
     path = tmp_path_factory.mktemp("retrieval") / "tiny" / "3"
     report = gr.serving.export_retrieval(
-        model, path, pl.DataFrame(raw_ads()), k=K, transforms=TRANSFORMS, rows=pl.DataFrame(rows)
+        model,
+        path,
+        pl.DataFrame(raw_ads()),
+        k=K,
+        transforms=TRANSFORMS,
+        rows=pl.DataFrame(rows),
+        provenance={"data": "raw ads"},
     )
     return model, path, report
 
@@ -108,6 +118,25 @@ class TestBruteForce:
         assert set(report.raw) == {"user", "history", "hour"}
         assert [entry.name for entry in path.parent.iterdir() if entry.is_dir()] == ["3"]
         assert not any(name.name == "bid.txt" for name in (path / "assets").iterdir())
+
+    def test_warm_up_and_provenance_lie_in_the_version(self, exported):
+        _, path, report = exported
+        import tensorflow as tf
+
+        extra, session, seen = path / "assets.extra", CSession(path), []
+        for record in tf.data.TFRecordDataset(str(extra / "tf_serving_warmup_requests")).as_numpy_iterator():
+            request = PredictionLog.FromString(record).predict_log.request
+            assert request.model_spec.name == "tiny"
+            columns = {column: tf.make_ndarray(tensor) for column, tensor in request.inputs.items()}
+            outputs = session.run(request.model_spec.signature_name, columns)
+            seen.append((request.model_spec.signature_name, len(next(iter(outputs.values())))))
+        signatures = ("serving_default", "user_vectors", "groups")
+        assert sorted(seen) == sorted((name, size) for name in signatures for size in (1, 32, MAX_BATCH_SIZE))
+        known = json.loads((extra / "provenance.json").read_text())
+        assert known["model"]["class_name"] == "TwoTowerModel"
+        assert known["retrieval"] == {"index": "brute_force", "k": K, "options": {}, "ads": ADS + 1, "recall": 1.0}
+        assert known["largest_difference_to_keras"] == report.max_difference
+        assert known["data"] == "raw ads"
 
     def test_ids_without_transforms(self, tmp_path):
         model = tiny_model(group_structure=(), context_in_user_tower=False, normalize=False)
