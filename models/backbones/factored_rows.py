@@ -32,7 +32,7 @@ class FactoredRows:
     Example:
 
     >>> import numpy as np
-    >>> one, two = np.array([[1.0], [2.0]]), np.array([[5.0], [7.0]])
+    >>> one, two = np.array([[1], [2]], "float32"), np.array([[5], [7]], "float32")
     >>> rows = FactoredRows(
     ...     CandidateRows(1, 2, fewest=2),
     ...     read=[one],
@@ -42,7 +42,7 @@ class FactoredRows:
     ...     direct=[two],
     ...     order=[1, 0],
     ... )
-    >>> rows.value().tolist()
+    >>> ops.convert_to_numpy(rows.value()).tolist()
     [[5.0, 4.0], [7.0, 7.0]]
     >>> layer = keras.layers.Dense(1, kernel_initializer="ones")
     >>> layer.build((None, 2))
