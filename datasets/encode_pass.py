@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from .chunk_reader import ChunkReader, by_split
-from .column_file import ColumnWriter
 from .dataset import SPLITS
+from .split_file import SplitWriter, split_path
 from .transforms.raw_values import Encoded, as_float32
 from .transforms.table_transforms import TableTransforms
 
@@ -33,13 +33,13 @@ def encode_pass(
     folder: Path,
     on_chunk: Callable[[int], None],
 ) -> dict[str, Any]:
-    """Encode chunks on threads and write them in order, a file per split and column.
+    """Encode chunks on threads and write them in order, a file per split.
 
     Args:
         reader: what reads the dataset.
         transforms: the fitted transforms.
         rows: rows of each split.
-        folder: where to write, a folder per split.
+        folder: where to write, a file per split; created.
         on_chunk: called after each chunk with the rows done so far.
 
     Returns:
@@ -50,7 +50,8 @@ def encode_pass(
     """
     replaced: dict[str, dict[str, list[int]]] = defaultdict(lambda: {split: [0, 0] for split in SPLITS})
     labels: dict[str, dict[str, list[float]]] = defaultdict(lambda: {split: [0.0, 0.0] for split in SPLITS})
-    writers: dict[tuple[str, str], ColumnWriter] = {}
+    writers: dict[str, SplitWriter] = {}
+    folder.mkdir(parents=True)
     dataset = reader.dataset
 
     def encode(chunk: tuple[int, pl.DataFrame]) -> list[_Part]:
@@ -71,12 +72,10 @@ def encode_pass(
         for parts in chunks:
             for part in parts:
                 arrays = {name: values.array for name, values in part.features.items()} | part.labels | part.extras
-                for name, array in arrays.items():
-                    if (part.split, name) not in writers:
-                        shape = (rows[part.split], *array.shape[1:])
-                        writer = ColumnWriter(_column_path(folder, part.split, name), array.dtype.str, shape)
-                        writers[part.split, name] = stack.enter_context(writer)
-                    writers[part.split, name].append(array)
+                if part.split not in writers:
+                    writer = SplitWriter(split_path(folder, part.split), rows[part.split], arrays)
+                    writers[part.split] = stack.enter_context(writer)
+                writers[part.split].append(arrays)
                 for name, values in part.features.items():
                     replaced[name][part.split][0] += values.replaced
                     replaced[name][part.split][1] += values.total
@@ -85,6 +84,11 @@ def encode_pass(
                     labels[name][part.split][1] += int(np.count_nonzero(~np.isnan(array)))
                 done += part.rows
             on_chunk(done)
+        if absent := [split for split in SPLITS if split not in writers]:
+            raise ValueError(
+                f"The first pass over the data had {absent} rows, the second none. The source changed meanwhile; "
+                "prepare again."
+            )
     vocabularies = transforms.vocabulary_sizes
     return {
         "label_means": {
@@ -102,12 +106,6 @@ def encode_pass(
             if name in vocabularies
         },
     }
-
-
-def _column_path(folder: Path, split: str, name: str) -> Path:
-    path = folder / split / f"{name}.npy"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def _extra(series: pl.Series, dtype: str) -> np.ndarray:

@@ -7,14 +7,14 @@ from typing import Any
 
 from .dataset import Dataset
 
-_FORMAT = 1  # of the prepared folder
+FORMAT = 2  # of the prepared folder: 2 has one file a split, 1 had one a column
 
 
 def fingerprint_of(dataset: Dataset) -> dict[str, Any]:
     """The dataset's columns, settings and files (by size and modification time) as JSON-like values."""
     files = [Path(path) for path in getattr(dataset, "files", ())]
     fingerprint = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "dataset": dataset.name,
         "columns": [{"kind": type(column).__name__, **dataclasses.asdict(column)} for column in dataset.columns],
         "tasks": [dataclasses.asdict(task) for task in dataset.tasks],

@@ -107,7 +107,7 @@ def _reuse(destination: Path, fingerprint: dict[str, Any], max_bad_rows: int) ->
         reason = f"they differ in {changed}" if changed else "the dataset states no files or settings to compare"
         raise ValueError(
             f"{destination} holds a table prepared from {found['dataset']!r} that cannot be taken for this one: "
-            f"{reason}. Delete the folder to prepare again, or choose another destination."
+            f"{reason}. Choose another destination, or delete the folder if that table is no longer needed."
         )
     if table.report["bad_rows"] > max_bad_rows:
         raise ValueError(

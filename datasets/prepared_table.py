@@ -9,8 +9,9 @@ import numpy as np
 
 from ..schema import Schema
 from .batch_loader import BatchLoader
-from .column_file import open_column
 from .dataset import SPLITS
+from .fingerprint import FORMAT
+from .split_file import open_split, split_path
 from .transforms.table_transforms import TableTransforms
 
 REPORT_FILE = "report.json"
@@ -26,6 +27,7 @@ class PreparedTable:
 
     Raises:
         ValueError: if the folder is not a prepared table or a file is missing or truncated; names the file.
+        OSError: if a file could not be opened, e.g. because too many are open.
 
     Example:
     ```python
@@ -47,16 +49,17 @@ class PreparedTable:
             self.report: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
             raise ValueError(f"{report} is damaged ({error}). Delete the folder and prepare the data again.") from error
+        found = self.report["fingerprint"]["format"]
+        if found != FORMAT:
+            raise ValueError(
+                f"{self.folder} was prepared by another version of grouprank (format {found}; this one reads "
+                f"{FORMAT}). Prepare the data again into another folder, or read this one with the version that wrote it."
+            )
         self.transforms = TableTransforms.load(self.folder / TRANSFORMS_FOLDER)
         self.extras: list[str] = list(self.report["fingerprint"]["extras"])
         names = [*self.schema.feature_names, *self.schema.task_names, *self.extras]
-        self._columns = {
-            split: {
-                name: open_column(self.folder / COLUMNS_FOLDER / split / f"{name}.npy", self.rows(split))
-                for name in names
-            }
-            for split in SPLITS
-        }
+        columns = self.folder / COLUMNS_FOLDER
+        self._columns = {split: open_split(split_path(columns, split), names, self.rows(split)) for split in SPLITS}
 
     @property
     def schema(self) -> Schema:

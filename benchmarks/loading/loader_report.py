@@ -9,7 +9,7 @@ QUESTION = """Does reading keep up with training, and does memory stay bounded?
 
 The text has Criteo's layout: {rows:,} rows ({source}; the larger one {larger} times as many), with tokens never seen
 before mixed in at the rate of the official file. `prepare` reads it twice: the first pass parses, checks and counts,
-the second parses again, encodes {ids:,} ids and writes a file per column. "One core" is `workers=1` with one thread in
+the second parses again, encodes {ids:,} ids and writes a file per split. "One core" is `workers=1` with one thread in
 polars.
 
 Batches have {batch_size:,} rows, 39 columns and a label. "In order" and "shuffled" are our `PyDataset` over the

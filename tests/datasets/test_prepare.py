@@ -130,8 +130,14 @@ def test_reuse(tmp_path, frame_dataset, small_frame):
     dataset = frame_dataset(small_frame)
     prepare(dataset, tmp_path / "out")
     assert dataset.chunk_sizes == []
-    with pytest.raises(ValueError, match=r"differ in \['settings'\]. Delete the folder"):
+    with pytest.raises(ValueError, match=r"differ in \['settings'\]. Choose another destination"):
         prepare(frame_dataset(small_frame, settings={"version": 2}), tmp_path / "out")
+    report = tmp_path / "out" / "report.json"
+    whole = report.read_text()
+    report.write_text(whole.replace('"format": 2', '"format": 1'))
+    with pytest.raises(ValueError, match=r"another version of grouprank \(format 1; this one reads 2\)"):
+        prepare(dataset, tmp_path / "out")
+    report.write_text(whole)
     with pytest.raises(ValueError, match=r"differ in \['extras'\]"):
         prepare(frame_dataset(small_frame, {"teacher": "float32"}), tmp_path / "out")
     dataset.settings = {}
@@ -195,6 +201,16 @@ def test_a_source_that_changes_between_the_passes(tmp_path, frame_dataset, small
 
     with pytest.raises(ValueError, match="first pass over the data had 6 rows, the second 5"):
         prepare(Shrinking(small_frame), tmp_path / "out")
+    for second, message in (
+        (pl.concat([small_frame, small_frame]), "had 6 rows, the second more than 6"),
+        (small_frame[:8], r"had \['test'\] rows, the second none"),
+    ):
+        frames = iter([small_frame, second])
+        dataset = frame_dataset(small_frame)
+        dataset.chunks = lambda chunk_rows, max_bad_rows=0, frames=frames: iter([next(frames)])
+        with pytest.raises(ValueError, match=message):
+            prepare(dataset, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -237,18 +253,24 @@ def test_opening_names_what_is_damaged(tmp_path, frame_dataset, small_frame):
     with pytest.raises(ValueError, match=r"report.json does not exist"):
         PreparedTable(folder)
     prepare(frame_dataset(small_frame), folder)
-    column = folder / "columns" / "train" / "price.npy"
-    whole = column.read_bytes()
-    column.write_bytes(whole[:-4])
-    with pytest.raises(ValueError, match=r"train/price.npy is truncated"):
+    train = folder / "columns" / "train.npy"
+    whole = train.read_bytes()
+    for damaged, message in (
+        (whole[:-4], r"train.npy is truncated or damaged \(expected \d+ bytes, found \d+\)\. Delete"),
+        (whole + b"\0", r"train.npy is truncated or damaged"),
+        (whole[:30], r"truncated or damaged \(column 'price' has no header"),
+        (whole.replace(b"<i4", b"|O "), r"truncated or damaged"),
+        (b"", r"truncated or damaged"),
+        ((folder / "columns" / "test.npy").read_bytes(), r"must have 6 rows. Received: column 'price' of shape \(2,\)"),
+    ):
+        train.write_bytes(damaged)
+        with pytest.raises(ValueError, match=message):
+            PreparedTable(folder)
+    train.unlink()
+    with pytest.raises(ValueError, match=r"train.npy is missing. Put it back"):
         PreparedTable(folder)
-    column.write_bytes((folder / "columns" / "test" / "price.npy").read_bytes())
-    with pytest.raises(ValueError, match=r"price.npy must have 6 rows. Received: 2"):
-        PreparedTable(folder)
-    column.unlink()
-    with pytest.raises(ValueError, match=r"price.npy is missing"):
-        PreparedTable(folder)
-    column.write_bytes(whole)
+    train.write_bytes(whole)
+    PreparedTable(folder)
     (folder / "report.json").write_text("{")
     with pytest.raises(ValueError, match=r"report.json is damaged"):
         PreparedTable(folder)
