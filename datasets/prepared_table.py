@@ -52,8 +52,8 @@ class PreparedTable:
         found = self.report["fingerprint"]["format"]
         if found != FORMAT:
             raise ValueError(
-                f"{self.folder} was prepared by another version of grouprank (format {found}; this one reads "
-                f"{FORMAT}). Prepare the data again into another folder, or read this one with the version that wrote it."
+                f"{self.folder} was prepared by another version of grouprank (format {found}; this one reads {FORMAT})."
+                " Prepare the data again into another folder, or read this one with the version that wrote it."
             )
         self.transforms = TableTransforms.load(self.folder / TRANSFORMS_FOLDER)
         self.extras: list[str] = list(self.report["fingerprint"]["extras"])

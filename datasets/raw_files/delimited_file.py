@@ -1,9 +1,9 @@
 """CSV and TSV files, plain or gzip, streamed in checked chunks."""
 
-import csv
 import gzip
-import io
+import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Literal
@@ -13,29 +13,40 @@ import polars as pl
 
 from ..ordered_map import ordered_map
 from .bad_rows import BadRows
+from .line_parser import LineParser, count_byte
 
 Kind = Literal["string", "int64", "float32", "label"]
 
 _BLOCK_BYTES = 4 << 20
+_LONGEST_HEADER = 64 << 20
 _NEWLINE = ord("\n")
-_QUOTE = ord('"')
+_MARK = "\ufeff".encode()
+_GZIP = b"\x1f\x8b"
+_OTHER_KINDS = {
+    rb"PK\x03\x04": "a ZIP archive or an Excel file",
+    rb"BZh\d": "bzip2",
+    rb"\xfd7zXZ": "xz",
+    rb"\x28\xb5\x2f\xfd": "Zstandard",
+    rb"PAR1": "a Parquet file",
+    rb"\xff\xfe|\xfe\xff": "UTF-16 text",
+}
 
 
 class DelimitedFile:
     """A CSV or TSV file read in chunks of whole rows, in memory bounded by the chunk.
 
-    A row is a line: quoted fields may hold separators but no line breaks. polars alone fills a short row
-    with nulls without a word, so every row's fields are counted; a chunk without a fault is counted as a
-    whole, and only a chunk with one is gone through line by line.
+    A row is a line: quoted fields may hold separators but no line breaks (see `LineParser`). Lines end in a line feed,
+    in a carriage return and a line feed, or, where the file has no line feeds, in a carriage return. A column without a
+    name, such as the index that pandas writes, is named by its place: `column_1`.
 
     Args:
-        path: the file; gzip if its name ends in `.gz`.
+        path: the file, plain or gzip, whatever its name.
         separator: one character.
         columns: names of all columns in order, or `None` if the first line holds them.
         quoted: whether fields may be quoted with `"`.
 
     Raises:
-        ValueError: if the file is empty or its header lacks a column asked for.
+        ValueError: if the file is empty, no text, or its header cannot be read or repeats a column.
     """
 
     def __init__(self, path: Path, separator: str, columns: Sequence[str] | None = None, quoted: bool = True) -> None:
@@ -46,10 +57,16 @@ class DelimitedFile:
         self.columns = list(columns) if columns is not None else self._read_header()
 
     def _open(self) -> IO[bytes] | gzip.GzipFile:
-        return gzip.GzipFile(self.path) if self.path.suffix == ".gz" else self.path.open("rb")
+        with self.path.open("rb") as file:
+            start = file.read(8)
+        for other, kind in _OTHER_KINDS.items():
+            if re.match(other, start):
+                raise ValueError(f"{self.path} is {kind}, not text in UTF-8. Save the table as CSV in UTF-8.")
+        return gzip.GzipFile(self.path) if start.startswith(_GZIP) else self.path.open("rb")
 
     def _blocks(self) -> Iterator[bytes]:
         with self._open() as file:
+            returns_alone = None
             while True:
                 try:
                     block = file.read(_BLOCK_BYTES)
@@ -57,22 +74,47 @@ class DelimitedFile:
                     raise ValueError(f"{self.path} is not a whole gzip file ({error}). Fetch it again.") from error
                 if not block:
                     return
-                yield block
+                if returns_alone is None:
+                    returns_alone = b"\n" not in block and b"\r" in block[:-1]
+                yield block.replace(b"\r", b"\n") if returns_alone else block
 
     def _read_header(self) -> list[str]:
-        line = next(self._blocks(), b"").split(b"\n", 1)[0].decode("utf-8-sig", errors="replace").rstrip("\r")
+        try:
+            line = self._first_line().decode("utf-8-sig").rstrip("\r")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self.path}: the header is not UTF-8 text ({error}). Save the file as UTF-8.") from error
         if not line:
             raise ValueError(f"{self.path} is empty: expected a header line and rows. Fetch the file again.")
-        columns = next(csv.reader([line], delimiter=self.separator))
-        if len(set(columns)) != len(columns):
-            raise ValueError(f"{self.path}: the header repeats a column. Received: {columns}.")
+        try:
+            columns = LineParser(self.separator, [], self.quoted).split(line)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: the header is malformed: {error}") from error
+        columns = [name if name.strip() else f"column_{place}" for place, name in enumerate(columns, 1)]
+        repeated = [name for name, count in Counter(columns).items() if count > 1]
+        if repeated:
+            raise ValueError(f"{self.path}: the header repeats a column: {repeated}. Give each a name of its own.")
         return columns
+
+    def _first_line(self) -> bytes:
+        parts: list[bytes] = []
+        read = 0
+        for block in self._blocks():
+            line, end, _ = block.partition(b"\n")
+            parts.append(line)
+            read += len(line)
+            if end:
+                break
+            if read > _LONGEST_HEADER:
+                raise ValueError(
+                    f"{self.path} has no line break in its first {_LONGEST_HEADER:,} bytes: expected a row a line."
+                )
+        return b"".join(parts)
 
     def count_rows(self) -> int:
         """Number of lines after the header, malformed ones included; reads the file but parses nothing."""
         lines, last = 0, b"\n"
         for block in self._blocks():
-            lines += _count(block, _NEWLINE)
+            lines += count_byte(block, _NEWLINE)
             last = block[-1:]
         return lines + (last != b"\n") - (self.header_lines if lines or last != b"\n" else 0)
 
@@ -114,10 +156,12 @@ class DelimitedFile:
                 f"{self.path}: the header lacks {absent}. Received: {self.columns}. Pass the official file."
             )
 
+        parser = LineParser(self.separator, self.columns, self.quoted)
+
         def read(chunk: tuple[bytes, np.ndarray]) -> tuple[pl.DataFrame, np.ndarray, dict[int, str]]:
             text, numbers = chunk
             problems: dict[int, str] = {}
-            frame, numbers = self._parse(text, numbers, problems)
+            frame, numbers = parser.parse(text, numbers, problems)
             typed, keep = _convert(frame.select(*kinds), kinds, numbers, problems)
             if not keep.all():
                 typed, numbers = typed.filter(pl.Series(keep)), numbers[keep]
@@ -138,76 +182,11 @@ class DelimitedFile:
         for text, lines in self._line_chunks(chunk_rows):
             if first == 1 and self.header_lines:
                 text, lines, first = text.split(b"\n", 1)[1], lines - 1, 2
+            elif first == 1:
+                text = text.removeprefix(_MARK)
             if lines:
                 yield text, np.arange(first, first + lines)
             first += lines
-
-    def _parse(self, text: bytes, numbers: np.ndarray, problems: dict[int, str]) -> tuple[pl.DataFrame, np.ndarray]:
-        """A frame of strings, null or "" where missing; lines that do not fit go to `problems` and out of `numbers`."""
-        if b"\r" in text:
-            text = text.replace(b"\r\n", b"\n")
-        if b"\r" not in text and self._well_formed(text, len(numbers)):
-            try:
-                frame = pl.read_csv(
-                    io.BytesIO(text),
-                    has_header=False,
-                    separator=self.separator,
-                    quote_char='"' if self.quoted else None,
-                    schema=dict.fromkeys(self.columns, pl.String),
-                )
-            except pl.exceptions.PolarsError:  # e.g. not UTF-8: the line-by-line path finds where
-                frame = None
-            if frame is not None and len(frame) == len(numbers):
-                return frame, numbers
-        return self._parse_lines(text, numbers, problems)
-
-    def _well_formed(self, text: bytes, lines: int) -> bool:
-        """Whether no line can be short; polars itself refuses long ones."""
-        expected = len(self.columns) - 1
-        if not (self.quoted and b'"' in text):
-            return _count(text, ord(self.separator)) == expected * lines
-        array = np.frombuffer(text, np.uint8)
-        quotes = array == _QUOTE
-        ends = np.flatnonzero(array == _NEWLINE)
-        outside = (np.cumsum(quotes, dtype=np.int64) & 1) == 0
-        if not outside[ends].all():
-            return False
-        separators = np.cumsum((array == ord(self.separator)) & outside, dtype=np.int64)[ends]
-        return bool((np.diff(separators, prepend=0) == expected).all())
-
-    def _parse_lines(
-        self, text: bytes, numbers: np.ndarray, problems: dict[int, str]
-    ) -> tuple[pl.DataFrame, np.ndarray]:
-        rows, kept = [], []
-        name = {"\t": "tab", ",": "comma"}.get(self.separator, repr(self.separator))
-        for number, line in zip(numbers.tolist(), text.split(b"\n"), strict=False):
-            try:
-                fields = self._fields(line.decode("utf-8"))
-            except UnicodeDecodeError as error:
-                problems[number] = f"the line is not UTF-8 text ({error.reason} at byte {error.start})."
-                continue
-            except csv.Error as error:
-                problems[number] = f"the line is malformed ({error})."
-                continue
-            if len(fields) != len(self.columns):
-                problems[number] = f"expected {len(self.columns)} {name}-separated fields. Received: {len(fields)}."
-                continue
-            rows.append(fields)
-            kept.append(number)
-        frame = pl.DataFrame(rows, schema=dict.fromkeys(self.columns, pl.String), orient="row")
-        return frame, np.array(kept, dtype=numbers.dtype)
-
-    def _fields(self, line: str) -> list[str]:
-        if "\r" in line:
-            raise csv.Error("a carriage return inside the line")
-        if not self.quoted:
-            return line.split(self.separator)
-        return next(csv.reader([line], delimiter=self.separator, strict=True), [""])
-
-
-def _count(text: bytes, character: int) -> int:
-    """As `bytes.count`, several times faster and without holding up other threads."""
-    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == character))
 
 
 def _convert(
