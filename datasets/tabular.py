@@ -15,8 +15,9 @@ from ..schema import Task
 from .columns import Column
 from .dataset import SPLITS
 from .raw_files.bad_rows import BadRows
+from .raw_files.shown import shown
 from .raw_files.table_file import TableFile
-from .raw_files.typed_column import typed_column, typed_label
+from .raw_files.typed_column import decoded, misfit, plain_text, typed_column, typed_label
 from .table_description import TableDescription, nearest
 
 _SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "valid": "validation"}
@@ -139,7 +140,7 @@ class Tabular:
 
         def report(name: str, wrong: np.ndarray, expected: str) -> None:
             for row in np.flatnonzero(wrong).tolist():
-                received = "nothing" if raw[name][row] is None else repr(raw[name][row])
+                received = shown(raw[name][row])
                 problems.setdefault(int(numbers[row]), f"column {name!r}: expected {expected}. Received: {received}.")
 
         columns = {
@@ -153,9 +154,8 @@ class Tabular:
 
     def _split(self, raw: pl.DataFrame, numbers: np.ndarray, bounds: tuple[float, float], report: Any) -> pl.Series:
         if self._split_column:
-            named = (
-                raw[self._split_column].cast(pl.String).str.to_lowercase().replace_strict(_SPLIT_NAMES, default=None)
-            )
+            text = plain_text(raw[self._split_column], "the split", functools.partial(report, self._split_column))
+            named = text.str.to_lowercase().replace_strict(_SPLIT_NAMES, default=None, return_dtype=pl.String)
             report(self._split_column, named.is_null().to_numpy(), f"one of {sorted(_SPLIT_NAMES)}")
             return named.fill_null(SPLITS[0])
         if self._random:
@@ -208,6 +208,10 @@ def _check_share(value: float) -> float:
 
 def _times(values: pl.Series) -> np.ndarray:
     """Times as float64 in one unit a column, NaN where there is none."""
+    if values.dtype in (pl.Binary, pl.Categorical, pl.Enum):
+        values = decoded(values, pl.String)
+    if values.dtype.is_nested() or values.dtype == pl.Object:
+        raise misfit(values, "`time`", "numbers or dates")
     if values.dtype == pl.String:
         numbers = values.cast(pl.Float64, strict=False)
         if numbers.null_count() > values.null_count():

@@ -14,6 +14,7 @@ import polars as pl
 from ..ordered_map import ordered_map
 from .bad_rows import BadRows
 from .line_parser import LineParser, count_byte
+from .shown import shown
 
 Kind = Literal["string", "int64", "float32", "label"]
 
@@ -212,7 +213,7 @@ def _convert(
             continue
         for row in wrong.arg_true().to_list():
             expected = {"int64": "an integer", "float32": "a number or nothing", "label": "0 or 1"}[kind]
-            received = strings[row] or ""
-            problems.setdefault(int(numbers[row]), f"column {name!r}: expected {expected}. Received: {received!r}.")
+            received = shown(strings[row] or "")
+            problems.setdefault(int(numbers[row]), f"column {name!r}: expected {expected}. Received: {received}.")
             keep[row] = False
     return pl.DataFrame(typed), keep

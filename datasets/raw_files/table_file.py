@@ -42,7 +42,7 @@ class TableFile:
         elif path.suffix in _PARQUET:
             try:
                 self.columns = pl.scan_parquet(path).collect_schema().names()
-            except pl.exceptions.PolarsError as error:
+            except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
                 raise ValueError(f"{path} is not a Parquet file ({error}). Write it again.") from error
         else:
             raise ValueError(f"{path}: expected a file that ends in {[*_TEXT, *_PARQUET]} (text also .gz).")
@@ -56,7 +56,15 @@ class TableFile:
         """Number of rows, malformed ones included."""
         if self._text:
             return self._text.count_rows()
-        return int(pl.scan_parquet(self.path).select(pl.len()).collect().item())
+        return int(self._collect(pl.scan_parquet(self.path).select(pl.len()), "its number of rows").item())
+
+    def _collect(self, query: pl.LazyFrame, what: str) -> pl.DataFrame:
+        try:
+            return query.collect()
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            raise ValueError(
+                f"{self.path} is damaged: {what} cannot be read ({error}). Write the file again, or fetch it again."
+            ) from error
 
     def chunks(
         self, chunk_rows: int, columns: Sequence[str], bad_rows: BadRows, workers: int = 1
@@ -77,7 +85,8 @@ class TableFile:
             raise ValueError(f"{self.path} has no rows. Write it again.")
         width = max(_SLICE_ROWS // chunk_rows, 1) * chunk_rows
         for start in range(0, rows, width):
-            piece = pl.scan_parquet(self.path).select(columns).slice(start, width).collect()
+            query = pl.scan_parquet(self.path).select(columns).slice(start, width)
+            piece = self._collect(query, f"a row from {start + 1} to {min(start + width, rows)}")
             for first in range(0, len(piece), chunk_rows):
                 frame = piece.slice(first, chunk_rows)
                 yield frame, np.arange(start + first + 1, start + first + 1 + len(frame))
