@@ -15,13 +15,15 @@ from .partial_folder import partial_folder
 from .prepared_table import COLUMNS_FOLDER, REPORT_FILE, TRANSFORMS_FOLDER, PreparedTable
 from .worker_count import worker_count
 
+CHUNK_ROWS = 100_000
+
 Progress = Callable[[str, int, int | None], None]
 
 
 def prepare(
     dataset: Dataset,
     destination: str | Path,
-    chunk_rows: int = 100_000,
+    chunk_rows: int = CHUNK_ROWS,
     max_bad_rows: int = 0,
     on_progress: Progress | None = None,
     workers: int | None = None,

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..schema import Schema, Task
+from ..schema.read_yaml import read_yaml
 from .columns import CategoricalColumn, Column, NumericColumn, SequenceColumn, VectorColumn
 
 _KINDS: dict[str, Any] = {
@@ -115,8 +114,8 @@ class TableDescription:
                 "--data YOUR_TABLE`, then correct it."
             )
         try:
-            return cls.from_dict(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except (yaml.YAMLError, ValueError) as error:
+            return cls.from_dict(read_yaml(path.read_text(encoding="utf-8")))
+        except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
     @classmethod
@@ -129,18 +128,19 @@ class TableDescription:
         for entry in _items(config, "tasks"):
             task = dict(_mapping({"name": entry} if isinstance(entry, str) else entry, "A task"))
             _check_keys("A task", task, ("name", "given", "raw"), required=("name",))
-            label = task.pop("raw", None) or task["name"]
+            label = _column_name(f"Task {task['name']!r}", "raw", task.pop("raw", None)) or task["name"]
             tasks.append(Task(**task))
-            labels[task["name"]] = str(label)
+            labels[task["name"]] = label
         missing = tuple(str(value) for value in config.get("missing") or ())
-        return cls(columns, tuple(tasks), labels, config.get("time"), missing)
+        time = _column_name("A description", "time", config.get("time"))
+        return cls(columns, tuple(tasks), labels, time, missing)
 
 
 def _column(entry: Mapping[str, Any]) -> Column:
     arguments = dict(entry)
     name = arguments.get("name")
     kind = arguments.pop("kind", None)
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise ValueError(f"Feature {name!r}: `kind` must be one of {list(_KINDS)}. Received: kind={kind!r}.")
     if "vocabulary_size" in arguments:
         raise ValueError(
@@ -152,6 +152,14 @@ def _column(entry: Mapping[str, Any]) -> Column:
     _check_keys(f"Feature {name!r} ({kind})", arguments, [field.name for field in fields], required)
     column: Column = _KINDS[kind](**arguments)
     return column
+
+
+def _column_name(owner: str, key: str, value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ValueError(
+            f"{owner}: `{key}` must name a column of the table. Received: {key}={value!r}. Quote a name of digits."
+        )
+    return value
 
 
 def _mapping(value: Any, owner: str) -> Mapping[str, Any]:

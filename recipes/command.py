@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..datasets import Dataset
+from ..datasets.prepare import CHUNK_ROWS
 from ..layers.multi_task import MULTI_TASK
 from ..layers.sequence import SEQUENCE_ENCODERS
 from ..models.backbones import BACKBONES
@@ -23,6 +24,7 @@ Run = Annotated[
 ]
 SavedModels = Annotated[Path, typer.Option("--saved-models", help="Where versions are exported, as DIR/RECIPE/N.")]
 BadRows = Annotated[int, typer.Option("--max-bad-rows", min=0, help="Malformed rows to skip before giving up.")]
+ChunkRows = Annotated[int, typer.Option("--chunk-rows", min=1, help="Raw rows read at a time; fewer take less memory.")]
 Groups = Annotated[str, typer.Option("--groups", help="Placements of groups, comma separated; empty for none.")]
 Teacher = Annotated[str, typer.Option(help="Pseudo-labels of residual learning: self, out_of_time or column.")]
 Backbone = Annotated[str, typer.Option(help=f"Feature interactions: {', '.join(BACKBONES)}.")]
@@ -57,6 +59,7 @@ def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None
         batch_size: BatchSize = defaults.batch_size,
         seed: Seed = defaults.seed,
         max_bad_rows: BadRows = 0,
+        chunk_rows: ChunkRows = CHUNK_ROWS,
     ) -> None:
         def settings() -> StudySettings:
             chosen = tuple(part.strip() for part in groups.split(",") if part.strip())
@@ -75,7 +78,7 @@ def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None
         def open_dataset() -> Dataset:
             return dataset(dataset.download(data) if download else data)
 
-        run_study(name, open_dataset, settings, run, saved_models, max_bad_rows)
+        run_study(name, open_dataset, settings, run, saved_models, max_bad_rows, chunk_rows=chunk_rows)
 
     main.__doc__ = (
         f"Train a baseline and a candidate (groups and residual learning) on {dataset.__name__}, compare them on the "
@@ -112,10 +115,11 @@ def run_study(
     run: Path | None,
     saved_models: Path,
     max_bad_rows: int = 0,
+    chunk_rows: int = CHUNK_ROWS,
 ) -> None:
     """Run a study in its folder."""
     # Rich takes 80 columns where it writes to a file; the tables need more.
     console = Console(width=None if sys.stdout.isatty() else 120)
     chosen = settings()
     folder = run or Path("runs") / name / f"{keras.backend.backend()}-seed-{chosen.seed}"
-    run_ctr_study(dataset(), chosen, folder, saved_models / name, max_bad_rows, console)
+    run_ctr_study(dataset(), chosen, folder, saved_models / name, max_bad_rows, console, chunk_rows=chunk_rows)

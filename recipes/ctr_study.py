@@ -114,6 +114,7 @@ def run_ctr_study(
     saved_models: Path,
     max_bad_rows: int = 0,
     console: Console | None = None,
+    chunk_rows: int = 100_000,
 ) -> ExportReport:
     """Prepare, train both models, compare them on the test rows, export the candidate.
 
@@ -127,6 +128,7 @@ def run_ctr_study(
         saved_models: folder of the versions, e.g. `saved_models/criteo_ctr`.
         max_bad_rows: malformed raw rows to skip before giving up. Defaults to `0`.
         console: where to print. Defaults to standard output.
+        chunk_rows: raw rows read at a time. Defaults to 100,000.
 
     Returns:
         The export's report.
@@ -134,7 +136,7 @@ def run_ctr_study(
     console = console or Console()
     config = {"dataset": dataset.name, "backend": keras.backend.backend(), **dataclasses.asdict(settings)}
     console.print(f"{dataset.name} on {keras.backend.backend()}, run folder {run}")
-    table = _prepare(dataset, run / "prepared", max_bad_rows, console)
+    table = _prepare(dataset, run / "prepared", max_bad_rows, console, chunk_rows)
     # A wrong placement or backbone should show now, not after the baseline's hours.
     settings.candidate(table)
     # After both, so that mended data or settings need no other folder.
@@ -162,7 +164,9 @@ def run_ctr_study(
     return report
 
 
-def _prepare(dataset: Dataset, destination: Path, max_bad_rows: int, console: Console) -> PreparedTable:
+def _prepare(
+    dataset: Dataset, destination: Path, max_bad_rows: int, console: Console, chunk_rows: int
+) -> PreparedTable:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bars: dict[str, Any] = {}
 
@@ -171,7 +175,7 @@ def _prepare(dataset: Dataset, destination: Path, max_bad_rows: int, console: Co
                 bars[stage] = progress.add_task(f"prepare: {stage}", total=total)
             progress.update(bars[stage], completed=done, total=total)
 
-        table = prepare(dataset, destination, max_bad_rows=max_bad_rows, on_progress=on_progress)
+        table = prepare(dataset, destination, chunk_rows, max_bad_rows, on_progress)
     rows = ", ".join(f"{split} {table.rows(split):,}" for split in ("train", "validation", "test"))
     console.print(f"prepared rows: {rows}; malformed rows skipped: {table.report['bad_rows']}", highlight=False)
     imputed = sum(sum(by_split.values()) for by_split in table.report["imputed"].values())

@@ -20,10 +20,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..datasets import CategoricalColumn, Dataset, TableDescription, Tabular
+from ..datasets.prepare import CHUNK_ROWS
 from .column_profile import ColumnProfile, profile_columns
 from .command import (
     Backbone,
     BadRows,
+    ChunkRows,
     Epochs,
     Histories,
     MultiTask,
@@ -71,6 +73,7 @@ def main(
     ] = None,
     seed: Seed = SETTINGS.seed,
     max_bad_rows: BadRows = 0,
+    chunk_rows: ChunkRows = CHUNK_ROWS,
 ) -> None:
     """Train a baseline and a candidate (groups and residual learning) on a table of your own, or draft its schema."""
     name = re.sub(r"\W+", "_", data.name.split(".")[0])
@@ -102,7 +105,7 @@ def main(
         _warn_of_unique_columns(table.description, profiles())
         return table
 
-    run_study(name, dataset, settings, run, saved_models, max_bad_rows)
+    run_study(name, dataset, settings, run, saved_models, max_bad_rows, chunk_rows=chunk_rows)
 
 
 def _placements(groups: str | None, description: TableDescription) -> tuple[str, ...]:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.markup import escape
 
+from ..schema.read_yaml import read_yaml
 from .regression_gate import BROKEN, PASSED, GateResult, GateRule, check_gate
 from .statistics.prediction_sums import ALL_ROWS
 
@@ -86,9 +86,9 @@ def rules_of(path: Path) -> list[GateRule]:
     ```
     """
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML: {error}") from error
+        read = read_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     entries = read.get("rules") if isinstance(read, dict) else None
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f"{path} must hold a list under the key `rules`, each with a name and limits.")

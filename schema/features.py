@@ -118,6 +118,11 @@ class Sequence(_Feature):
         super().__post_init__()
         _check_size(f"Sequence {self.name!r}", "vocabulary_size", self.vocabulary_size, 1)
         _check_size(f"Sequence {self.name!r}", "length", self.length, 1)
+        if self.shares is not None and not isinstance(self.shares, str):
+            raise ValueError(
+                f"Sequence {self.name!r}: `shares` must be the name of a feature or None. "
+                f"Received: shares={self.shares!r}."
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import yaml
 
 from .check_table import check_table
 from .features import SIDES, Categorical, Feature, Numeric, Sequence, Vector
+from .read_yaml import read_yaml
 from .task import Task
 
 _KINDS: dict[str, Any] = {cls.kind: cls for cls in (Numeric, Categorical, Sequence, Vector)}
@@ -167,15 +168,14 @@ class Schema:
             found = sorted(map(str, config)) if isinstance(config, Mapping) else type(config).__name__
             raise ValueError(f"A schema is a mapping with the keys 'features' and 'tasks'. Received: {found}.")
         features = []
-        for entry in config["features"]:
-            entry = dict(entry)
+        for entry in _entries(config, "features"):
             kind = entry.pop("kind", None)
-            if kind not in _KINDS:
+            if not isinstance(kind, str) or kind not in _KINDS:
                 raise ValueError(
                     f"A feature's `kind` must be one of {sorted(_KINDS)}. Received: kind={kind!r} in {entry}."
                 )
             features.append(_construct(_KINDS[kind], entry))
-        return cls(features, [_construct(Task, dict(entry)) for entry in config["tasks"]])
+        return cls(features, [_construct(Task, entry) for entry in _entries(config, "tasks")])
 
     def to_json(self) -> str:
         """The schema as JSON text."""
@@ -193,7 +193,7 @@ class Schema:
     @classmethod
     def from_yaml(cls, text: str) -> "Schema":
         """Inverse of `to_yaml`."""
-        return cls.from_dict(yaml.safe_load(text))
+        return cls.from_dict(read_yaml(text))
 
     def check(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> None:
         """Compare host arrays with the schema before they reach a backend.
@@ -214,6 +214,13 @@ class Schema:
                 a non-finite number or a label outside `[0, 1]`.
         """
         check_table(self.features, self.task_names, x, y)
+
+
+def _entries(config: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    entries = config[key]
+    if not isinstance(entries, list | tuple) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise ValueError(f"A schema's {key!r} must be a list of mappings of names to values. Received: {entries!r}.")
+    return [{str(name): value for name, value in entry.items()} for entry in entries]
 
 
 def _construct(cls: Any, entry: dict[str, Any]) -> Any:

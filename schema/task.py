@@ -24,3 +24,7 @@ class Task:
 
     def __post_init__(self) -> None:
         check_name("task", self.name)
+        if self.given is not None and not isinstance(self.given, str):
+            raise ValueError(
+                f"Task {self.name!r}: `given` must be the name of a task or None. Received: given={self.given!r}."
+            )

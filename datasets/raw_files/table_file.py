@@ -12,8 +12,8 @@ from .delimited_file import DelimitedFile
 _TEXT = (".csv", ".tsv", ".txt")
 _PARQUET = (".parquet", ".pq")
 _SEPARATORS = (",", "\t", ";", "|")
-# A slice of a Parquet file costs the decoding of what lies around it, so slices are wider than most chunks.
-_SLICE_ROWS = 500_000
+# A slice of a Parquet file costs the decoding of what lies before it in its row group; so it serves several chunks.
+_SLICE_CHUNKS = 5
 
 
 class TableFile:
@@ -83,7 +83,7 @@ class TableFile:
         rows = self.count_rows()
         if not rows:
             raise ValueError(f"{self.path} has no rows. Write it again.")
-        width = max(_SLICE_ROWS // chunk_rows, 1) * chunk_rows
+        width = _SLICE_CHUNKS * chunk_rows
         for start in range(0, rows, width):
             query = pl.scan_parquet(self.path).select(columns).slice(start, width)
             piece = self._collect(query, f"a row from {start + 1} to {min(start + width, rows)}")

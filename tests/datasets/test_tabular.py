@@ -241,7 +241,7 @@ def test_a_vector_needs_parquet(tmp_path, write_lines, described):
         ('raw: "Price (EUR)"', "raw: bought", r"Feature 'price' reads 'bought', the label of task 'purchase'"),
         ('raw: "Price (EUR)"', "raw: split", r"reads a column named 'split'"),
         ("kind: categorical, side: user", "kind: categorical, side: user, vocabulary_size: 9", r"`max_size`"),
-        ("features:", "features: [", r"table.yaml: while parsing"),
+        ("features:", "features: [", r"table.yaml: not YAML: while parsing"),
     ],
 )
 def test_wrong_descriptions(described, old, new, message):

@@ -179,7 +179,7 @@ class TestRulesFile:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("rules: [", "is no YAML"),
+            ("rules: [", "not YAML"),
             ("- max_loss: 1", "a list under the key `rules`"),
             ("rules: []", "a list under the key `rules`"),
             ("rules: [{max_los: 1}]", r"rule 1: unknown keys \['max_los'\]. Known: .*'max_loss'"),
