@@ -21,9 +21,7 @@ def _check_count(owner: str, argument: str, value: object, minimum: int = 1) -> 
 
 def _check_missing(owner: str, missing: object) -> None:
     if not isinstance(missing, tuple) or not all(isinstance(spelled, str) for spelled in missing):
-        raise ValueError(
-            f'{owner}: `missing` must be a tuple of strings, e.g. ("NA",). Received: missing={missing!r}.'
-        )
+        raise ValueError(f'{owner}: `missing` must be a tuple of strings, e.g. ("NA",). Received: missing={missing!r}.')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,8 +141,8 @@ class CategoricalColumn(_Column):
 class SequenceColumn(_Column):
     """Several tokens in one string, split, mapped to ids and padded with 0 to a fixed length.
 
-    Pieces that are empty or mean missing are dropped before the list is cut to its first `length` tokens; an unknown token
-    keeps its place with id 0.
+    Pieces that are empty or mean missing are dropped before the list is cut to its first `length` tokens; an unknown
+    token keeps its place with id 0.
 
     Args:
         name: name of the feature.

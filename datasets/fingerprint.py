@@ -34,5 +34,5 @@ def fingerprint_of(dataset: Dataset) -> dict[str, Any]:
 
 
 def _arguments(column: Column) -> dict[str, Any]:
-    """A column's arguments; `missing` only if it says something, so that folders of earlier versions are known again."""
+    """A column's arguments; `missing` only if it says something: folders of earlier versions are known again."""
     return {name: value for name, value in dataclasses.asdict(column).items() if name != "missing" or value}

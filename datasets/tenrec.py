@@ -36,9 +36,7 @@ _COLUMNS: tuple[Column, ...] = (
     CategoricalColumn("item_id", "ad", min_count=_TOKEN_COUNT, missing=(_MISSING,)),
     CategoricalColumn("video_category", "ad", min_count=_TOKEN_COUNT, missing=(_MISSING,)),
 )
-_CLICKED = SequenceColumn(
-    "clicked_items", "user", length=len(_HISTORY), shares="item_id", missing=(_MISSING, _NO_ITEM)
-)
+_CLICKED = SequenceColumn("clicked_items", "user", length=len(_HISTORY), shares="item_id", missing=(_MISSING, _NO_ITEM))
 
 
 class Tenrec:

@@ -242,6 +242,16 @@ class Schema:
         """
         check_fitted(self.features, other.features, mine, theirs)
 
+    def check_loader(self, data: Any) -> None:
+        """As `check_fitted`, of batches that know their schema (see `BatchLoader`); anything else passes.
+
+        Args:
+            data: what a model with this schema is called with.
+        """
+        schema = getattr(data, "schema", None)
+        if isinstance(schema, Schema):
+            self.check_fitted(schema, "the model", "the table of these batches")
+
 
 def _entries(feature: Feature) -> dict[str, Any]:
     """A feature's arguments; a fingerprint only where it is known, so that what is written by hand stays as it is."""

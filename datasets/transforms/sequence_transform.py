@@ -31,8 +31,8 @@ def split_tokens(strings: pl.Series, separator: str, spelling: TokenSpelling) ->
 class SequenceTransform:
     """Split a string into tokens, map them to ids and pad with 0.
 
-    Pieces that are empty or mean missing are dropped, then the first `length` tokens are kept; an unknown token keeps its place
-    with id 0.
+    Pieces that are empty or mean missing are dropped, then the first `length` tokens are kept; an unknown token keeps
+    its place with id 0.
 
     Args:
         raw: name of the raw column.

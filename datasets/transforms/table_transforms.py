@@ -86,7 +86,9 @@ class TableTransforms:
                     "says. Files of different runs were mixed, or one was edited: prepare the data again."
                 )
         self.schema = Schema(features, schema.tasks)
-        self.oov_share: Mapping[str, float] = MappingProxyType(dict(oov_share or {}))
+        self.oov_share: Mapping[str, float] = MappingProxyType(
+            {name: share for name, share in (oov_share or {}).items() if name in columns}
+        )
         self._watch = UnknownTokenWatch(self.columns, self.oov_share)
 
     @property

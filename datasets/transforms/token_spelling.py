@@ -52,13 +52,15 @@ class TokenSpelling:
     @property
     def spelled_missing(self) -> list[str]:
         """The spellings that mean missing, as they are once decimals are gone."""
-        return list(dict.fromkeys(TokenSpelling(integers=self.integers)(pl.Series(list(self.missing), dtype=pl.String))))
+        return list(
+            dict.fromkeys(TokenSpelling(integers=self.integers)(pl.Series(list(self.missing), dtype=pl.String)))
+        )
 
     def __call__(self, tokens: pl.Series) -> pl.Series:
         """The tokens of a String series without nulls, each in its one spelling."""
         if not (self.missing or self.integers):
             return tokens
-        return tokens.to_frame("token").select(self.expression(pl.col("token"))).to_series()
+        return tokens.to_frame("token").select(self.expression(pl.col("token"))).to_series().alias(tokens.name)
 
     def ids(self, lookup: TokenLookup, tokens: pl.Series) -> np.ndarray:
         """The ids of tokens in any spelling; those of a vocabulary are in their one spelling already."""

@@ -118,9 +118,7 @@ class TransformFitter:
         tokens = self._vocabulary(owner)
         integers = self._integers[owner.name]
         if isinstance(column, SequenceColumn):
-            return SequenceTransform(
-                column.raw_name, tokens, column.separator, column.length, column.missing, integers
-            )
+            return SequenceTransform(column.raw_name, tokens, column.separator, column.length, column.missing, integers)
         missing = column.missing if column.dtype == "string" else missing_integers(column.missing)
         return VocabularyTransform(
             column.raw_name, column.dtype, tokens, column.divisor, column.modulo, missing, integers

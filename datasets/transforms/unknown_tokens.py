@@ -52,8 +52,8 @@ class UnknownTokenWatch:
 
     Args:
         transforms: fitted transforms by feature.
-        training_share: share of the training tokens that are out of the vocabulary, by feature; others are not
-            watched.
+        training_share: share of the training tokens that are out of the vocabulary, by feature; other features
+            are not watched.
 
     Example:
     >>> watch = UnknownTokenWatch({}, {})
@@ -62,7 +62,7 @@ class UnknownTokenWatch:
     """
 
     def __init__(self, transforms: Mapping[str, Any], training_share: Mapping[str, float]) -> None:
-        self._transforms = {name: transforms[name] for name in training_share if name in transforms}
+        self._transforms = {name: transforms[name] for name in training_share}
         self._training_share = training_share
         self._pending = {name: (0, 0, frozenset[Any]()) for name in self._transforms}
 
