@@ -36,15 +36,14 @@ class TableTransforms:
     cannot disagree: `transforms.json` is for reading, each vocabulary is a text file of one token per line.
 
     Args:
-        schema: the `Schema` of the features; its fingerprints are filled in where they are not known.
+        schema: the `Schema` of the features; `self.schema` has the transforms' fingerprints filled in.
         columns: feature name to its fitted transform, one for every feature of the schema.
         oov_share: share of the training rows' tokens that are out of the vocabulary, by feature. Rows with a share
             far above it are warned about, once a feature: a column that changed its spelling is unknown throughout.
             Defaults to `None`, not known.
 
     Raises:
-        ValueError: if features and transforms differ, two features read one raw column as different types, or a
-            vocabulary is not the one that the schema was fitted with.
+        ValueError: if features and transforms differ, or two features read one raw column as different types.
 
     Example:
     >>> from grouprank.schema import Categorical, Schema, Task
@@ -79,12 +78,6 @@ class TableTransforms:
                     f"{getattr(transform, 'vocabulary_size', None)}. Use the schema fitted with the transforms."
                 )
         features = [with_fingerprint(f, getattr(self.columns[f.name], "fingerprint", None)) for f in schema.features]
-        for given, fitted in zip(schema.features, features, strict=True):
-            if fingerprint_of(given) not in (None, fingerprint_of(fitted)):
-                raise ValueError(
-                    f"Feature {given.name!r}: its transform has another vocabulary, or other moments, than its schema "
-                    "says. Files of different runs were mixed, or one was edited: prepare the data again."
-                )
         self.schema = Schema(features, schema.tasks)
         self.oov_share: Mapping[str, float] = MappingProxyType(
             {name: share for name, share in (oov_share or {}).items() if name in columns}
@@ -184,7 +177,16 @@ class TableTransforms:
         entries = {name: dict(entry) for name, entry in config["columns"].items()}
         shares = {name: float(entry.pop("oov_share")) for name, entry in entries.items() if "oov_share" in entry}
         columns = {name: _load_transform(Path(folder), entry) for name, entry in entries.items()}
-        return cls(Schema.from_dict(config["schema"]), columns, shares)
+        schema = Schema.from_dict(config["schema"])
+        transforms = cls(schema, columns, shares)
+        for feature in schema.features:
+            if fingerprint_of(feature) not in (None, fingerprint_of(transforms.schema[feature.name])):
+                raise ValueError(
+                    f"{path}: feature {feature.name!r} was fitted with another vocabulary, or other moments, than lie "
+                    "here. A file was edited, or comes from another run: take the folder whole, or prepare the data "
+                    "again."
+                )
+        return transforms
 
 
 def raw_dtypes(features: Mapping[str, tuple[str, str]]) -> dict[str, str]:

@@ -68,7 +68,11 @@ class TokenSpelling:
         if self.missing or self.integers:
             unknown = ids == 0
             if unknown.any():
-                ids[unknown] = lookup.ids(self(tokens.filter(pl.Series(unknown))))
+                # Each once: a column of codes with decimals is rewritten in every row, and has few of them.
+                others = tokens.filter(pl.Series(unknown))
+                distinct = others.unique()
+                codes = others.cast(pl.Enum(distinct)).to_physical().to_numpy()
+                ids[unknown] = lookup.ids(self(distinct))[codes]
         return ids
 
     def check(self, raw: str, tokens: np.ndarray) -> None:
