@@ -178,15 +178,14 @@ class TableTransforms:
         shares = {name: float(entry.pop("oov_share")) for name, entry in entries.items() if "oov_share" in entry}
         columns = {name: _load_transform(Path(folder), entry) for name, entry in entries.items()}
         schema = Schema.from_dict(config["schema"])
-        transforms = cls(schema, columns, shares)
         for feature in schema.features:
-            if fingerprint_of(feature) not in (None, fingerprint_of(transforms.schema[feature.name])):
+            if fingerprint_of(feature) not in (None, getattr(columns.get(feature.name), "fingerprint", None)):
                 raise ValueError(
                     f"{path}: feature {feature.name!r} was fitted with another vocabulary, or other moments, than lie "
                     "here. A file was edited, or comes from another run: take the folder whole, or prepare the data "
                     "again."
                 )
-        return transforms
+        return cls(schema, columns, shares)
 
 
 def raw_dtypes(features: Mapping[str, tuple[str, str]]) -> dict[str, str]:
