@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from ..schema import Schema
 from .read_ahead import ReadAhead
 
 
@@ -43,6 +44,7 @@ class BatchLoader(keras.utils.PyDataset):
         read_ahead: batches that a thread makes while the model trains, when they are asked for in order. Defaults to
             1; with 0 there is no thread. (`workers` of `PyDataset` is not offered: on JAX and torch Keras' queue gives
             `fit` some batches twice and drops others.)
+        schema: the schema that the columns were fitted with, which a model compares with its own, or `None`.
 
     Raises:
         ValueError: if the columns' lengths differ or an argument is out of range.
@@ -64,8 +66,10 @@ class BatchLoader(keras.utils.PyDataset):
         block_rows: int = 16_384,
         window_blocks: int = 32,
         read_ahead: int = 1,
+        schema: Schema | None = None,
     ) -> None:
         super().__init__()
+        self.schema = schema
         # np.asarray drops the memmap subclass, whose indexing costs several times an array's; the file stays mapped.
         self._features = {name: np.asarray(values) for name, values in features.items()}
         self._targets = {name: np.asarray(values) for name, values in targets.items()}

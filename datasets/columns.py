@@ -19,6 +19,11 @@ def _check_count(owner: str, argument: str, value: object, minimum: int = 1) -> 
         )
 
 
+def _check_missing(owner: str, missing: object) -> None:
+    if not isinstance(missing, tuple) or not all(isinstance(spelled, str) for spelled in missing):
+        raise ValueError(f'{owner}: `missing` must be a tuple of strings, e.g. ("NA",). Received: missing={missing!r}.')
+
+
 @dataclasses.dataclass(frozen=True)
 class _Column:
     name: str
@@ -53,6 +58,8 @@ class NumericColumn(_Column):
         side: `"user"`, `"ad"` or `"context"`.
         raw: name of the raw column. Defaults to `name`.
         function: `"log1p"` or `"identity"`. Defaults to `"log1p"`.
+        missing: spellings that mean missing. One that is a number, such as `"-1"`, stands for all its spellings.
+            Defaults to `()`.
 
     Example:
     >>> NumericColumn("register_days", "user").raw_name
@@ -60,6 +67,7 @@ class NumericColumn(_Column):
     """
 
     function: Function = "log1p"
+    missing: tuple[str, ...] = ()
     dtype: ClassVar[RawDtype] = "float32"
 
     def __post_init__(self) -> None:
@@ -68,6 +76,7 @@ class NumericColumn(_Column):
             raise ValueError(
                 f"Column {self.name!r}: `function` must be one of {FUNCTIONS}. Received: {self.function!r}."
             )
+        _check_missing(f"Column {self.name!r}", self.missing)
 
     def feature(self, vocabulary_size: int) -> Feature:
         """The schema's feature (`vocabulary_size` is not used)."""
@@ -79,7 +88,8 @@ class CategoricalColumn(_Column):
     """One token per row, mapped to an id by a vocabulary of the frequent training tokens.
 
     An integer column may first be reduced: token = (value // divisor) % modulo, which takes e.g. the
-    hour of the day out of YYMMDDHH. A missing string is the token `""`, a token like any other.
+    hour of the day out of YYMMDDHH. A missing string is the token `""`, a token like any other. Where all strings
+    of the training rows are integers, `"84.0"` (as pandas writes a column with gaps) and `"84"` are one token.
 
     Args:
         name: name of the feature.
@@ -90,6 +100,8 @@ class CategoricalColumn(_Column):
         divisor: floor divisor of an integer column. Defaults to 1.
         modulo: modulus of an integer column after the division, or `None`.
         max_size: most tokens kept (the most frequent), out-of-vocabulary not counted, or `None` for all.
+        missing: spellings that mean missing: strings are read as `""`, integers are out of the vocabulary.
+            Defaults to `()`.
 
     Example:
     >>> CategoricalColumn("hour_of_day", "context", raw="hour", dtype="int64", modulo=100).raw_name
@@ -101,12 +113,14 @@ class CategoricalColumn(_Column):
     divisor: int = 1
     modulo: int | None = None
     max_size: int | None = None
+    missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         owner = f"Column {self.name!r}"
         if self.dtype not in CATEGORICAL_DTYPES:
             raise ValueError(f"{owner}: `dtype` must be one of {CATEGORICAL_DTYPES}. Received: {self.dtype!r}.")
+        _check_missing(owner, self.missing)
         _check_count(owner, "min_count", self.min_count)
         _check_count(owner, "divisor", self.divisor)
         for argument in ("modulo", "max_size"):
@@ -127,8 +141,8 @@ class CategoricalColumn(_Column):
 class SequenceColumn(_Column):
     """Several tokens in one string, split, mapped to ids and padded with 0 to a fixed length.
 
-    Empty pieces are dropped before the list is cut to its first `length` tokens; an unknown token
-    keeps its place with id 0.
+    Pieces that are empty or mean missing are dropped before the list is cut to its first `length` tokens; an unknown
+    token keeps its place with id 0.
 
     Args:
         name: name of the feature.
@@ -139,6 +153,7 @@ class SequenceColumn(_Column):
         max_size: most tokens kept (the most frequent), or `None` for all.
         shares: name of a `CategoricalColumn` of strings whose vocabulary and embeddings this one uses, or `None`. Its
             own `min_count` and `max_size` then say nothing.
+        missing: spellings that mean missing, of the whole string or of a piece. Defaults to `()`.
         length: number of tokens kept per row (keyword).
 
     Example:
@@ -150,12 +165,14 @@ class SequenceColumn(_Column):
     min_count: int = 1
     max_size: int | None = None
     shares: str | None = None
+    missing: tuple[str, ...] = ()
     length: int = dataclasses.field(kw_only=True)
     dtype: ClassVar[RawDtype] = "string"
 
     def __post_init__(self) -> None:
         _check_count(f"Column {self.name!r}", "length", self.length)
         super().__post_init__()
+        _check_missing(f"Column {self.name!r}", self.missing)
         _check_count(f"Column {self.name!r}", "min_count", self.min_count)
         if self.max_size is not None:
             _check_count(f"Column {self.name!r}", "max_size", self.max_size)

@@ -44,15 +44,15 @@ _TOKEN_COUNT = 10
 
 
 def _strings(side: str, *names: str) -> list[CategoricalColumn]:
-    return [CategoricalColumn(name, side, min_count=_TOKEN_COUNT) for name in names]
+    return [CategoricalColumn(name, side, min_count=_TOKEN_COUNT, missing=(_MISSING,)) for name in names]
 
 
 _COLUMNS: tuple[Column, ...] = (
     *_strings("user", "user_id", "audience_id"),
     *_strings("ad", "product_id", "partner_id", "product_brand", "product_country"),
     *_strings("ad", "product_age_group", "product_gender", *(f"product_category{i}" for i in range(1, 8))),
-    SequenceColumn("product_title", "ad", length=10, separator=" ", min_count=_TOKEN_COUNT),
-    NumericColumn("nb_clicks_1week", "ad"),
+    SequenceColumn("product_title", "ad", length=10, separator=" ", min_count=_TOKEN_COUNT, missing=(_MISSING,)),
+    NumericColumn("nb_clicks_1week", "ad", missing=(_MISSING,)),
     *_strings("context", "device_type"),
     CategoricalColumn("hour", "context", raw=_TIME, dtype="int64", divisor=3600, modulo=24),
 )
@@ -113,11 +113,7 @@ class CriteoConversionLog:
         kinds: dict[str, Kind] = {_LABEL: "label", **{column.raw_name: column.dtype for column in self.columns}}
         for frame, _ in file.chunks(chunk_rows, kinds, bad_rows, workers):
             self.bad_rows = bad_rows.count
-            yield frame.rename({_LABEL: "sale"}).with_columns(
-                pl.col(pl.String).replace(_MISSING, ""),
-                pl.col("nb_clicks_1week").replace(float(_MISSING), None),
-                time_split(frame[_TIME], self._bounds),
-            )
+            yield frame.rename({_LABEL: "sale"}).with_columns(time_split(frame[_TIME], self._bounds))
         self.bad_rows = bad_rows.count
 
     @classmethod

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .columns import Column
 from .dataset import Dataset
 
 FORMAT = 2  # of the prepared folder: 2 has one file a split, 1 had one a column
@@ -16,7 +17,7 @@ def fingerprint_of(dataset: Dataset) -> dict[str, Any]:
     fingerprint = {
         "format": FORMAT,
         "dataset": dataset.name,
-        "columns": [{"kind": type(column).__name__, **dataclasses.asdict(column)} for column in dataset.columns],
+        "columns": [{"kind": type(column).__name__, **_arguments(column)} for column in dataset.columns],
         "tasks": [dataclasses.asdict(task) for task in dataset.tasks],
         "extras": dict(dataset.extras),
         "settings": dict(getattr(dataset, "settings", {})),
@@ -30,3 +31,8 @@ def fingerprint_of(dataset: Dataset) -> dict[str, Any]:
         )
     as_read_back: dict[str, Any] = json.loads(json.dumps(fingerprint))  # tuples become lists
     return as_read_back
+
+
+def _arguments(column: Column) -> dict[str, Any]:
+    """A column's arguments; `missing` only if it says something: folders of earlier versions are known again."""
+    return {name: value for name, value in dataclasses.asdict(column).items() if name != "missing" or value}

@@ -12,7 +12,7 @@ from .encode_pass import encode_pass
 from .fingerprint import fingerprint_of
 from .fit_pass import fit_pass
 from .partial_folder import partial_folder
-from .prepared_table import COLUMNS_FOLDER, REPORT_FILE, TRANSFORMS_FOLDER, PreparedTable
+from .prepared_table import COLUMNS_FOLDER, REPORT_FILE, TRANSFORMS_FOLDER, PreparedTable, with_oov_share
 from .worker_count import worker_count
 
 CHUNK_ROWS = 100_000
@@ -75,7 +75,6 @@ def prepare(
 
     with partial_folder(destination) as partial:
         transforms, rows = fit_pass(reader, functools.partial(progress, "fit", None))
-        transforms.save(partial / TRANSFORMS_FOLDER)
         report = {
             "fingerprint": fingerprint,
             "rows": rows,
@@ -89,6 +88,7 @@ def prepare(
                 functools.partial(progress, "encode", sum(rows.values())),
             ),
         }
+        with_oov_share(transforms, report).save(partial / TRANSFORMS_FOLDER)
         (partial / REPORT_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         try:
             partial.rename(destination)

@@ -55,7 +55,9 @@ class PreparedTable:
                 f"{self.folder} was prepared by another version of grouprank (format {found}; this one reads {FORMAT})."
                 " Prepare the data again into another folder, or read this one with the version that wrote it."
             )
-        self.transforms = TableTransforms.load(self.folder / TRANSFORMS_FOLDER)
+        transforms = TableTransforms.load(self.folder / TRANSFORMS_FOLDER)
+        # Folders of earlier versions have the shares in their report alone.
+        self.transforms = transforms if transforms.oov_share else with_oov_share(transforms, self.report)
         self.extras: list[str] = list(self.report["fingerprint"]["extras"])
         names = [*self.schema.feature_names, *self.schema.task_names, *self.extras]
         columns = self.folder / COLUMNS_FOLDER
@@ -122,9 +124,24 @@ class PreparedTable:
         features = {name: values[part] for name, values in x.items()}
         targets = {name: values[part] for name, values in {**y, **more}.items()}
         weight = None if weight is None else weight[part]
-        return BatchLoader(features, targets, batch_size, shuffle, seed, sample_weight=weight, read_ahead=read_ahead)
+        return BatchLoader(
+            features,
+            targets,
+            batch_size,
+            shuffle,
+            seed,
+            sample_weight=weight,
+            read_ahead=read_ahead,
+            schema=self.schema,
+        )
 
     def _extra(self, split: str, name: str) -> np.ndarray:
         if name not in self.extras:
             raise ValueError(f"The table has no extra column {name!r}. Its extras: {self.extras}.")
         return self.column(split, name)
+
+
+def with_oov_share(transforms: TableTransforms, report: Mapping[str, Any]) -> TableTransforms:
+    """The transforms with the training rows' shares of unknown tokens, which the report of `prepare` has."""
+    shares = {name: splits["train"] for name, splits in report["oov_share"].items()}
+    return TableTransforms(transforms.schema, transforms.columns, shares)

@@ -48,10 +48,10 @@ class TableDescription:
       - {name: click}
       - {name: purchase, given: click, raw: bought}
     time: event_time   # optional: rows are split at points in time, not in the order of the file
-    missing: ["NA"]    # optional: strings that mean missing, besides the empty one
+    missing: ["NA"]    # optional: what means missing, besides the empty string; a feature may have its own
     ```
 
-    `raw` names the column of the table where it differs from the name.
+    `raw` names the column of the table where it differs from the name. What `missing` says holds for served rows too.
 
     Args:
         columns: the features.
@@ -131,9 +131,8 @@ class TableDescription:
             label = _column_name(f"Task {task['name']!r}", "raw", task.pop("raw", None)) or task["name"]
             tasks.append(Task(**task))
             labels[task["name"]] = label
-        missing = tuple(str(value) for value in config.get("missing") or ())
         time = _column_name("A description", "time", config.get("time"))
-        return cls(columns, tuple(tasks), labels, time, missing)
+        return cls(columns, tuple(tasks), labels, time, _spellings(config.get("missing"), "`missing`"))
 
 
 def _column(entry: Mapping[str, Any]) -> Column:
@@ -150,6 +149,8 @@ def _column(entry: Mapping[str, Any]) -> Column:
     fields = dataclasses.fields(_KINDS[kind])
     required = [field.name for field in fields if field.default is dataclasses.MISSING]
     _check_keys(f"Feature {name!r} ({kind})", arguments, [field.name for field in fields], required)
+    if "missing" in arguments:
+        arguments["missing"] = _spellings(arguments["missing"], f"Feature {name!r}: `missing`")
     column: Column = _KINDS[kind](**arguments)
     return column
 
@@ -160,6 +161,18 @@ def _column_name(owner: str, key: str, value: Any) -> str | None:
             f"{owner}: `{key}` must name a column of the table. Received: {key}={value!r}. Quote a name of digits."
         )
     return value
+
+
+def _spellings(value: Any, owner: str) -> tuple[str, ...]:
+    """One spelling or a list of them; YAML reads `NULL`, `no` and the like as something else than text."""
+    values = [] if value is None else value if isinstance(value, list | tuple) else [value]
+    for spelled in values:
+        if isinstance(spelled, bool) or not isinstance(spelled, str | int | float):
+            raise ValueError(
+                f'{owner} must be a spelling or a list of them, such as ["NA", "-1"]. Received: {spelled!r}. Put words '
+                'that YAML reads as something else in quotes: "NULL", "no".'
+            )
+    return tuple(str(spelled) for spelled in values)
 
 
 def _mapping(value: Any, owner: str) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from ..schema import Task
-from .columns import Column
+from .columns import Column, VectorColumn
 from .dataset import SPLITS
 from .raw_files.bad_rows import BadRows
 from .raw_files.shown import shown
@@ -73,7 +73,9 @@ class Tabular:
             description = TableDescription.read(description)
         self.description = description
         self.name = self._file.path.name.split(".")[0]
-        self.columns: Sequence[Column] = [_served(column) for column in self.description.columns]
+        self.columns: Sequence[Column] = [
+            _with_missing(_served(column), self.description.missing) for column in self.description.columns
+        ]
         self._sources = dict(zip(self.columns, (c.raw_name for c in self.description.columns), strict=True))
         self.tasks: Sequence[Task] = self.description.tasks
         self._split_column = validation if isinstance(validation, str) else None
@@ -121,7 +123,7 @@ class Tabular:
         if self._bounds is None:
             self._bounds = self._find_bounds(chunk_rows)
         for raw, numbers in self._file.chunks(chunk_rows, list(self._needed()), bad_rows, workers):
-            frame, problems = self._typed(self._with_missing(raw), numbers, self._bounds)
+            frame, problems = self._typed(raw, numbers, self._bounds)
             bad_rows.add(self._file.path, sorted(problems.items()))
             self.bad_rows = bad_rows.count
             if problems:
@@ -130,13 +132,15 @@ class Tabular:
                 yield frame
         self.bad_rows = bad_rows.count
 
-    def _with_missing(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def _nulls(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Null where a label, a time or a split is missing; features are read as they stand in the file."""
         return frame.with_columns(pl.col(pl.String).replace(["", *self.description.missing], None))
 
     def _typed(
         self, raw: pl.DataFrame, numbers: np.ndarray, bounds: tuple[float, float]
     ) -> tuple[pl.DataFrame, dict[int, str]]:
         problems: dict[int, str] = {}
+        present = self._nulls(raw)
 
         def report(name: str, wrong: np.ndarray, expected: str) -> None:
             for row in np.flatnonzero(wrong).tolist():
@@ -148,8 +152,8 @@ class Tabular:
             for column, source in self._sources.items()
         }
         for task, label in self.description.labels.items():
-            columns[task] = typed_label(raw[label], functools.partial(report, label))
-        columns["split"] = self._split(raw, numbers, bounds, report)
+            columns[task] = typed_label(present[label], functools.partial(report, label))
+        columns["split"] = self._split(present, numbers, bounds, report)
         return pl.DataFrame([values.alias(name) for name, values in columns.items()]), problems
 
     def _split(self, raw: pl.DataFrame, numbers: np.ndarray, bounds: tuple[float, float], report: Any) -> pl.Series:
@@ -177,7 +181,7 @@ class Tabular:
             rows = self._file.count_rows()
             return round(rows * shares[0]), round(rows * shares[1])
         chunks = self._file.chunks(chunk_rows, [time], BadRows(sys.maxsize))
-        places = np.concatenate([_times(self._with_missing(frame)[time]) for frame, _ in chunks])
+        places = np.concatenate([_times(self._nulls(frame)[time]) for frame, _ in chunks])
         places = np.sort(places[~np.isnan(places)])
         if not len(places):
             raise ValueError(
@@ -195,6 +199,13 @@ class Tabular:
 
 def _served(column: Column) -> Column:
     return column if _INPUT_NAME.fullmatch(column.raw_name) else dataclasses.replace(column, raw=None)
+
+
+def _with_missing(column: Column, missing: Sequence[str]) -> Column:
+    """The column with the table's spellings of missing besides its own, for its transform and for serving."""
+    if isinstance(column, VectorColumn) or not missing:
+        return column
+    return dataclasses.replace(column, missing=tuple(dict.fromkeys([*column.missing, *missing])))
 
 
 def _check_share(value: float) -> float:

@@ -31,12 +31,12 @@ _MERGE_ROWS = 1_000_000
 
 _COLUMNS: tuple[Column, ...] = (
     CategoricalColumn(_USER, "user", dtype="int64", min_count=_TOKEN_COUNT),
-    CategoricalColumn("gender", "user", min_count=_TOKEN_COUNT),
-    CategoricalColumn("age", "user", min_count=_TOKEN_COUNT),
-    CategoricalColumn("item_id", "ad", min_count=_TOKEN_COUNT),
-    CategoricalColumn("video_category", "ad", min_count=_TOKEN_COUNT),
+    CategoricalColumn("gender", "user", min_count=_TOKEN_COUNT, missing=(_MISSING,)),
+    CategoricalColumn("age", "user", min_count=_TOKEN_COUNT, missing=(_MISSING,)),
+    CategoricalColumn("item_id", "ad", min_count=_TOKEN_COUNT, missing=(_MISSING,)),
+    CategoricalColumn("video_category", "ad", min_count=_TOKEN_COUNT, missing=(_MISSING,)),
 )
-_CLICKED = SequenceColumn("clicked_items", "user", length=len(_HISTORY), shares="item_id")
+_CLICKED = SequenceColumn("clicked_items", "user", length=len(_HISTORY), shares="item_id", missing=(_MISSING, _NO_ITEM))
 
 
 class Tenrec:
@@ -114,11 +114,10 @@ class Tenrec:
         return kinds | {task.name: "label" for task in self.tasks}
 
     def _with_history(self, frame: pl.DataFrame) -> pl.DataFrame:
-        frame = frame.with_columns(pl.col(pl.String).replace(_MISSING, ""))
         if not self._history:
             return frame
-        # Empty pieces are dropped from a sequence, so a missing item needs no care.
-        clicked = pl.concat_str(pl.col(self._history).replace(_NO_ITEM, ""), separator=",")
+        # Pieces that mean missing are dropped from a sequence, so a missing item needs no care.
+        clicked = pl.concat_str(pl.col(self._history), separator=",")
         return frame.with_columns(clicked.alias(_CLICKED.raw_name)).drop(self._history)
 
     def _rows_by_user(self, chunk_rows: int, workers: int) -> tuple[np.ndarray, np.ndarray]:

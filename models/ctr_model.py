@@ -186,6 +186,8 @@ class CTRModel(RankingModel):
         # Tracked by the model, so that it is saved with it and its weights are part of a compiled step.
         teacher = learning.teacher if learning is not None else None
         self.teacher = teacher if isinstance(teacher, keras.Model) else None
+        if isinstance(self.teacher, RankingModel):
+            schema.check_fitted(self.teacher.schema, "the model", "its teacher")
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Configure training; see `RankingModel.compile`. A teacher is frozen again."""

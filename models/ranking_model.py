@@ -162,6 +162,7 @@ class RankingModel(keras.Model):
         x, y = self._checked(x, y)
         kwargs["sample_weight"] = _checked_weight(y, kwargs.get("sample_weight"))
         validation = kwargs.get("validation_data")
+        self.schema.check_loader(validation)
         if isinstance(validation, tuple | list):
             checked = self._checked(*validation[:2])
             kwargs["validation_data"] = (*checked, *(_checked_weight(checked[1], w) for w in validation[2:]))
@@ -190,8 +191,10 @@ class RankingModel(keras.Model):
     def _checked(self, x: Any, y: Any = None) -> tuple[Any, Any]:
         """Host columns compared with the schema, as arrays, without those it does not list.
 
-        Loaders and tensors pass as they are: their data was checked when it was prepared.
+        Loaders and tensors pass as they are: their data was checked when it was prepared. A loader must only have
+        been fitted as the model's table was.
         """
+        self.schema.check_loader(x)
         if not isinstance(x, Mapping) or not all(_on_host(values) for values in x.values()):
             return x, y
         targets = None if y is None else self._targets(y)

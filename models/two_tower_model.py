@@ -207,6 +207,7 @@ class TwoTowerModel(RetrievalModel):
             x: columns of the user's side, or a loader whose batches start with columns.
             max_rows: number of rows kept for k-means. Defaults to `50_000`.
         """
+        self.schema.check_loader(x)
         for layer in self.group_concats.values():
             vectors = self._side_model("group_input", self._group_input)
             layer.adapt((vectors.predict(columns) for columns, _ in batches(x, max_rows=max_rows)), max_rows)
@@ -247,6 +248,7 @@ class TwoTowerModel(RetrievalModel):
         Returns:
             `{"recall_at_10": share, …}`, NaN without any positive.
         """
+        self.schema.check_loader(x)
         index = ads if isinstance(ads, CandidateIndex) else self.index(ads)
 
         def label(targets: Any) -> Any:

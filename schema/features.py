@@ -28,6 +28,14 @@ def _check_size(owner: str, argument: str, value: Any, minimum: int) -> None:
         )
 
 
+def _check_fingerprint(owner: str, argument: str, value: Any) -> None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ValueError(
+            f"{owner}: `{argument}` must be a fingerprint that fitted transforms give, or None. "
+            f"Received: {argument}={value!r}."
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class _Feature:
     name: str
@@ -54,6 +62,8 @@ class Numeric(_Feature):
     Args:
         name: column name.
         side: `"user"`, `"ad"` or `"context"`. Defaults to `"context"`.
+        moments: fingerprint of what the number is standardised with; fitted transforms fill it in.
+            Defaults to `None`, not known.
 
     Example:
 
@@ -62,7 +72,12 @@ class Numeric(_Feature):
     """
 
     side: str = "context"
+    moments: str | None = None
     kind: ClassVar[str] = "numeric"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_fingerprint(f"Numeric {self.name!r}", "moments", self.moments)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +88,8 @@ class Categorical(_Feature):
         name: column name.
         vocabulary_size: number of ids, the out-of-vocabulary id 0 included.
         side: `"user"`, `"ad"` or `"context"`. Defaults to `"ad"`.
+        vocabulary: fingerprint of the tokens that the ids stand for; fitted transforms fill it in.
+            Defaults to `None`, not known.
 
     Example:
 
@@ -82,12 +99,14 @@ class Categorical(_Feature):
 
     vocabulary_size: int
     side: str = "ad"
+    vocabulary: str | None = None
     kind: ClassVar[str] = "categorical"
     dtype: ClassVar[str] = "int32"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_size(f"Categorical {self.name!r}", "vocabulary_size", self.vocabulary_size, 1)
+        _check_fingerprint(f"Categorical {self.name!r}", "vocabulary", self.vocabulary)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +119,8 @@ class Sequence(_Feature):
         length: number of positions after padding or cutting.
         side: `"user"`, `"ad"` or `"context"`. Defaults to `"user"`.
         shares: name of a `Categorical` or `Sequence` whose embedding table this one uses, or `None`.
+        vocabulary: fingerprint of the tokens that the ids stand for, the owner's if it shares a table; fitted
+            transforms fill it in. Defaults to `None`, not known.
 
     Example:
 
@@ -111,6 +132,7 @@ class Sequence(_Feature):
     length: int
     side: str = "user"
     shares: str | None = None
+    vocabulary: str | None = None
     kind: ClassVar[str] = "sequence"
     dtype: ClassVar[str] = "int32"
 
@@ -123,6 +145,7 @@ class Sequence(_Feature):
                 f"Sequence {self.name!r}: `shares` must be the name of a feature or None. "
                 f"Received: shares={self.shares!r}."
             )
+        _check_fingerprint(f"Sequence {self.name!r}", "vocabulary", self.vocabulary)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -160,3 +183,31 @@ class Vector(_Feature):
 
 
 Feature = Numeric | Categorical | Sequence | Vector
+
+
+def fingerprint_of(feature: Feature) -> str | None:
+    """What says how a feature's ids or numbers were fitted, `None` where nothing does.
+
+    Example:
+
+    >>> fingerprint_of(Categorical("os", 9, vocabulary="5d1c")), fingerprint_of(Numeric("bid"))
+    ('5d1c', None)
+    """
+    if isinstance(feature, Numeric):
+        return feature.moments
+    return feature.vocabulary if isinstance(feature, Categorical | Sequence) else None
+
+
+def with_fingerprint(feature: Feature, fingerprint: str | None) -> Feature:
+    """The feature with another fingerprint; a `Vector` has none.
+
+    Example:
+
+    >>> with_fingerprint(Numeric("bid"), "77ab")
+    Numeric(name='bid', side='context', moments='77ab')
+    """
+    if isinstance(feature, Numeric):
+        return dataclasses.replace(feature, moments=fingerprint)
+    if isinstance(feature, Categorical | Sequence):
+        return dataclasses.replace(feature, vocabulary=fingerprint)
+    return feature

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from .check_fitted import check_fitted
 from .check_table import check_table
 from .features import SIDES, Categorical, Feature, Numeric, Sequence, Vector
 from .read_yaml import read_yaml
@@ -91,6 +92,11 @@ class Schema:
                     f"Sequence {feature.name!r} shares the table of {owner.name!r} but their sizes differ: "
                     f"vocabulary_size={feature.vocabulary_size} against {owner.vocabulary_size}. Give both the same."
                 )
+            if None not in (owner.vocabulary, feature.vocabulary) and owner.vocabulary != feature.vocabulary:
+                raise ValueError(
+                    f"Sequence {feature.name!r} shares the table of {owner.name!r} but their ids stand for other "
+                    f"tokens: vocabulary={feature.vocabulary!r} against {owner.vocabulary!r}. Fit both together."
+                )
 
     def _check_parents(self) -> None:
         parents = {task.name: task.given for task in self.tasks}
@@ -158,7 +164,7 @@ class Schema:
 
     def to_dict(self) -> dict[str, Any]:
         """The schema as plain lists, dicts, strings and numbers."""
-        features = [{"kind": feature.kind, **dataclasses.asdict(feature)} for feature in self.features]
+        features = [{"kind": feature.kind, **_entries(feature)} for feature in self.features]
         return {"features": features, "tasks": [dataclasses.asdict(task) for task in self.tasks]}
 
     @classmethod
@@ -214,6 +220,43 @@ class Schema:
                 a non-finite number or a label outside `[0, 1]`.
         """
         check_table(self.features, self.task_names, x, y)
+
+    def check_fitted(self, other: "Schema", mine: str = "this schema", theirs: str = "the other") -> None:
+        """Compare how the features that both schemas have were fitted.
+
+        Preparing a table again permutes ids: a model would read each id as another token, without an error. What
+        is not known of one of the two, as in a schema written by hand, agrees with anything.
+
+        Args:
+            other: the schema of what is to be used with what has this one.
+            mine: what has this schema, for the error. Defaults to `"this schema"`.
+            theirs: what has the other. Defaults to `"the other"`.
+
+        Raises:
+            ValueError: naming the features whose vocabularies or moments differ.
+
+        Example:
+
+        >>> model = Schema([Categorical("ad_id", 9, vocabulary="5d1c")], [Task("click")])
+        >>> model.check_fitted(Schema([Categorical("ad_id", 9)], [Task("click")]))
+        """
+        check_fitted(self.features, other.features, mine, theirs)
+
+    def check_loader(self, data: Any) -> None:
+        """As `check_fitted`, of batches that know their schema (see `BatchLoader`); anything else passes.
+
+        Args:
+            data: what a model with this schema is called with.
+        """
+        schema = getattr(data, "schema", None)
+        if isinstance(schema, Schema):
+            self.check_fitted(schema, "the model", "the table of these batches")
+
+
+def _entries(feature: Feature) -> dict[str, Any]:
+    """A feature's arguments; a fingerprint only where it is known, so that what is written by hand stays as it is."""
+    entries = dataclasses.asdict(feature)
+    return {k: v for k, v in entries.items() if v is not None or k not in ("moments", "vocabulary")}
 
 
 def _entries(config: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

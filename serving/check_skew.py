@@ -10,6 +10,7 @@ from ..datasets import TableTransforms
 from .fresh_process import score_in_fresh_process
 from .row_columns import row_columns
 from .skew_report import SkewReport
+from .warn_of_unknown import warn_of_unknown
 
 
 def check_skew(
@@ -39,6 +40,9 @@ def check_skew(
         ValueError: when `rows` or `prepared` lacks a column, or they differ in length.
         RuntimeError: when the SavedModel does not answer.
 
+    Warns:
+        UserWarning: where far more tokens of a column are unknown than were in training.
+
     Example:
 
     ```python
@@ -49,7 +53,9 @@ def check_skew(
     """
     path = Path(path)
     raw = row_columns(rows, transforms.raw_columns)
-    expected = dict(transforms(raw) if prepared is None else prepared)
+    if prepared is None:
+        prepared = {name: values.array for name, values in transforms.encode(raw).items()}
+    expected = dict(prepared)
     missing = [name for name in transforms.columns if name not in expected]
     if missing:
         raise ValueError(f"`prepared` lacks the features {missing}. Received: {sorted(expected)}.")
@@ -76,7 +82,8 @@ def check_skew(
                 "served": found[row].tolist(),
             }
     differences = [np.abs(np.asarray(p) - served["serving_default"][task]).max() for task, p in (scores or {}).items()]
-    return SkewReport(path, count, differing, first, float(max(differences, default=np.nan)))
+    unknown = warn_of_unknown(transforms, raw)
+    return SkewReport(path, count, differing, first, float(max(differences, default=np.nan)), unknown)
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

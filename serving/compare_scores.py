@@ -39,7 +39,9 @@ def compare_scores(
     Raises:
         RuntimeError: when more rows differ than rounding explains.
     """
-    inputs = dict(asked) if transforms is None else transforms(asked)
+    inputs = dict(asked)
+    if transforms is not None:
+        inputs = {name: values.array for name, values in transforms.encode(asked).items()}
     expected = model.predict_proba(inputs)
     count, asked_count = (len(next(iter(columns.values()))) for columns in (raw, asked))
     border = np.zeros(asked_count, bool)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets import TableTransforms
+from .check_transforms import check_transforms
 from .export_onnx import export_onnx
 from .export_report import ExportReport
 from .fresh_process import run_fresh_process
@@ -99,11 +100,8 @@ def export(
             )
         return export_onnx(model, path, rows, tolerance, provenance)
     path = check_version(Path(path))
-    if transforms is not None and transforms.schema.features != model.schema.features:
-        raise ValueError(
-            "`transforms` were fitted for other features than the model's. "
-            f"Transforms: {transforms.schema.feature_names}. Model: {model.schema.feature_names}."
-        )
+    if transforms is not None:
+        check_transforms(model, transforms)
     known = describe(model, provenance)
     raw = raw_rows(model.schema, transforms, rows)
     with new_version(path) as work:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..datasets.transforms.unknown_tokens import UnknownTokens
+
 
 @dataclasses.dataclass(frozen=True)
 class ExportReport:
@@ -18,6 +20,7 @@ class ExportReport:
         raw: the raw columns compared.
         probabilities: what it answered for them, by task.
         program: what answered. Defaults to `"the SavedModel"`.
+        unknown: raw columns of which far fewer tokens are known than in training. Defaults to `()`.
 
     Example:
 
@@ -32,10 +35,12 @@ class ExportReport:
     raw: dict[str, np.ndarray]
     probabilities: dict[str, np.ndarray]
     program: str = "the SavedModel"
+    unknown: tuple[UnknownTokens, ...] = ()
 
     def __str__(self) -> str:
         text = (
             f"{self.path}: {self.rows} raw rows scored by {self.program} in a fresh process, "
             f"largest difference to Keras {self.max_difference:.1e}"
         )
-        return text + (f" ({self.border_rows} rows on a border between groups left out)" if self.border_rows else "")
+        text += f" ({self.border_rows} rows on a border between groups left out)" if self.border_rows else ""
+        return "\n".join([text, *map(str, self.unknown)])

@@ -12,6 +12,7 @@ import numpy as np
 from ..datasets import TableTransforms
 from ..models import TwoTowerModel
 from ..schema import Schema
+from .check_transforms import check_transforms
 from .fresh_process import run_fresh_process
 from .hand_over import hand_over
 from .layout.provenance import describe, write_provenance
@@ -129,18 +130,16 @@ def _check_arguments(model: Any, index: str, transforms: TableTransforms | None)
     if missing:
         remedy = 'pip install "grouprank[tfrs]"' + (" scann" if "scann" in missing else "")
         raise ImportError(f"index={index!r} is written with {missing}, which cannot be imported. Install: {remedy}.")
-    if transforms is not None and transforms.schema.features != model.schema.features:
-        raise ValueError(
-            "`transforms` were fitted for other features than the model's. "
-            f"Transforms: {transforms.schema.feature_names}. Model: {model.schema.feature_names}."
-        )
+    if transforms is not None:
+        check_transforms(model, transforms)
 
 
 def _side_transforms(transforms: TableTransforms | None, schema: Schema) -> Any:
     """The transforms of one side's features, `None` without transforms."""
     if transforms is None:
         return None
-    return TableTransforms(schema, {name: transforms.columns[name] for name in schema.feature_names})
+    columns = {name: transforms.columns[name] for name in schema.feature_names}
+    return TableTransforms(schema, columns, transforms.oov_share)
 
 
 def _ad_columns(model: TwoTowerModel, ads: Any, transforms: TableTransforms | None) -> tuple[Any, np.ndarray]:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from ..datasets import TableTransforms
+from ..datasets.transforms.raw_values import as_bytes
 from ..schema import Schema
 from .sample_rows import sample_rows
 
@@ -20,12 +21,13 @@ def row_columns(rows: Any, dtypes: Mapping[str, str | None], argument: str = "ro
         argument: what the caller calls the rows, for errors. Defaults to `"rows"`.
 
     Raises:
-        ValueError: when a column is missing or there are no rows.
+        ValueError: when a column is missing, a string column holds something else than strings and integers, or
+            there are no rows.
 
     Example:
 
-    >>> row_columns(pl.DataFrame({"os": ["android", None]}), {"os": "string"})
-    {'os': array([b'android', b''], dtype=object)}
+    >>> row_columns({"os": ["android", None, 7]}, {"os": "string"})
+    {'os': array([b'android', b'', b'7'], dtype=object)}
     """
     available = rows.columns if isinstance(rows, pl.DataFrame) else list(rows)
     missing = [name for name in dtypes if name not in available]
@@ -36,15 +38,11 @@ def row_columns(rows: Any, dtypes: Mapping[str, str | None], argument: str = "ro
     columns = {}
     for name, dtype in dtypes.items():
         values = rows[name]
-        if isinstance(values, pl.Series):
-            values = (values.fill_null("") if dtype == "string" else values).to_numpy()
         if dtype == "string":
-            values = np.array(
-                [v if isinstance(v, bytes) else str("" if v is None else v).encode() for v in values], object
-            )
-        elif dtype == "float32":
-            values = np.asarray(values, "float32")
-        columns[name] = np.asarray(values)
+            columns[name] = as_bytes(name, values)
+            continue
+        values = values.to_numpy() if isinstance(values, pl.Series) else values
+        columns[name] = np.asarray(values, "float32" if dtype == "float32" else None)
     if not len(next(iter(columns.values()))):
         raise ValueError(f"`{argument}` is empty; the SavedModel is compared on at least one row.")
     return columns

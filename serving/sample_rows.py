@@ -30,13 +30,27 @@ def _raw(transform: Any, rows: int, generator: np.random.Generator) -> np.ndarra
     if transform.kind == "numeric":
         changed = generator.normal(transform.mean, transform.std, rows)
         values = np.sign(changed) * np.expm1(np.abs(changed)) if transform.function == "log1p" else changed
-        return np.where(generator.random(rows) < 0.1, np.nan, values).astype("float32")
+        return _mixed(values, np.array([np.nan, *transform.missing]), generator).astype("float32")
     if transform.dtype == "int64":
         known = transform.tokens if len(transform.tokens) else np.array([0])
-        tokens = generator.choice(known, rows) * transform.divisor
-        return np.where(generator.random(rows) < 0.1, np.iinfo("int64").max, tokens).astype("int64")
-    known = np.array([*transform.tokens, "never seen in training"], dtype=object)
+        unknown = np.array([np.iinfo("int64").max, *transform.missing], "int64")
+        return _mixed(generator.choice(known, rows) * transform.divisor, unknown, generator).astype("int64")
+    shape = (rows,) if transform.kind == "categorical" else (rows, transform.length)
+    strings = _strings(transform, shape, generator)
     if transform.kind == "categorical":
-        return generator.choice(known, rows)
-    lists = generator.choice(known, (rows, transform.length))
-    return np.array([transform.separator.join(pieces) for pieces in lists], dtype=object)
+        return strings
+    return np.array([transform.separator.join(pieces) for pieces in strings], dtype=object)
+
+
+def _strings(transform: Any, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    """Tokens, a few of them with decimals where these are dropped, that mean missing or were never seen."""
+    unknown = np.array(["never seen in training", *transform.missing], dtype=object)
+    known = transform.tokens if len(transform.tokens) else unknown
+    tokens = _mixed(generator.choice(known, shape), unknown, generator)
+    decimals = transform.integers & (generator.random(shape) < 0.1)
+    return np.where(decimals & (tokens != ""), tokens + ".0", tokens)
+
+
+def _mixed(values: np.ndarray, others: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """The values, a tenth of them replaced."""
+    return np.where(generator.random(values.shape) < 0.1, generator.choice(others, values.shape), values)

@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from ..datasets.transforms.unknown_tokens import UnknownTokens
+
 
 @dataclasses.dataclass(frozen=True)
 class SkewReport:
@@ -16,6 +18,7 @@ class SkewReport:
         first: the first difference: feature, raw column, row, raw value, and what was prepared and served; `None`
             when all are equal bit for bit.
         max_score_difference: largest difference of a probability, NaN when no scores were compared.
+        unknown: raw columns of which far fewer tokens are known than in training. Defaults to `()`.
 
     Example:
 
@@ -28,6 +31,7 @@ class SkewReport:
     differing: dict[str, int]
     first: dict[str, Any] | None
     max_score_difference: float
+    unknown: tuple[UnknownTokens, ...] = ()
 
     @property
     def equal(self) -> bool:
@@ -35,6 +39,9 @@ class SkewReport:
         return not self.differing
 
     def __str__(self) -> str:
+        return "\n".join([self._compared(), *map(str, self.unknown)])
+
+    def _compared(self) -> str:
         scores = f"scores differ by {self.max_score_difference:.1e} at most"
         if self.first is None:
             return f"{self.path}: {self.rows} raw rows give the prepared columns bit for bit; {scores}"

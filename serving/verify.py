@@ -1,5 +1,6 @@
 """Compares a SavedModel with the Keras model it came from."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from .examples import to_examples
 from .export_report import ExportReport
 from .fresh_process import score_in_fresh_process
 from .row_columns import raw_rows
+from .warn_of_unknown import warn_of_unknown
 
 # Users, and ads of each, that the signature `rank` is compared on.
 REQUESTS, CANDIDATES = 4, 8
@@ -45,8 +47,11 @@ def verify(
         An `ExportReport`.
 
     Raises:
-        ValueError: when `rows` lacks a column or is empty.
+        ValueError: when `rows` lacks a column or is empty, or the transforms are not those of the model's table.
         RuntimeError: when the SavedModel does not answer, or answers otherwise.
+
+    Warns:
+        UserWarning: where far more tokens of a column are unknown than were in training.
 
     Example:
 
@@ -55,6 +60,8 @@ def verify(
     ```
     """
     path = Path(path)
+    if transforms is not None:
+        model.schema.check_fitted(transforms.schema, "the model", "the transforms")
     raw = raw_rows(model.schema, transforms, rows)
     names = read_signatures(path)
     sides = ColumnSides.of(
@@ -70,4 +77,5 @@ def verify(
     if crossed:
         inputs["rank"] = sides.fold(crossed, CANDIDATES)
     served = score_in_fresh_process(path, inputs)
-    return compare_scores(model, path, transforms, raw, rows_asked, served, tolerance)
+    report = compare_scores(model, path, transforms, raw, rows_asked, served, tolerance)
+    return dataclasses.replace(report, unknown=warn_of_unknown(transforms, raw))

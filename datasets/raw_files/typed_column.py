@@ -45,7 +45,8 @@ def typed_column(values: pl.Series, column: Column, problem: Problem) -> pl.Seri
         wrong = typed.is_null() | (typed.cast(pl.Float64) != _numbers(values, pl.Float64)).fill_null(True)
         problem(wrong.to_numpy(), "an integer (dtype: string takes anything)")
         return typed.fill_null(0)
-    problem((typed.is_null() & _present(values)).to_numpy(), "a number or nothing")
+    missing = values.is_in(list(column.missing)) if values.dtype == pl.String else pl.Series([False])
+    problem((typed.is_null() & _present(values) & ~missing).to_numpy(), "a number or nothing")
     return typed
 
 

@@ -1,11 +1,19 @@
 """The fitted transform of a numeric column."""
 
 import dataclasses
+import functools
 from typing import Any, ClassVar
 
 import numpy as np
 
 from .raw_values import Encoded, as_float32
+from .vocabulary_fingerprint import fingerprint
+
+
+def known_numbers(values: np.ndarray, missing: tuple[float, ...]) -> np.ndarray:
+    """Where float32 values are finite and none of those that mean missing."""
+    known: np.ndarray = np.isfinite(values)
+    return known & ~np.isin(values, np.asarray(missing, "float32")) if missing else known
 
 
 def apply_function(function: str, values: np.ndarray) -> np.ndarray:
@@ -27,6 +35,7 @@ class NumericTransform:
         function: `"log1p"` for sign(x)·log(1 + |x|), or `"identity"`.
         mean: mean of the function's value over the finite training rows.
         std: their standard deviation (1 for a constant column).
+        missing: numbers that mean missing, compared as float32.
 
     Example:
     >>> transform = NumericTransform("price", function="identity", mean=2.0, std=4.0)
@@ -38,14 +47,20 @@ class NumericTransform:
     function: str
     mean: float
     std: float
+    missing: tuple[float, ...] = ()
 
     kind: ClassVar[str] = "numeric"
     dtype: ClassVar[str] = "float32"
 
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of the function and the moments, to six digits (see `Schema.check_fitted`)."""
+        return fingerprint([f"{self.function} {self.mean:.6g} {self.std:.6g}"])
+
     def encode(self, values: Any) -> Encoded:
         """The standardised values, and how many were imputed."""
         raw = as_float32(self.raw, values)
-        known = np.isfinite(raw)
+        known = known_numbers(raw, self.missing)
         changed = apply_function(self.function, np.where(known, raw, np.float32(0)))
         array = np.where(known, (changed - self.mean) / self.std, 0.0).astype("float32")
         return Encoded(array, len(raw) - int(np.count_nonzero(known)), len(raw))

@@ -1,5 +1,6 @@
 """Raw columns as they come (polars, NumPy, lists) in the one form each transform works on."""
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,6 +8,7 @@ import polars as pl
 
 # Never part of a vocabulary (a vocabulary file has one token per line), so it stands for bytes that are no text.
 UNKNOWN = "\n"
+_NO_TEXT = re.compile("[\udc80-\udcff]+")
 
 
 class Encoded(NamedTuple):
@@ -18,21 +20,24 @@ class Encoded(NamedTuple):
 
 
 def as_strings(name: str, values: Any) -> pl.Series:
-    """A String series without nulls: a missing value is `""`, bytes are read as UTF-8."""
+    """A String series without nulls: a missing value is `""`, bytes are read as UTF-8, integers as decimal text."""
     if isinstance(values, pl.Series):
-        series = values
+        series = values.cast(pl.String) if values.dtype.is_integer() else values
     else:
         array = _one_dimensional(name, np.asarray(values, dtype=None if isinstance(values, np.ndarray) else object))
+        if array.dtype.kind in "iu":
+            return pl.Series(array).cast(pl.String)
         if array.dtype.kind not in "SUO":
             raise _wrong_kind(name, "strings", array.dtype, "Cast the column to strings as they stand in the raw file.")
         items = array.tolist()
         binary = array.dtype.kind == "S" or any(isinstance(item, bytes) for item in items)
-        if binary:
-            items = [item.encode() if isinstance(item, str) else item for item in items]
         try:
-            series = pl.Series(items, dtype=pl.Binary if binary else pl.String, strict=True)
+            if binary:
+                series = pl.Series([_as_bytes(item) for item in items], dtype=pl.Binary, strict=True)
+            else:
+                series = pl.Series([_as_text(item) for item in items], dtype=pl.String, strict=True)
         except (TypeError, pl.exceptions.PolarsError) as error:
-            raise _wrong_kind(name, "strings, bytes or None", array.dtype, str(error)) from error
+            raise _wrong_kind(name, "strings, bytes, integers or None", array.dtype, str(error)) from error
     if series.dtype == pl.Binary:
         try:
             series = series.cast(pl.String)
@@ -43,6 +48,26 @@ def as_strings(name: str, values: Any) -> pl.Series:
     if series.dtype != pl.String:
         raise _wrong_kind(name, "strings", series.dtype, "Cast the column to strings as they stand in the raw file.")
     return series.fill_null("") if series.null_count() else series
+
+
+def as_bytes(name: str, values: Any) -> np.ndarray:
+    """Tokens as a server takes them, an object array of bytes: UTF-8, `b""` where missing, integers as decimal text.
+
+    Bytes stay as they are, also those that are no text. The shape stays too.
+    """
+    array = np.asarray(values.to_list() if isinstance(values, pl.Series) else values, dtype=object)
+    flat = np.empty(array.size, dtype=object)
+    for number, item in enumerate(array.reshape(-1)):
+        token = _as_bytes(item)
+        if token is not None and not isinstance(token, bytes):
+            raise _wrong_kind(
+                name,
+                "strings, bytes, integers or None",
+                f"{item!r} of type {type(item).__name__}",
+                "Cast the column to strings as they stand in the raw file.",
+            )
+        flat[number] = token or b""
+    return flat.reshape(array.shape)
 
 
 def as_int64(name: str, values: Any) -> np.ndarray:
@@ -101,10 +126,19 @@ def as_matrix(name: str, values: Any, dim: int) -> np.ndarray:
 
 
 def _decode(item: bytes | None) -> str | None:
-    try:
-        return None if item is None else item.decode()
-    except UnicodeDecodeError:
-        return UNKNOWN
+    """Bytes as text, with what is none of it unknown and the rest, such as separators, as it is."""
+    return None if item is None else _NO_TEXT.sub(UNKNOWN, item.decode("utf-8", "surrogateescape"))
+
+
+def _as_text(item: Any) -> Any:
+    """An integer as decimal text, anything else as it is."""
+    return str(int(item)) if isinstance(item, int | np.integer) and not isinstance(item, bool) else item
+
+
+def _as_bytes(item: Any) -> Any:
+    """Text and integers as bytes, anything else as it is."""
+    item = _as_text(item)
+    return item.encode() if isinstance(item, str) else item
 
 
 def _one_dimensional(name: str, array: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Every fitted transform of a table, with its schema: raw columns in, model inputs out."""
 
 import json
+import warnings
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy as np
 import polars as pl
 
 from ...schema import Schema
+from ...schema.features import fingerprint_of, with_fingerprint
 from .numeric_transform import NumericTransform
 from .raw_values import Encoded
 from .sequence_transform import SequenceTransform
+from .unknown_tokens import UnknownTokens, UnknownTokenWatch
 from .vector_transform import VectorTransform
 from .vocabulary_transform import VocabularyTransform
 
@@ -21,6 +24,9 @@ Transform = NumericTransform | VocabularyTransform | SequenceTransform | VectorT
 _FILE = "transforms.json"
 _VOCABULARIES = "vocabularies"
 _VERSION = 1
+_FIELDS = ("dtype", "divisor", "modulo", "separator", "length", "function", "mean", "std", "dim")
+# Written only where they say something, so that an earlier version reads what needs no more.
+_OPTIONAL_FIELDS = ("missing", "integers")
 
 
 class TableTransforms:
@@ -30,8 +36,11 @@ class TableTransforms:
     cannot disagree: `transforms.json` is for reading, each vocabulary is a text file of one token per line.
 
     Args:
-        schema: the fitted `Schema`.
+        schema: the `Schema` of the features; `self.schema` has the transforms' fingerprints filled in.
         columns: feature name to its fitted transform, one for every feature of the schema.
+        oov_share: share of the training rows' tokens that are out of the vocabulary, by feature. Rows with a share
+            far above it are warned about, once a feature: a column that changed its spelling is unknown throughout.
+            Defaults to `None`, not known.
 
     Raises:
         ValueError: if features and transforms differ, or two features read one raw column as different types.
@@ -49,13 +58,14 @@ class TableTransforms:
     {'os': array([1, 0], dtype=int32)}
     """
 
-    def __init__(self, schema: Schema, columns: Mapping[str, Transform]) -> None:
+    def __init__(
+        self, schema: Schema, columns: Mapping[str, Transform], oov_share: Mapping[str, float] | None = None
+    ) -> None:
         if set(schema.feature_names) != set(columns):
             raise ValueError(
                 f"A schema and its transforms must have the same features. Schema: {schema.feature_names}. "
                 f"Transforms: {list(columns)}."
             )
-        self.schema = schema
         self.columns: Mapping[str, Transform] = MappingProxyType({name: columns[name] for name in schema.feature_names})
         self.raw_columns = raw_dtypes(
             {name: (transform.raw, transform.dtype) for name, transform in self.columns.items()}
@@ -67,6 +77,12 @@ class TableTransforms:
                     f"Feature {name!r}: the schema has vocabulary_size={size}, its transform "
                     f"{getattr(transform, 'vocabulary_size', None)}. Use the schema fitted with the transforms."
                 )
+        features = [with_fingerprint(f, getattr(self.columns[f.name], "fingerprint", None)) for f in schema.features]
+        self.schema = Schema(features, schema.tasks)
+        self.oov_share: Mapping[str, float] = MappingProxyType(
+            {name: share for name, share in (oov_share or {}).items() if name in columns}
+        )
+        self._watch = UnknownTokenWatch(self.columns, self.oov_share)
 
     @property
     def sources(self) -> dict[str, str]:
@@ -100,13 +116,27 @@ class TableTransforms:
         """Encode raw columns.
 
         Args:
-            table: a polars frame, or raw column name to array. Strings may be `str`, bytes or `None`
-                (missing, as `""`). Columns that no feature reads are ignored.
+            table: a polars frame, or raw column name to array. Strings may be `str`, bytes, integers (as their
+                decimal text) or `None` (missing, as `""`). Columns that no feature reads are ignored.
 
         Returns:
             Feature name to array: int32 ids, float32 numbers.
+
+        Warns:
+            UserWarning: once a feature, where far more of the first tokens are unknown than were in training.
         """
-        return {name: values.array for name, values in self.encode(table).items()}
+        encoded = self.encode(table)
+        for found in self._watch.look(table, encoded):
+            warnings.warn(str(found), stacklevel=2)
+        return {name: values.array for name, values in encoded.items()}
+
+    def unknown_tokens(self, table: pl.DataFrame | Mapping[str, Any]) -> list[UnknownTokens]:
+        """The features of which far more tokens of some raw rows are unknown than were in training.
+
+        Args:
+            table: as for a call.
+        """
+        return UnknownTokenWatch(self.columns, self.oov_share).look(table, self.encode(table))
 
     def save(self, folder: str | Path) -> None:
         """Write `transforms.json` and the vocabularies into a folder."""
@@ -115,9 +145,11 @@ class TableTransforms:
         columns = {}
         for name, transform in self.columns.items():
             entry: dict[str, Any] = {"kind": transform.kind, "raw": transform.raw}
-            for field in ("dtype", "divisor", "modulo", "separator", "length", "function", "mean", "std", "dim"):
-                if hasattr(transform, field):
+            for field in (*_FIELDS, *_OPTIONAL_FIELDS):
+                if hasattr(transform, field) and (field in _FIELDS or getattr(transform, field)):
                     entry[field] = getattr(transform, field)
+            if name in self.oov_share:
+                entry["oov_share"] = self.oov_share[name]
             if isinstance(transform, VocabularyTransform | SequenceTransform):
                 entry["vocabulary"] = f"{_VOCABULARIES}/{name}.txt"
                 entry["tokens"] = len(transform.tokens)
@@ -132,7 +164,7 @@ class TableTransforms:
         """Inverse of `save`.
 
         Raises:
-            ValueError: if a file is missing, of another version or truncated.
+            ValueError: if a file is missing, of another version, truncated, changed, or outside of the folder.
         """
         path = Path(folder) / _FILE
         if not path.is_file():
@@ -142,8 +174,18 @@ class TableTransforms:
             raise ValueError(
                 f"{path}: expected version {_VERSION}. Received: {config.get('version')!r}. Prepare the data again."
             )
-        columns = {name: _load_transform(Path(folder), dict(entry)) for name, entry in config["columns"].items()}
-        return cls(Schema.from_dict(config["schema"]), columns)
+        entries = {name: dict(entry) for name, entry in config["columns"].items()}
+        shares = {name: float(entry.pop("oov_share")) for name, entry in entries.items() if "oov_share" in entry}
+        columns = {name: _load_transform(Path(folder), entry) for name, entry in entries.items()}
+        schema = Schema.from_dict(config["schema"])
+        for feature in schema.features:
+            if fingerprint_of(feature) not in (None, getattr(columns.get(feature.name), "fingerprint", None)):
+                raise ValueError(
+                    f"{path}: feature {feature.name!r} was fitted with another vocabulary, or other moments, than lie "
+                    "here. A file was edited, or comes from another run: take the folder whole, or prepare the data "
+                    "again."
+                )
+        return cls(schema, columns, shares)
 
 
 def raw_dtypes(features: Mapping[str, tuple[str, str]]) -> dict[str, str]:
@@ -161,16 +203,29 @@ def raw_dtypes(features: Mapping[str, tuple[str, str]]) -> dict[str, str]:
 def _load_transform(folder: Path, entry: dict[str, Any]) -> Transform:
     kind = entry.pop("kind")
     dtype = entry.pop("dtype")
+    if "missing" in entry:
+        entry["missing"] = tuple(entry["missing"])
     if kind == "numeric":
         return NumericTransform(**entry)
     if kind == "vector":
         return VectorTransform(**entry)
-    tokens = _load_tokens(folder / entry.pop("vocabulary"), dtype, entry.pop("tokens"))
+    tokens = _load_tokens(_inside(folder, entry.pop("vocabulary")), dtype, entry.pop("tokens"))
     if kind == "categorical":
         return VocabularyTransform(dtype=dtype, tokens=tokens, **entry)
     if kind == "sequence":
         return SequenceTransform(tokens=tokens, **entry)
     raise ValueError(f"{folder / _FILE}: expected a kind of transform this version knows. Received: {kind!r}.")
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A file of the folder; a name that leads out of it is an error."""
+    paths = (PurePosixPath(name), PureWindowsPath(name))
+    if any(path.anchor or ".." in path.parts for path in paths):
+        raise ValueError(
+            f"{folder / _FILE} names a vocabulary outside of its folder: {name!r}. Expected: a path inside of it, such "
+            f"as {_VOCABULARIES + '/os.txt'!r}. Take the folder from whoever wrote it again."
+        )
+    return folder / name
 
 
 def _load_tokens(path: Path, dtype: str, expected: int) -> np.ndarray:

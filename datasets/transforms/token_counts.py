@@ -3,6 +3,8 @@
 import numpy as np
 import polars as pl
 
+from .token_spelling import INTEGER, TokenSpelling
+
 # Merging costs the size of what is already counted, so it waits until as much is new, and at least this much.
 _MERGE_ROWS = 200_000
 # A shorter string lies in its view, without a text elsewhere.
@@ -43,15 +45,41 @@ class TokenCounts:
         self._frames = [_own(pl.concat(self._frames).group_by("token").agg(pl.col("count").sum()))]
         self._pending = 0
 
-    def tokens(self, min_count: int, max_size: int | None) -> np.ndarray:
+    def are_integers(self) -> bool:
+        """Whether all strings but `""` are integers, such as `84` or `84.0`.
+
+        Example:
+        >>> counts = TokenCounts()
+        >>> counts.update(pl.Series(["84.0", "", "7"]))
+        >>> counts.are_integers()
+        True
+        """
+        if not self._frames:
+            return False
+        self._merge()
+        tokens = self._frames[0]["token"]
+        if tokens.dtype != pl.String:
+            return False
+        present = tokens.filter(tokens != "")
+        return bool(len(present)) and bool(present.str.contains(INTEGER).all())
+
+    def tokens(self, min_count: int, max_size: int | None, spelling: TokenSpelling | None = None) -> np.ndarray:
         """Tokens seen at least `min_count` times, by count descending, then by token.
 
         Tokens with a line break are left out: a vocabulary file has one token per line.
+
+        Args:
+            min_count: times that a token must have been seen.
+            max_size: most tokens returned, or `None` for all.
+            spelling: what tokens are read as before their counts are added up, or `None`.
         """
         if not self._frames:
             return np.empty(0, dtype=object)
         self._merge()
-        frame = self._frames[0].filter(pl.col("count") >= min_count)
+        frame = self._frames[0]
+        if spelling and frame.schema["token"] == pl.String:
+            frame = frame.with_columns(spelling(frame["token"])).group_by("token").agg(pl.col("count").sum())
+        frame = frame.filter(pl.col("count") >= min_count)
         if frame.schema["token"] == pl.String:
             frame = frame.filter(~pl.col("token").str.contains("[\r\n]"))
         frame = frame.sort("count", "token", descending=[True, False])

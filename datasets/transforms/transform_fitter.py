@@ -7,12 +7,14 @@ import polars as pl
 
 from ...schema import Schema, Task
 from ..columns import CategoricalColumn, Column, NumericColumn, SequenceColumn, VectorColumn
-from .numeric_transform import NumericTransform, apply_function
+from .missing_numbers import missing_integers, missing_numbers
+from .numeric_transform import NumericTransform, apply_function, known_numbers
 from .raw_values import as_float32, as_int64, as_strings
 from .running_moments import RunningMoments
 from .sequence_transform import SequenceTransform, split_tokens
 from .table_transforms import TableTransforms, Transform, raw_dtypes
 from .token_counts import TokenCounts
+from .token_spelling import TokenSpelling
 from .vector_transform import VectorTransform
 from .vocabulary_transform import VocabularyTransform, integer_tokens
 
@@ -42,13 +44,14 @@ class TransformFitter:
         )  # repeated names fail here, not after a pass
         raw_dtypes({column.name: (column.raw_name, column.dtype) for column in self._columns})
         self._vocabularies: dict[str, np.ndarray] = {}
-        self._owners = {column.name: self._owner(column) for column in self._columns}
-        self._moments = {c.name: RunningMoments() for c in self._columns if isinstance(c, NumericColumn)}
-        self._counts = {
-            c.name: TokenCounts() for c in self._owners.values() if isinstance(c, CategoricalColumn | SequenceColumn)
+        self._integers: dict[str, bool] = {}
+        self._owners = {
+            c.name: self._owner(c) for c in self._columns if isinstance(c, CategoricalColumn | SequenceColumn)
         }
+        self._moments = {c.name: RunningMoments() for c in self._columns if isinstance(c, NumericColumn)}
+        self._counts = {owner.name: TokenCounts() for owner in self._owners.values()}
 
-    def _owner(self, column: Column) -> Column:
+    def _owner(self, column: CategoricalColumn | SequenceColumn) -> CategoricalColumn | SequenceColumn:
         """The column whose vocabulary a column uses: its own, unless it shares another's."""
         if not isinstance(column, SequenceColumn) or column.shares is None:
             return column
@@ -70,7 +73,8 @@ class TransformFitter:
         for column in self._columns:
             values = frame[column.raw_name]
             if isinstance(column, NumericColumn):
-                numbers = apply_function(column.function, as_float32(column.raw_name, values))
+                raw = as_float32(column.raw_name, values)
+                numbers = apply_function(column.function, raw[known_numbers(raw, missing_numbers(column.missing))])
                 summary[column.name] = RunningMoments.of(numbers)
             elif not isinstance(column, VectorColumn) and column.name in self._counts:
                 summary[column.name] = TokenCounts.of(_tokens(column, values))
@@ -87,32 +91,47 @@ class TransformFitter:
     def finish(self) -> TableTransforms:
         """The transforms fitted to the chunks so far."""
         self._vocabularies.clear()
+        self._integers.clear()
         transforms = {column.name: self._transform(column) for column in self._columns}
         features = [column.feature(getattr(transforms[column.name], "vocabulary_size", 1)) for column in self._columns]
         return TableTransforms(Schema(features, self._tasks), transforms)
 
-    def _vocabulary(self, owner: Column) -> np.ndarray:
+    def _vocabulary(self, owner: CategoricalColumn | SequenceColumn) -> np.ndarray:
         if owner.name not in self._vocabularies:
-            count, size = (getattr(owner, argument) for argument in ("min_count", "max_size"))
-            self._vocabularies[owner.name] = self._counts[owner.name].tokens(count, size)
+            counts = self._counts[owner.name]
+            self._integers[owner.name] = counts.are_integers()
+            spelling = TokenSpelling(owner.missing, self._integers[owner.name])
+            tokens = counts.tokens(owner.min_count, owner.max_size, spelling)
+            if isinstance(owner, SequenceColumn):
+                tokens = tokens[tokens != ""]  # a piece that means missing takes no place
+            self._vocabularies[owner.name] = tokens
         return self._vocabularies[owner.name]
 
     def _transform(self, column: Column) -> Transform:
         if isinstance(column, NumericColumn):
             moments = self._moments[column.name]
-            return NumericTransform(column.raw_name, column.function, moments.mean, moments.std)
+            numbers = missing_numbers(column.missing)
+            return NumericTransform(column.raw_name, column.function, moments.mean, moments.std, numbers)
         if isinstance(column, VectorColumn):
             return VectorTransform(column.raw_name, column.dim)
-        tokens = self._vocabulary(self._owners[column.name])
+        owner = self._owners[column.name]
+        tokens = self._vocabulary(owner)
+        integers = self._integers[owner.name]
         if isinstance(column, SequenceColumn):
-            return SequenceTransform(column.raw_name, tokens, column.separator, column.length)
-        return VocabularyTransform(column.raw_name, column.dtype, tokens, column.divisor, column.modulo)
+            return SequenceTransform(column.raw_name, tokens, column.separator, column.length, column.missing, integers)
+        missing = column.missing if column.dtype == "string" else missing_integers(column.missing)
+        return VocabularyTransform(
+            column.raw_name, column.dtype, tokens, column.divisor, column.modulo, missing, integers
+        )
 
 
 def _tokens(column: CategoricalColumn | SequenceColumn, values: pl.Series) -> pl.Series:
+    spelling = TokenSpelling(column.missing)
     if isinstance(column, SequenceColumn):
-        pieces = split_tokens(as_strings(column.raw_name, values), column.separator)
+        pieces = split_tokens(as_strings(column.raw_name, values), column.separator, spelling)
         return pieces.filter(pieces.list.len() > 0).explode()
     if column.dtype == "string":
-        return as_strings(column.raw_name, values)
-    return pl.Series(integer_tokens(as_int64(column.raw_name, values), column.divisor, column.modulo))
+        return spelling(as_strings(column.raw_name, values))
+    integers = as_int64(column.raw_name, values)
+    known = integers[~np.isin(integers, missing_integers(column.missing))]
+    return pl.Series(integer_tokens(known, column.divisor, column.modulo))

@@ -27,6 +27,7 @@ class RetrievalModel(keras.Model):
     See `TwoTowerModel`.
     """
 
+    schema: Schema
     user_schema: Schema
     ad_schema: Schema
     ad_id: str
@@ -126,6 +127,7 @@ class RetrievalModel(keras.Model):
         x, y = self._checked(x, y)
         kwargs["sample_weight"] = self._checked_weight(kwargs.get("sample_weight"))
         validation = kwargs.get("validation_data")
+        self.schema.check_loader(validation)
         if isinstance(validation, tuple | list):
             weights = (self._checked_weight(weight) for weight in validation[2:])
             kwargs["validation_data"] = (*self._checked(*validation[:2]), *weights)
@@ -143,6 +145,7 @@ class RetrievalModel(keras.Model):
 
     def _checked_columns(self, x: Any) -> Any:
         """Columns of both sides; a loader as it is: its data was checked when it was prepared."""
+        self.schema.check_loader(x)
         if not isinstance(x, Mapping):
             return x
         return {**side_columns(self.user_schema, x), **side_columns(self.ad_schema, x)}

@@ -41,14 +41,14 @@ class StudyColumns:
         chosen = slice(None) if rows is None else rows
         features = {name: values[chosen] for name, values in self._features("train").items()}
         targets = {name: values[chosen] for name, values in {**targets, **self.pseudo_labels}.items()}
-        return BatchLoader(features, targets, batch_size, shuffle=True, seed=seed)
+        return BatchLoader(features, targets, batch_size, shuffle=True, seed=seed, schema=self.table.schema)
 
     def batches(self, split: str, rows: np.ndarray | None = None) -> BatchLoader:
         """Rows of a split in their order, for predictions."""
         chosen = slice(None) if rows is None else rows
         features = {name: values[chosen] for name, values in self._features(split).items()}
         targets = {task: self.table.column(split, task)[chosen] for task in self.table.schema.task_names}
-        return BatchLoader(features, targets, 8192)
+        return BatchLoader(features, targets, 8192, schema=self.table.schema)
 
     def _features(self, split: str) -> dict[str, np.ndarray]:
         columns = {name: np.asarray(self.table.column(split, name)) for name in self.table.schema.feature_names}

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from ...datasets import TableTransforms, VectorTransform
+from ...datasets.transforms.token_spelling import INTEGER_WITH_DECIMALS
 
 _DTYPES = {"string": tf.string, "int64": tf.int64, "float32": tf.float32}
 # A vocabulary file cannot hold an empty line for TensorFlow's reader; this one stands in its place. As a value it is
@@ -35,6 +36,7 @@ class GraphTransforms(tf.Module):
             for name, transform in transforms.columns.items()
             if transform.kind in ("categorical", "sequence")
         }
+        self._empty = {name: _position(transforms.columns[name].tokens, "") + 1 for name in self.tables}
 
     def signature(self) -> dict[str, tf.TensorSpec]:
         """A spec per raw column, of any batch size."""
@@ -65,30 +67,70 @@ class GraphTransforms(tf.Module):
             return tf.where(tf.math.is_finite(values), values, tf.zeros_like(values))
         if transform.kind == "sequence":
             return self._sequence(name, transform, values)
-        if transform.dtype == "int64":
-            if transform.divisor != 1:
-                values = tf.math.floordiv(values, tf.constant(transform.divisor, tf.int64))
-            if transform.modulo is not None:
-                values = tf.math.floormod(values, tf.constant(transform.modulo, tf.int64))
-        return self._ids(name, transform, values)
+        return (
+            self._integers(name, transform, values)
+            if transform.dtype == "int64"
+            else self._ids(name, transform, values)
+        )
 
-    def _ids(self, name: str, transform: Any, values: Any) -> Any:
-        ids = self.tables[name].lookup(values) + 1
-        empty = _position(transform.tokens, "") + 1 if transform.dtype == "string" else 0
-        if empty:
-            ids = tf.where(tf.equal(values, NO_TOKEN), tf.constant(0, tf.int64), ids)
-            ids = tf.where(tf.equal(values, ""), tf.constant(empty, tf.int64), ids)
+    def _integers(self, name: str, transform: Any, values: Any) -> Any:
+        tokens = values
+        if transform.divisor != 1:
+            tokens = tf.math.floordiv(tokens, tf.constant(transform.divisor, tf.int64))
+        if transform.modulo is not None:
+            tokens = tf.math.floormod(tokens, tf.constant(transform.modulo, tf.int64))
+        ids = tf.cast(self.tables[name].lookup(tokens) + 1, tf.int32)
+        if transform.missing:
+            ids = tf.where(_is_one_of(values, tf.constant(transform.missing, tf.int64)), tf.zeros_like(ids), ids)
+        return ids
+
+    def _ids(self, name: str, transform: Any, tokens: Any) -> Any:
+        ids = self._known_ids(name, tokens)
+        if transform.spelling.missing or transform.spelling.integers:
+            # Tokens of the vocabulary are in their one spelling already: only the others, few of them, are rewritten.
+            unknown = tf.where(tf.equal(ids, 0))
+            again = self._known_ids(name, _spelled(transform.spelling, tf.gather_nd(tokens, unknown)))
+            ids = tf.tensor_scatter_nd_update(ids, unknown, again)
         return tf.cast(ids, tf.int32)
 
+    def _known_ids(self, name: str, tokens: Any) -> Any:
+        ids = self.tables[name].lookup(tokens) + 1
+        if self._empty[name]:
+            ids = tf.where(tf.equal(tokens, NO_TOKEN), tf.constant(0, tf.int64), ids)
+            ids = tf.where(tf.equal(tokens, ""), tf.constant(self._empty[name], tf.int64), ids)
+        return ids
+
     def _sequence(self, name: str, transform: Any, values: Any) -> Any:
+        if transform.missing:
+            whole = _is_one_of(values, tf.constant(transform.missing))
+            values = tf.where(whole, tf.constant(""), values)
         pieces = tf.strings.split(values, transform.separator)
-        pieces = tf.ragged.boolean_mask(pieces, tf.not_equal(pieces, ""))[:, : transform.length]
+        read = pieces.flat_values
+        if transform.missing:
+            read = _spelled(transform.spelling, read)
+        kept = pieces.with_flat_values(tf.not_equal(read, ""))
+        pieces = tf.ragged.boolean_mask(pieces, kept)[:, : transform.length]
         ids = pieces.with_flat_values(self._ids(name, transform, pieces.flat_values))
         return ids.to_tensor(default_value=0, shape=[None, transform.length])
 
 
+def _spelled(spelling: Any, tokens: Any) -> Any:
+    """Tokens in their one spelling, as `TokenSpelling` has it."""
+    if spelling.integers:
+        tokens = tf.strings.regex_replace(tokens, INTEGER_WITH_DECIMALS, r"\1", replace_global=False)
+    if spelling.missing:
+        tokens = tf.where(_is_one_of(tokens, tf.constant(spelling.spelled_missing)), tf.constant(""), tokens)
+    return tokens
+
+
+def _is_one_of(values: Any, some: Any) -> Any:
+    return tf.reduce_any(tf.equal(values[..., tf.newaxis], some), axis=-1)
+
+
 def _standardise(transform: Any, values: Any) -> Any:
     known = tf.math.is_finite(values)
+    if transform.missing:
+        known = tf.logical_and(known, tf.logical_not(_is_one_of(values, tf.constant(transform.missing, tf.float32))))
     wide = tf.cast(tf.where(known, values, tf.zeros_like(values)), tf.float64)
     if transform.function == "log1p":
         wide = tf.sign(wide) * tf.math.log1p(tf.abs(wide))

@@ -29,11 +29,11 @@ def test_reads_the_official_layout(tmp_path, write_lines, name):
     frame = read(dataset, chunk_rows=3)
     assert frame["sale"].to_list() == [0, 1] * 4 + [0, 0]
     assert frame["click_timestamp"].to_list() == list(range(START, START + 10))
-    assert frame["nb_clicks_1week"].to_list() == [7.0] * 8 + [None, 7.0]
-    assert frame["product_brand"].to_list() == ["A2"] * 8 + ["", "A2"]
+    assert frame["nb_clicks_1week"].to_list() == [7.0] * 8 + [-1.0, 7.0]
+    assert frame["product_brand"].to_list() == ["A2"] * 8 + ["-1", "A2"]
     assert frame["product_title"][0] == "AA1 BB2 CC3"
-    assert frame["product_title"][8] == ""
-    assert frame["product_category7"].unique().to_list() == [""]
+    assert frame["product_title"][8] == "-1"
+    assert frame["product_category7"].unique().to_list() == ["-1"]
     assert frame["user_id"].to_list() == [USERS[0]] * 9 + [USERS[1]]
     assert frame["split"].to_list() == ["train"] * 8 + ["validation", "test"]
 
@@ -79,6 +79,11 @@ def test_prepare(tmp_path, write_lines):
     assert table.report["label_means"]["sale"] == {"train": 0.5, "validation": 0.5, "test": 0.5}
     assert table.schema.task_names == ["sale"]
     assert table.column("train", "product_title")[0].tolist() == [1, 2, 3, *[0] * 7]
+    assert table.transforms.columns["product_category7"].tokens.tolist() == [""]
+    missing = {"nb_clicks_1week": [-1.0], "product_brand": ["-1"], "product_title": ["-1"]}
+    for feature, values in missing.items():
+        transform = table.transforms.columns[feature]
+        assert not transform(pl.Series(values)).any(), feature  # the mean, no token, no title
     assert table.column("train", "user_id").tolist() == [1] * 60 + [2] * 20
     # 08:24:31 UTC is the first click's time of day.
     assert table.transforms.columns["hour"].tokens.tolist() == [START // 3600 % 24]

@@ -147,7 +147,7 @@ def test_vocabulary_of_strings():
         assert encoded.array.tolist() == [2, 1, 3, 0]
         assert (encoded.replaced, encoded.total) == (1, 4)
     assert transform.vocabulary_size == 4
-    for wrong in (np.array([1, 2]), pl.Series([1.0]), strings("a", 3)):
+    for wrong in (np.array([1.5, 2]), pl.Series([1.0]), strings("a", 3.0), strings("a", True)):
         with pytest.raises(ValueError, match="'os': expected strings"):
             transform(wrong)
 

@@ -35,9 +35,11 @@ def test_reads_the_benchmark_file(tmp_path, write_lines, name):
     assert frame["like"].to_list() == [0, 1, 0]
     assert frame["share"].to_list() == [0, 0, 1]
     assert frame["follow"].to_list() == [0, 0, 1]
-    assert frame["video_category"].to_list() == ["1", "1", ""]
-    pieces = [[piece for piece in clicked.split(",") if piece] for clicked in frame["clicked_items"]]
-    assert pieces == [[str(item) for item in HISTORY[:8]]] * 2 + [[]]
+    assert frame["video_category"].to_list() == ["1", "1", "\\N"]
+    assert frame["clicked_items"].to_list() == [",".join(map(str, HISTORY))] * 2 + [",".join(["0"] * 10)]
+    missing = {column.raw_name: getattr(column, "missing", ()) for column in Tenrec(tmp_path).columns}
+    assert missing["video_category"] == ("\\N",)
+    assert missing["clicked_items"] == ("\\N", "0")
     assert "watching_times" not in frame.columns
 
 
@@ -83,7 +85,8 @@ def test_bad_rows_are_named_and_do_not_count_for_their_user(tmp_path, write_line
 
 
 def test_prepare(tmp_path, write_lines):
-    rows = [row(user, 778 + (user + i) % 5, click=i % 2) for user in range(5) for i in range(20)]
+    history = (2, 0, 781, *HISTORY[3:])  # a missing item takes no place
+    rows = [row(user, 778 + (user + i) % 5, click=i % 2, history=history) for user in range(5) for i in range(20)]
     write_lines(tmp_path / "ctr_data_1M.csv", [WITH_HISTORY, *rows])
     table = prepare(Tenrec(tmp_path), tmp_path / "out", chunk_rows=7)
     assert table.report["rows"] == {"train": 80, "validation": 10, "test": 10}
@@ -91,7 +94,7 @@ def test_prepare(tmp_path, write_lines):
     # Of the history, only 781 was an item of the training rows.
     items = table.transforms.columns["item_id"].tokens.tolist()
     assert table.transforms.columns["clicked_items"].tokens.tolist() == items
-    assert table.column("train", "clicked_items")[0].tolist() == [0] * 3 + [items.index("781") + 1] + [0] * 6
+    assert table.column("train", "clicked_items")[0].tolist()[:3] == [0, *[items.index("781") + 1] * 2]
     assert table.schema["clicked_items"].shares == "item_id"
 
 

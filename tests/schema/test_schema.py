@@ -168,7 +168,7 @@ class TestText:
             ({"features": [{"kind": "vector", "name": "x"}], "tasks": []}, r"Vector takes .*missing: \['dim'\]"),
             (
                 {"features": [{"kind": "numeric", "name": "x", "size": 2}], "tasks": []},
-                r"Numeric takes \['name', 'side'\].*unknown: \['size'\]",
+                r"Numeric takes \['name', 'side', 'moments'\].*unknown: \['size'\]",
             ),
             (
                 {"features": [{"kind": "numeric", "name": "x"}], "tasks": [{"nam": "y"}]},

@@ -1,0 +1,35 @@
+"""A short name for a vocabulary's contents."""
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+
+_TOKENS_AT_A_TIME = 100_000
+
+
+def vocabulary_fingerprint(tokens: np.ndarray) -> str:
+    """Sixteen hex digits that differ where an id stands for another token.
+
+    Args:
+        tokens: the vocabulary in the order of its ids, strings or integers.
+
+    Example:
+    >>> vocabulary_fingerprint(np.array(["a", "b"], dtype=object))
+    '7dc1ff0f5dfb8d8f'
+    """
+    parts = (tokens[start : start + _TOKENS_AT_A_TIME] for start in range(0, len(tokens), _TOKENS_AT_A_TIME))
+    return fingerprint("".join(f"{token}\n" for token in part) for part in parts)
+
+
+def fingerprint(parts: Iterable[str]) -> str:
+    """Sixteen hex digits of some text.
+
+    Example:
+    >>> fingerprint(["a"]) == fingerprint(["b"])
+    False
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        digest.update(part.encode())
+    return digest.hexdigest()
