@@ -86,6 +86,7 @@ class PreparedTable:
         sample_weight: str | np.ndarray | None = None,
         rows: slice | None = None,
         read_ahead: int = 1,
+        check: bool = True,
     ) -> BatchLoader:
         """Batches of a split for `fit`, `evaluate` and `predict`.
 
@@ -99,6 +100,7 @@ class PreparedTable:
             sample_weight: weights, as the name of an extra or an array, or `None`.
             rows: the part of the split to serve, e.g. its first half in time, or `None` for all.
             read_ahead: batches made on a thread while the model trains (see `BatchLoader`). Defaults to 1.
+            check: whether each batch is compared with the schema (see `BatchLoader`). Defaults to `True`.
 
         Raises:
             ValueError: on an unknown split or extra, a name already taken, or a wrong number of rows.
@@ -119,7 +121,17 @@ class PreparedTable:
         features = {name: values[part] for name, values in x.items()}
         targets = {name: values[part] for name, values in {**y, **more}.items()}
         weight = None if weight is None else weight[part]
-        return BatchLoader(features, targets, batch_size, shuffle, seed, sample_weight=weight, read_ahead=read_ahead)
+        return BatchLoader(
+            features,
+            targets,
+            batch_size,
+            shuffle,
+            seed,
+            sample_weight=weight,
+            read_ahead=read_ahead,
+            check=check,
+            schema=self.schema,
+        )
 
     def _extra(self, split: str, name: str) -> np.ndarray:
         if name not in self.extras:

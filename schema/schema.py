@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from .check_batch import check_batch
 from .check_table import check_table
 from .features import SIDES, Categorical, Feature, Numeric, Sequence, Vector
 from .task import Task
@@ -214,6 +215,15 @@ class Schema:
                 a non-finite number or a label outside `[0, 1]`.
         """
         check_table(self.features, self.task_names, x, y)
+
+    def check_batch(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> None:
+        """As `check`, and raises the same; quicker for NumPy arrays in which nothing is wrong.
+
+        Args:
+            x: see `check`.
+            y: see `check`.
+        """
+        check_batch(self.features, self.task_names, x, y)
 
 
 def _construct(cls: Any, entry: dict[str, Any]) -> Any:
