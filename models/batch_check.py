@@ -26,7 +26,8 @@ class BatchCheck:
 
     Args:
         schema: what is expected of `x` and of the labels.
-        check: raises if `(x, y, sample_weight)`, NumPy arrays, are wrong; `y` is `None` if labels do not matter.
+        check: raises if `(x, y, sample_weight)`, NumPy arrays, are wrong; `y` is `None` if labels do not matter, `x` if
+            the loader has compared columns and labels with the same schema already.
         targets: what the model makes of a batch's `y`: columns by name. `None`: labels do not matter. Defaults to
             `None`.
         probabilities: further columns of `y` in `[0, 1]`. Defaults to `()`.
@@ -79,28 +80,29 @@ class BatchCheck:
             return _checked_loader(data, self)
         return data
 
-    def batch(self, batch: Any) -> None:
+    def batch(self, batch: Any, compared: bool = False) -> None:
         """Raise if a batch is wrong.
 
         Args:
             batch: `x`, `(x,)`, `(x, y)` or `(x, y, sample_weight)`, of arrays or tensors.
+            compared: whether the loader has compared it with the same schema. Defaults to `False`.
         """
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
         try:
-            self.columns(x, y, weight)
+            if isinstance(x, Mapping):
+                self._columns(x, y, weight, compared)
         except Exception as error:
             self.error = self.error or error
             raise
 
-    def columns(self, x: Any, y: Any = None, weight: Any = None) -> None:
-        """Raise if columns are wrong."""
-        if not isinstance(x, Mapping):
-            return
-        x = {name: as_host_array(x[name]) for name in self.schema.feature_names if name in x}
+    def _columns(self, x: Mapping[str, Any], y: Any, weight: Any, compared: bool) -> None:
+        columns = None
+        if not compared:
+            columns = {name: as_host_array(x[name]) for name in self.schema.feature_names if name in x}
         targets = None
         if self.targets is not None and y is not None:
             targets = {name: as_host_array(values) for name, values in self.targets(y).items()}
-        self._check(x, targets, keras.tree.map_structure(as_host_array, weight) if targets is not None else None)
+        self._check(columns, targets, keras.tree.map_structure(as_host_array, weight) if targets is not None else None)
         check_shards(len(next(iter(x.values()))))
         if targets is not None:
             self.note_labels(targets)
@@ -129,6 +131,7 @@ class _CheckedDataset(keras.utils.PyDataset):
         super().__init__(data.workers, data.use_multiprocessing, data.max_queue_size)
         self._data = data
         self._check = check
+        self._compared = getattr(data, "check", False) is True and getattr(data, "schema", None) == check.schema
 
     @property
     def num_batches(self) -> int | None:
@@ -140,7 +143,7 @@ class _CheckedDataset(keras.utils.PyDataset):
         except Exception as error:
             self._check.error = self._check.error or error
             raise
-        self._check.batch(batch)
+        self._check.batch(batch, self._compared)
         return batch
 
     def on_epoch_begin(self) -> None:

@@ -47,7 +47,7 @@ def check_tf_batches(dataset: Any, check: Any) -> Any:
         with tf.control_dependencies([fine]):
             return tf.nest.map_structure(tf.identity, batch)
 
-    return dataset.map(look)
+    return dataset.map(tf.autograph.experimental.do_not_convert(look))
 
 
 def _looks_right(tf: Any, batch: Any, check: Any) -> Any:

@@ -269,8 +269,9 @@ class RankingModel(keras.Model):
         )
 
     def _check_batch(self, x: Any, y: Any, weight: Any) -> None:
-        """Raise if arrays of a batch disagree with the schema."""
-        self.schema.check_batch(x, y)
+        """Raise if arrays of a batch disagree with the schema; `x` is `None` where they were compared with it."""
+        if x is not None:
+            self.schema.check_batch(x, y)
         if y is not None:
             self._check_more_targets(y)
             _checked_weight(y, weight)
@@ -339,7 +340,7 @@ def _checked_weight(y: Any, weight: Any) -> Any:
                     f"not negative. Received: {column[wrong[0]]:g}; {wrong.size} of {column.size} rows are wrong."
                 )
     if not named or not isinstance(y, Mapping):
-        return weight
+        return np.asarray(weight, "float32") if not named and weight is not None and _on_host(weight) else weight
     rows = len(next(iter(y.values())))
     return {name: weight.get(name, np.ones(rows, "float32")) for name in y}
 

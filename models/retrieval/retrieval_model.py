@@ -224,7 +224,8 @@ class RetrievalModel(keras.Model):
         schema = Schema([*self.user_schema.features, *self.ad_schema.features], [Task(self.positive)])
 
         def check(x: Any, y: Any, weight: Any) -> None:
-            schema.check_batch(x, y)
+            if x is not None:
+                schema.check_batch(x, y)
             if y is not None:
                 self._check_more(y)
                 self._checked_weight(weight)

@@ -149,7 +149,7 @@ def test_no_rows(ads, model):
 
 
 def test_tensors_are_checked(ads, model):
-    x, y, message = spoiled(ads, "id_too_large")
+    x, _, message = spoiled(ads, "id_too_large")
     x = {name: keras.ops.convert_to_tensor(values) for name, values in x.items()}
     with pytest.raises(ValueError, match=message.replace("15", "63")):
         model.predict(x, verbose=0)
