@@ -44,10 +44,14 @@ class BatchLoader(keras.utils.PyDataset):
         read_ahead: batches that a thread makes while the model trains, when they are asked for in order. Defaults to
             1; with 0 there is no thread. (`workers` of `PyDataset` is not offered: on JAX and torch Keras' queue gives
             `fit` some batches twice and drops others.)
+        check: whether each batch is compared with the schema when it is made (`Schema.check_batch`): ids in range,
+            finite numbers, labels in `[0, 1]`. Without a `schema` here, the model that reads the batches compares
+            them with its own. Defaults to `True`.
         schema: the schema that the columns were fitted with, which a model compares with its own, or `None`.
 
     Raises:
-        ValueError: if the columns' lengths differ or an argument is out of range.
+        ValueError: if the columns' lengths differ or an argument is out of range; when a batch is read, if it
+            disagrees with the schema.
 
     Example:
     >>> loader = BatchLoader({"x": np.arange(5)}, {"click": np.zeros(5)}, batch_size=2)
@@ -66,9 +70,11 @@ class BatchLoader(keras.utils.PyDataset):
         block_rows: int = 16_384,
         window_blocks: int = 32,
         read_ahead: int = 1,
+        check: bool = True,
         schema: Schema | None = None,
     ) -> None:
         super().__init__()
+        self.check = check
         self.schema = schema
         # np.asarray drops the memmap subclass, whose indexing costs several times an array's; the file stays mapped.
         self._features = {name: np.asarray(values) for name, values in features.items()}
@@ -149,6 +155,11 @@ class BatchLoader(keras.utils.PyDataset):
 
         x = {name: take(column) for name, column in self._features.items()}
         y = {name: take(column, "float32") for name, column in self._targets.items()}
+        if self.check and self.schema is not None:
+            try:
+                self.schema.check_batch(x, y)
+            except ValueError as error:
+                raise ValueError(f"Batch {index} of {len(self)}, rows counted within it: {error}") from error
         return (x, y) if self._weight is None else (x, y, take(self._weight, "float32"))
 
     def _shuffled(self, epoch: int, start: int, stop: int) -> np.ndarray:

@@ -91,6 +91,7 @@ class PreparedTable:
         sample_weight: str | np.ndarray | None = None,
         rows: slice | None = None,
         read_ahead: int = 1,
+        check: bool = True,
     ) -> BatchLoader:
         """Batches of a split for `fit`, `evaluate` and `predict`.
 
@@ -104,6 +105,7 @@ class PreparedTable:
             sample_weight: weights, as the name of an extra or an array, or `None`.
             rows: the part of the split to serve, e.g. its first half in time, or `None` for all.
             read_ahead: batches made on a thread while the model trains (see `BatchLoader`). Defaults to 1.
+            check: whether each batch is compared with the schema (see `BatchLoader`). Defaults to `True`.
 
         Raises:
             ValueError: on an unknown split or extra, a name already taken, or a wrong number of rows.
@@ -132,6 +134,7 @@ class PreparedTable:
             seed,
             sample_weight=weight,
             read_ahead=read_ahead,
+            check=check,
             schema=self.schema,
         )
 

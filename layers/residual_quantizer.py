@@ -9,6 +9,7 @@ from keras import ops
 from .codebook_adaptation import collect_rows, fit_codebooks
 from .codebook_averages import average_codebooks
 from .dead_codes import move_dead_codes
+from .replicas import refuse_replicas
 from .residual_search import residual_search
 from .row_weights import row_weight, squared_norm
 
@@ -75,6 +76,8 @@ class ResidualQuantizer(keras.layers.Layer):
 
     Raises:
         ValueError: on an argument out of its range or an unknown `codebook_update`.
+        RuntimeError: in training under several replicas of `tf.distribute` or several processes of
+            `torch.distributed`, whose codebooks would drift apart.
 
     Example:
 
@@ -203,6 +206,7 @@ class ResidualQuantizer(keras.layers.Layer):
         # The sum of the codes, with the gradient of `z`.
         straight_through = z - residuals[-1][:, :dim]
         if training and self.trainable:
+            refuse_replicas("A residual quantizer", "Each would move codebooks of its own, and they drift apart.")
             weight = row_weight(mask, sample_weight)
             if weight is not None:
                 # Rows that do not count may hold anything, even NaN, and 0 · NaN is NaN.

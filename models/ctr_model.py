@@ -199,6 +199,9 @@ class CTRModel(RankingModel):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         """Eq. 8 summed over tasks, plus the layers' own losses."""
+        if hasattr(self, "distribute_strategy"):
+            # TensorFlow's; nothing here divides the loss by the number of replicas, as Keras' own would.
+            self._refuse_replicas("compute_loss")
         targets = self._targets(y)
         labels = self.labels(targets)
         learning = self.residual_learning if training else None
@@ -231,7 +234,7 @@ class CTRModel(RankingModel):
         return self._task_loss(labels[task], logits[task], weight)
 
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, **kwargs: Any) -> Any:
-        """Train as `keras.Model.fit` does; columns given as arrays are checked against the schema first.
+        """Train as `RankingModel.fit` says.
 
         `sample_weight` weighs a row's losses and metrics; the codebooks follow every row of a batch.
         """
@@ -245,7 +248,13 @@ class CTRModel(RankingModel):
 
     def _check_more_targets(self, targets: Mapping[str, Any]) -> None:
         if self.residual_learning is not None:
+            self.residual_learning.check_columns(targets, self.schema.task_names)
             self.residual_learning.check(targets, self.schema.task_names)
+
+    def _probability_columns(self) -> tuple[str, ...]:
+        learning, tasks = self.residual_learning, self.schema.task_names
+        columns = [learning.column(task) for task in tasks if learning.concerns(task)] if learning is not None else []
+        return tuple(column for column in columns if column is not None)
 
     def groups(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> dict[str, np.ndarray]:
         """Learned group ids by placement, int32 of shape `(rows, num_levels)`."""

@@ -8,10 +8,18 @@ import numpy as np
 from keras import ops
 
 from ..layers import FusedEmbedding
+from ..layers.replicas import refuse_replicas
 from ..metrics import Calibration, NormalizedEntropy
 from ..schema import Schema
+from .batch_check import BatchCheck, as_host_array
+from .class_weights import class_weights
+from .data_shards import check_shards
+from .frame_columns import frame_columns, is_frame
+from .loss_watch import LossWatch
 from .preset_registry import get_preset
+from .refuse_cloning import refuse_cloning
 from .sample_spaces import conditional_label
+from .weights_survive import weights_survive
 
 
 class RankingModel(keras.Model):
@@ -142,7 +150,15 @@ class RankingModel(keras.Model):
         """The task whose sample weights a prediction takes."""
         return prediction
 
+    def _run_through_graph(self, inputs: Any, **kwargs: Any) -> Any:
+        refuse_cloning(self, kwargs)
+        return super()._run_through_graph(inputs, **kwargs)
+
     def _targets(self, y: Any) -> Mapping[str, Any]:
+        if is_frame(y):
+            y = frame_columns(y)
+            if len(self.schema.tasks) == len(y) == 1:
+                return dict(zip(self.schema.task_names, y.values(), strict=True))
         if isinstance(y, Mapping):
             missing = [task for task in self.schema.task_names if task not in y]
             if missing:
@@ -157,27 +173,109 @@ class RankingModel(keras.Model):
             f"With several tasks, `y` must be a dict of labels by task {self.schema.task_names}. Received: {type(y)}."
         )
 
-    def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, **kwargs: Any) -> Any:
-        """Train as `keras.Model.fit` does; columns given as arrays are checked against the schema first."""
-        x, y = self._checked(x, y)
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        check: bool = True,
+        **kwargs: Any,
+    ) -> Any:
+        """Train as `keras.Model.fit` does, on data that is compared with the schema.
+
+        Columns given as arrays, as tensors or as a data frame are compared before anything is trained, the batches of
+        a loader one by one when they are read. A loss that becomes NaN or infinite raises.
+
+        Args:
+            x: columns by feature name, a data frame, or a loader of batches.
+            y: labels by task, NaN where unobserved; a data frame; or the labels of the one task. Not with a loader.
+            batch_size: rows a batch, for columns.
+            epochs: number of epochs. Defaults to `1`.
+            check: whether the batches of loaders are checked; columns always are. Defaults to `True`.
+            **kwargs: further arguments of `keras.Model.fit`. `class_weight` is for one task, given as columns.
+
+        Raises:
+            ValueError: if data disagrees with the schema; names column, row and remedy.
+            FloatingPointError: if the loss becomes NaN or infinite.
+            RuntimeError: if training would run in several replicas, which gives wrong gradients.
+        """
+        self._refuse_replicas("fit")
+        watch = self._batch_check()
+        x, y = self._checked(x, y, watch)
         kwargs["sample_weight"] = _checked_weight(y, kwargs.get("sample_weight"))
+        if kwargs.get("class_weight") is not None:
+            kwargs["sample_weight"] = class_weights(
+                kwargs.pop("class_weight"), self.schema.task_names, y, kwargs["sample_weight"]
+            )
         validation = kwargs.get("validation_data")
         self.schema.check_loader(validation)
+        validation_watch = self._batch_check()
         if isinstance(validation, tuple | list):
-            checked = self._checked(*validation[:2])
+            checked = self._checked(*validation[:2], validation_watch)
             kwargs["validation_data"] = (*checked, *(_checked_weight(checked[1], w) for w in validation[2:]))
-        return super().fit(x, y, batch_size, epochs, **kwargs)
+        elif check:
+            kwargs["validation_data"] = validation_watch(validation)
+        callbacks = kwargs.get("callbacks") or []
+        if isinstance(callbacks, list | tuple):
+            kwargs["callbacks"] = [*callbacks, LossWatch(self.prediction_names, lambda: watch.unlabelled)]
+        self._check_shards(x, batch_size)
+        with weights_survive(self), watch, validation_watch:
+            return super().fit(watch(x) if check else x, y, batch_size, epochs, **kwargs)
 
-    def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, **kwargs: Any) -> Any:
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, check: bool = True, **kwargs: Any
+    ) -> Any:
         """Evaluate as `keras.Model.evaluate` does, checked like `fit`."""
-        x, y = self._checked(x, y)
+        if kwargs.get("_use_cached_eval_dataset"):
+            # Called by `fit`, which has checked the validation data.
+            with weights_survive(self):
+                return super().evaluate(x, y, batch_size, **kwargs)
+        watch = self._batch_check()
+        x, y = self._checked(x, y, watch)
         kwargs["sample_weight"] = _checked_weight(y, kwargs.get("sample_weight"))
-        return super().evaluate(x, y, batch_size, **kwargs)
+        self._check_shards(x, batch_size)
+        with weights_survive(self), watch:
+            return super().evaluate(watch(x) if check else x, y, batch_size, **kwargs)
 
-    def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
+    def predict(self, x: Any, batch_size: int | None = None, check: bool = True, **kwargs: Any) -> Any:
         """Logits by task as NumPy arrays `(rows, 1)`, checked like `fit`."""
+        watch = self._batch_check(labels=False)
         x, _ = self._checked(x)
-        return super().predict(x, batch_size, **kwargs)
+        self._check_shards(x, batch_size)
+        with weights_survive(self), watch:
+            return super().predict(watch(x) if check else x, batch_size, **kwargs)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """One step, as `keras.Model.train_on_batch`; nothing is checked but that there is one replica."""
+        self._refuse_replicas("train_on_batch")
+        return super().train_on_batch(*args, **kwargs)
+
+    def _refuse_replicas(self, method: str) -> None:
+        """Raise if a training step would run in several replicas."""
+        refuse_replicas(
+            f"{type(self).__name__}.{method}",
+            "Gradients would be of the wrong length or not shared, and codebooks would drift apart.",
+            getattr(self, "distribute_strategy", None),
+        )
+
+    def _check_shards(self, x: Any, batch_size: int | None) -> None:
+        if isinstance(x, Mapping):
+            check_shards(len(x[self.schema.feature_names[0]]), batch_size or 32)
+
+    def _batch_check(self, labels: bool = True) -> BatchCheck:
+        """What the batches of a loader are compared with."""
+        return BatchCheck(
+            self.schema, self._check_batch, self._targets if labels else None, self._probability_columns()
+        )
+
+    def _check_batch(self, x: Any, y: Any, weight: Any) -> None:
+        """Raise if arrays of a batch disagree with the schema; `x` is `None` where they were compared with it."""
+        if x is not None:
+            self.schema.check_batch(x, y)
+        if y is not None:
+            self._check_more_targets(y)
+            _checked_weight(y, weight)
 
     def predict_proba(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> dict[str, np.ndarray]:
         """Probabilities by task, float32 of shape `(rows,)`, for columns or a loader."""
@@ -188,26 +286,38 @@ class RankingModel(keras.Model):
         """The part that inference needs, of the same weights: no residual heads, no teacher, no optimizer."""
         return keras.Model(self.input, self._of_tasks(self.output))
 
-    def _checked(self, x: Any, y: Any = None) -> tuple[Any, Any]:
-        """Host columns compared with the schema, as arrays, without those it does not list.
+    def _checked(self, x: Any, y: Any = None, watch: BatchCheck | None = None) -> tuple[Any, Any]:
+        """Columns compared with the schema; those on the host as arrays, without those it does not list.
 
-        Loaders and tensors pass as they are: their data was checked when it was prepared. A loader must only have
-        been fitted as the model's table was.
+        Loaders pass as they are: their batches are checked when they are read. A loader must only have been fitted as
+        the model's table was.
         """
         self.schema.check_loader(x)
-        if not isinstance(x, Mapping) or not all(_on_host(values) for values in x.values()):
+        x = frame_columns(x)
+        if not isinstance(x, Mapping):
             return x, y
         targets = None if y is None else self._targets(y)
-        if targets is not None and not all(_on_host(values) for values in targets.values()):
-            targets = None
-        self.schema.check(x, targets)
-        x = {f.name: np.asarray(x[f.name]).reshape((-1, *f.shape)) for f in self.schema.features}
+        # Tensors of a device are looked at and left where they are.
+        seen = {name: as_host_array(values) if ops.is_tensor(values) else values for name, values in x.items()}
+        self.schema.check(seen, None if targets is None else {n: as_host_array(v) for n, v in targets.items()})
+        if not any(ops.is_tensor(values) for values in x.values()):
+            x = {f.name: np.asarray(x[f.name]).reshape((-1, *f.shape)) for f in self.schema.features}
         if targets is None:
+            return x, y
+        if not len(seen[self.schema.feature_names[0]]):
+            raise ValueError("The columns have no rows. Expected at least one row.")
+        if any(ops.is_tensor(values) for values in targets.values()):
             return x, y
         tasks = self.schema.task_names
         targets = {name: np.asarray(v, "float32" if name in tasks else None) for name, v in targets.items()}
         self._check_more_targets(targets)
+        if watch is not None:
+            watch.note_labels(targets)
         return x, targets
+
+    def _probability_columns(self) -> tuple[str, ...]:
+        """The target columns in `[0, 1]` that are no task's label."""
+        return ()
 
     def _check_more_targets(self, targets: Mapping[str, Any]) -> None:
         """Check the target columns on the host that are no task's label."""
@@ -233,7 +343,7 @@ def _checked_weight(y: Any, weight: Any) -> Any:
                     f"not negative. Received: {column[wrong[0]]:g}; {wrong.size} of {column.size} rows are wrong."
                 )
     if not named or not isinstance(y, Mapping):
-        return weight
+        return np.asarray(weight, "float32") if not named and weight is not None and _on_host(weight) else weight
     rows = len(next(iter(y.values())))
     return {name: weight.get(name, np.ones(rows, "float32")) for name in y}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from .check_batch import check_batch
 from .check_fitted import check_fitted
 from .check_table import check_table
 from .features import SIDES, Categorical, Feature, Numeric, Sequence, Vector
@@ -164,7 +165,7 @@ class Schema:
 
     def to_dict(self) -> dict[str, Any]:
         """The schema as plain lists, dicts, strings and numbers."""
-        features = [{"kind": feature.kind, **_entries(feature)} for feature in self.features]
+        features = [{"kind": feature.kind, **_arguments(feature)} for feature in self.features]
         return {"features": features, "tasks": [dataclasses.asdict(task) for task in self.tasks]}
 
     @classmethod
@@ -221,6 +222,15 @@ class Schema:
         """
         check_table(self.features, self.task_names, x, y)
 
+    def check_batch(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> None:
+        """As `check`, and raises the same; quicker for NumPy arrays in which nothing is wrong.
+
+        Args:
+            x: see `check`.
+            y: see `check`.
+        """
+        check_batch(self.features, self.task_names, x, y)
+
     def check_fitted(self, other: "Schema", mine: str = "this schema", theirs: str = "the other") -> None:
         """Compare how the features that both schemas have were fitted.
 
@@ -253,7 +263,7 @@ class Schema:
             self.check_fitted(schema, "the model", "the table of these batches")
 
 
-def _entries(feature: Feature) -> dict[str, Any]:
+def _arguments(feature: Feature) -> dict[str, Any]:
     """A feature's arguments; a fingerprint only where it is known, so that what is written by hand stays as it is."""
     entries = dataclasses.asdict(feature)
     return {k: v for k, v in entries.items() if v is not None or k not in ("moments", "vocabulary")}

@@ -27,7 +27,8 @@ class FusedEmbedding(keras.layers.Layer):
     the gradients of repeated ids, updates the rows (and optimizer slots) that
     the batch looked up, in place, and hands nothing on; the rest of the model
     keeps the optimizer of `compile`. It works in any model under `fit`,
-    `train_on_batch`, `jit_compile`, `steps_per_execution` and mixed precision.
+    `train_on_batch`, `jit_compile`, mixed precision and, where Keras has it
+    (TensorFlow and JAX), `steps_per_execution`.
 
     One training lookup of a table per step: put all ids of a step into one call
     (`EmbeddingCollection` and `CTRModel` do). A second one raises, as do gradient

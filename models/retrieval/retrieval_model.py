@@ -8,8 +8,15 @@ import numpy as np
 from keras import ops
 
 from ...layers import FusedEmbedding
+from ...layers.replicas import refuse_replicas
 from ...metrics import CodebookHealth
 from ...schema import Schema, Task
+from ..batch_check import BatchCheck, as_host_array
+from ..data_shards import check_shards
+from ..frame_columns import frame_columns
+from ..loss_watch import LossWatch
+from ..refuse_cloning import refuse_cloning
+from ..weights_survive import weights_survive
 from .in_batch_recall import InBatchRecall
 from .in_batch_softmax import InBatchSoftmax
 from .sampling_frequency import SamplingFrequency
@@ -76,6 +83,9 @@ class RetrievalModel(keras.Model):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         """In-batch softmax over the positives; in training also the layers' own losses."""
+        if hasattr(self, "distribute_strategy"):
+            # TensorFlow's; nothing here divides the loss by the number of replicas, as Keras' own would.
+            self._refuse_replicas("compute_loss")
         targets = self._targets(y)
         probability = None
         if self.sampling_frequency is not None:
@@ -104,6 +114,7 @@ class RetrievalModel(keras.Model):
 
     def _targets(self, y: Any) -> Mapping[str, Any]:
         """Target columns by name: labels, and sampling probabilities if a column holds them."""
+        y = frame_columns(y)
         targets = y if isinstance(y, Mapping) else {} if y is None else {self.positive: y}
         column = self.sampling_probability if self.sampling_frequency is None else None
         expected = [self.positive] if column is None else [self.positive, column]
@@ -115,57 +126,148 @@ class RetrievalModel(keras.Model):
             )
         return targets
 
-    def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, **kwargs: Any) -> Any:
-        """Train as `keras.Model.fit` does; columns given as arrays are checked against the schema first.
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        check: bool = True,
+        **kwargs: Any,
+    ) -> Any:
+        """Train as `keras.Model.fit` does, on data that is compared with the schema (see `RankingModel.fit`).
 
         A positive is told apart from the other ads of its batch: large batches of
         shuffled rows make a better model.
+
+        Args:
+            x: columns by feature name, a data frame, or a loader of batches.
+            y: target columns by name, or the labels of the positives' task. Not with a loader.
+            batch_size: rows a batch, for columns.
+            epochs: number of epochs. Defaults to `1`.
+            check: whether the batches of loaders are checked; columns always are. Defaults to `True`.
+            **kwargs: further arguments of `keras.Model.fit`.
+
+        Raises:
+            ValueError: if data disagrees with the schema; names column, row and remedy.
+            FloatingPointError: if the loss becomes NaN or infinite.
+            RuntimeError: if training would run in several replicas.
         """
+        self._refuse_replicas("fit")
+        if kwargs.get("class_weight") is not None:
+            raise ValueError(
+                "A retrieval model learns from positives alone, whose `class_weight` would change nothing. Use "
+                "`sample_weight` to weigh rows."
+            )
         callbacks = kwargs.get("callbacks") or []
-        if self.group_concats and isinstance(callbacks, list | tuple):
-            kwargs["callbacks"] = [CodebookHealth(), *callbacks]
-        x, y = self._checked(x, y)
+        watch, validation_watch = self._batch_check(), self._batch_check()
+        if isinstance(callbacks, list | tuple):
+            health = [CodebookHealth()] if self.group_concats else []
+            kwargs["callbacks"] = [*health, *callbacks, LossWatch([self.positive], lambda: watch.unlabelled)]
+        x, y = self._checked(x, y, watch)
         kwargs["sample_weight"] = self._checked_weight(kwargs.get("sample_weight"))
         validation = kwargs.get("validation_data")
         self.schema.check_loader(validation)
         if isinstance(validation, tuple | list):
             weights = (self._checked_weight(weight) for weight in validation[2:])
             kwargs["validation_data"] = (*self._checked(*validation[:2]), *weights)
-        return super().fit(x, y, batch_size, epochs, **kwargs)
+        elif check:
+            kwargs["validation_data"] = validation_watch(validation)
+        self._check_shards(x, batch_size)
+        with weights_survive(self), watch, validation_watch:
+            return super().fit(watch(x) if check else x, y, batch_size, epochs, **kwargs)
 
-    def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, **kwargs: Any) -> Any:
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, check: bool = True, **kwargs: Any
+    ) -> Any:
         """Loss and metrics within batches, as `keras.Model.evaluate`, checked like `fit`."""
+        if kwargs.get("_use_cached_eval_dataset"):
+            # Called by `fit`, which has checked the validation data.
+            with weights_survive(self):
+                return super().evaluate(x, y, batch_size, **kwargs)
+        watch = self._batch_check()
         x, y = self._checked(x, y)
         kwargs["sample_weight"] = self._checked_weight(kwargs.get("sample_weight"))
-        return super().evaluate(x, y, batch_size, **kwargs)
+        self._check_shards(x, batch_size)
+        with weights_survive(self), watch:
+            return super().evaluate(watch(x) if check else x, y, batch_size, **kwargs)
 
-    def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
+    def predict(self, x: Any, batch_size: int | None = None, check: bool = True, **kwargs: Any) -> Any:
         """`{"user": vectors, "ad": vectors}` of rows with the columns of both sides, checked like `fit`."""
-        return super().predict(self._checked_columns(x), batch_size, **kwargs)
+        watch = self._batch_check(labels=False)
+        x = self._checked_columns(x)
+        self._check_shards(x, batch_size)
+        with weights_survive(self), watch:
+            return super().predict(watch(x) if check else x, batch_size, **kwargs)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """One step, as `keras.Model.train_on_batch`; nothing is checked but that there is one replica."""
+        self._refuse_replicas("train_on_batch")
+        return super().train_on_batch(*args, **kwargs)
+
+    def _run_through_graph(self, inputs: Any, **kwargs: Any) -> Any:
+        refuse_cloning(self, kwargs)
+        return super()._run_through_graph(inputs, **kwargs)
+
+    def _refuse_replicas(self, method: str) -> None:
+        """Raise if a training step would run in several replicas."""
+        refuse_replicas(
+            f"{type(self).__name__}.{method}",
+            "Gradients would be of the wrong length or not shared, and candidates those of a part of the batch.",
+            getattr(self, "distribute_strategy", None),
+        )
+
+    def _check_shards(self, x: Any, batch_size: int | None) -> None:
+        if isinstance(x, Mapping):
+            check_shards(len(x[self.ad_id]), batch_size or 32)
+
+    def _batch_check(self, labels: bool = True) -> BatchCheck:
+        """What the batches of a loader are compared with."""
+        schema = Schema([*self.user_schema.features, *self.ad_schema.features], [Task(self.positive)])
+
+        def check(x: Any, y: Any, weight: Any) -> None:
+            if x is not None:
+                schema.check_batch(x, y)
+            if y is not None:
+                self._check_more(y)
+                self._checked_weight(weight)
+
+        column = self.sampling_probability if self.sampling_frequency is None else None
+        return BatchCheck(schema, check, self._targets if labels else None, () if column is None else (column,))
 
     def _checked_columns(self, x: Any) -> Any:
-        """Columns of both sides; a loader as it is: its data was checked when it was prepared."""
+        """Columns of both sides, checked; a loader as it is: its batches are checked when they are read."""
         self.schema.check_loader(x)
+        x = frame_columns(x)
         if not isinstance(x, Mapping):
             return x
         return {**side_columns(self.user_schema, x), **side_columns(self.ad_schema, x)}
 
-    def _checked(self, x: Any, y: Any) -> tuple[Any, Any]:
+    def _checked(self, x: Any, y: Any, watch: BatchCheck | None = None) -> tuple[Any, Any]:
         columns = self._checked_columns(x)
-        if not isinstance(x, Mapping):
+        if not isinstance(columns, Mapping):
             return x, y
         targets = self._targets(y)
-        if not all(on_host(values) for values in targets.values()) or not on_host(columns[self.ad_id]):
-            return columns, y
-        Schema([self.ad_schema[self.ad_id]], [Task(self.positive)]).check(columns, targets)
+        seen = {name: as_host_array(values) for name, values in targets.items()}
+        ids = as_host_array(columns[self.ad_id])
+        Schema([self.ad_schema[self.ad_id]], [Task(self.positive)]).check({self.ad_id: ids}, seen)
         rows = {name: len(values) for name, values in columns.items()}
         if len(set(rows.values())) > 1:
             raise ValueError(f"All columns must have the same number of rows. Received: {rows}.")
-        targets = {name: np.asarray(values, "float32") for name, values in targets.items()}
+        if not len(ids):
+            raise ValueError("The columns have no rows. Expected at least one row.")
+        self._check_more(seen)
+        if watch is not None:
+            watch.note_labels(seen)
+        if not all(on_host(values) for values in targets.values()):
+            return columns, y
+        return columns, {name: np.asarray(values, "float32") for name, values in seen.items()}
+
+    def _check_more(self, targets: Mapping[str, np.ndarray]) -> None:
+        """Check the target column on the host that is no label."""
         if self.sampling_frequency is None and self.sampling_probability is not None:
-            values = targets[self.sampling_probability]
+            values = np.asarray(targets[self.sampling_probability], "float32")
             _check_numbers(self.sampling_probability, values, (values > 0) & (values <= 1), "a probability in (0, 1]")
-        return columns, targets
 
     def _checked_weight(self, weight: Any) -> Any:
         """Weights of the rows; of weights by task, those of the positives' task."""

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from ...schema import Schema, Sequence, Task
+from ..frame_columns import frame_columns
 
 
 def side_schema(schema: Schema, *sides: str) -> Schema:
@@ -43,6 +44,7 @@ def side_columns(schema: Schema, x: Mapping[str, Any]) -> dict[str, Any]:
     >>> side_columns(Schema([Numeric("bid")], [Task("click")]), {"bid": [1.0, 2.0], "note": ["a", "b"]})
     {'bid': array([1., 2.])}
     """
+    x = frame_columns(x)
     missing = [name for name in schema.feature_names if name not in x]
     if missing:
         raise ValueError(
@@ -50,6 +52,7 @@ def side_columns(schema: Schema, x: Mapping[str, Any]) -> dict[str, Any]:
         )
     columns = {name: x[name] for name in schema.feature_names}
     if not all(on_host(values) for values in columns.values()):
+        schema.check({name: as_array(values) for name, values in columns.items()})
         return columns
     schema.check(columns)
     return {f.name: np.asarray(columns[f.name]).reshape((-1, *f.shape)) for f in schema.features}
@@ -69,6 +72,7 @@ def batches(x: Any, y: Any = None, max_rows: int | None = None) -> Iterator[tupl
     >>> [columns["bid"] for columns, targets in batches(iter([({"bid": 1}, None), ({"bid": 2}, None)]))]
     [1, 2]
     """
+    x = frame_columns(x)
     if isinstance(x, Mapping):
         yield x, y
         return

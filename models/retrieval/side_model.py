@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from ...schema import Schema
+from ..frame_columns import frame_columns
 from .side_columns import batches, side_columns
 
 
@@ -48,6 +49,7 @@ class SideModel:
     def predict(self, x: Any, batch_size: int | None = None) -> Any:
         """Outputs as NumPy for columns or a loader, whose columns of other sides are left aside."""
         self.schema.check_loader(x)
+        x = frame_columns(x)
         if isinstance(x, Mapping):
             return self.model.predict(side_columns(self.schema, x), batch_size=batch_size, verbose=0)
         parts = [self.model.predict_on_batch(side_columns(self.schema, columns)) for columns, _ in batches(x)]

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from ...replicas import found_devices
+
 # (rows, gradient, slots, iteration, learning rate, loss scale) -> new rows, new slots
 Update = Callable[..., tuple[Any, dict[str, Any]]]
 _INSTEAD = (
@@ -89,11 +91,15 @@ class BaseRowTable(abc.ABC):
         self.slots, self.iterations, self.claims = {}, None, None
         return dropped
 
-    def check_devices(self) -> None:
-        """Raise where a step runs on several devices."""
-        distribution = keras.distribution.distribution()
-        if distribution is not None and distribution.device_mesh.devices.size > 1:
-            refuse_devices(f"keras.distribution.{type(distribution).__name__}")
+    @staticmethod
+    def check_devices() -> None:
+        """Raise where a step runs on several devices: the update of a row needs the whole batch."""
+        found = found_devices()
+        if found is not None:
+            raise RuntimeError(
+                f"A fused embedding table trains on one device; received {found}. Its rows would be updated from each "
+                f"device's part of the batch alone. Train without distribution, or {_INSTEAD}."
+            )
 
 
 def refuse_second_lookup() -> None:
@@ -113,14 +119,6 @@ def refuse_accumulation(optimizer: Any) -> None:
             f"Received: gradient_accumulation_steps={steps}. Leave it out (a fused table makes large batches cheap), "
             f"or {_INSTEAD}."
         )
-
-
-def refuse_devices(what: str) -> None:
-    """Raise: the update of a row needs the whole batch."""
-    raise RuntimeError(
-        f"A fused embedding table trains on one device; received {what}. Its rows would be updated from each device's "
-        f"part of the batch alone. Train without distribution, or {_INSTEAD}."
-    )
 
 
 def masked_zeros(vectors: Any, rows: Any, num_rows: int) -> Any:

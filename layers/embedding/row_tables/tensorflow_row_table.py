@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 from tensorflow.python.eager import record
 
-from .base_row_table import BaseRowTable, Update, masked_zeros, refuse_devices, refuse_second_lookup
+from .base_row_table import BaseRowTable, Update, masked_zeros, refuse_second_lookup
 
 
 class RowTable(BaseRowTable):
@@ -70,13 +70,6 @@ class RowTable(BaseRowTable):
     def may_train(self) -> bool:
         """Whether a tape records: an exported graph must not know of slots."""
         return record.could_possibly_record()
-
-    def check_devices(self) -> None:
-        """Raise under a distribution strategy of several replicas."""
-        super().check_devices()
-        strategy = tf.distribute.get_strategy()
-        if strategy.num_replicas_in_sync > 1:
-            refuse_devices(f"tf.distribute.{type(strategy).__name__}")
 
     def _train(self, rows: Any, gradient: Any, update: Update, learning_rate: Any, loss_scale: Any) -> None:
         claims = self.claims.value

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import torch
 
-from .base_row_table import BaseRowTable, Update, masked_zeros, refuse_devices, refuse_second_lookup
+from .base_row_table import BaseRowTable, Update, masked_zeros, refuse_second_lookup
 
 
 class RowTable(BaseRowTable):
@@ -57,14 +57,6 @@ class RowTable(BaseRowTable):
 
     # The compiler of torch cannot trace a backward pass that writes to its inputs.
     train_lookup: Any = torch.compiler.disable(_lookup_and_train)
-
-    def check_devices(self) -> None:
-        """Raise under data parallelism over processes."""
-        super().check_devices()
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            processes = torch.distributed.get_world_size()
-            if processes > 1:
-                refuse_devices(f"torch.distributed with {processes} processes")
 
     @torch.no_grad()
     def _train(self, rows: Any, gradient: Any, update: Update, learning_rate: Any, loss_scale: Any) -> None:

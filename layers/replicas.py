@@ -1,0 +1,73 @@
+"""Whether a training step runs in several copies that each see a part of the batch."""
+
+from typing import Any
+
+import keras
+
+
+def found_replicas(strategy: Any = None) -> str | None:
+    """What splits a batch among copies of the model, in words; `None` if there is one copy.
+
+    `tf.distribute` and `torch.distributed` run the Python of a layer once a replica, on that replica's rows. What a
+    layer then writes by itself (codebooks, rows of a fused table) differs from replica to replica. JAX's
+    `keras.distribution` is not among them: there a layer sees the whole batch, wherever its rows lie.
+
+    Args:
+        strategy: the `tf.distribute` strategy that a model was made under. `None` takes the present one.
+            Defaults to `None`.
+
+    Example:
+
+    >>> found_replicas() is None
+    True
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        strategy = strategy if strategy is not None else tf.distribute.get_strategy()
+        count = strategy.num_replicas_in_sync
+        return f"tf.distribute.{type(strategy).__name__} with {count} replicas" if count > 1 else None
+    if keras.backend.backend() == "torch":
+        import torch
+
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            count = torch.distributed.get_world_size()
+            return f"torch.distributed with {count} processes" if count > 1 else None
+    return None
+
+
+def found_devices() -> str | None:
+    """As `found_replicas`, and also JAX's `keras.distribution` over several devices.
+
+    Example:
+
+    >>> found_devices() is None
+    True
+    """
+    distribution = keras.distribution.distribution()
+    if distribution is not None and distribution.device_mesh.devices.size > 1:
+        return f"keras.distribution.{type(distribution).__name__} over {distribution.device_mesh.devices.size} devices"
+    return found_replicas()
+
+
+def refuse_replicas(what: str, why: str, strategy: Any = None) -> None:
+    """Raise if a training step runs in several copies.
+
+    Args:
+        what: what cannot train so, the subject of a sentence.
+        why: what would go wrong, a sentence.
+        strategy: see `found_replicas`. Defaults to `None`.
+
+    Raises:
+        RuntimeError: if there are several replicas.
+
+    Example:
+
+    >>> refuse_replicas("This layer", "Its codebooks would drift apart.")
+    """
+    found = found_replicas(strategy)
+    if found is not None:
+        raise RuntimeError(
+            f"{what} trains in one replica; received {found}. {why} Train in one process on one device, or with "
+            "KERAS_BACKEND=jax, where keras.distribution.DataParallel trains on several devices as on one."
+        )
