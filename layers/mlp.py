@@ -18,6 +18,7 @@ class MLP(keras.layers.Layer):
         dropout: dropout rate after each layer. Defaults to `0.0`.
         output_units: width of a last linear layer, or `None` for none. Defaults to `None`.
         kernel_regularizer: regularizer of the kernels. Defaults to `None`.
+        output_initializer: initializer of the last linear layer's kernel. Defaults to `"glorot_uniform"`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -47,6 +48,7 @@ class MLP(keras.layers.Layer):
         dropout: float = 0.0,
         output_units: int | None = None,
         kernel_regularizer: Any = None,
+        output_initializer: Any = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -59,18 +61,20 @@ class MLP(keras.layers.Layer):
         self.dropout = dropout
         self.output_units = output_units
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.output_initializer = keras.initializers.get(output_initializer)
         self._stack: list[keras.layers.Layer] = []
         for index, width in enumerate(self.units):
             self._stack.append(self._dense(width, self.activation, f"dense_{index}"))
             if dropout:
                 self._stack.append(keras.layers.Dropout(dropout, dtype=self.dtype_policy, name=f"dropout_{index}"))
         if output_units is not None:
-            self._stack.append(self._dense(output_units, None, "output"))
+            self._stack.append(self._dense(output_units, None, "output", self.output_initializer))
 
-    def _dense(self, width: int, activation: Any, name: str) -> keras.layers.Dense:
+    def _dense(self, width: int, activation: Any, name: str, initializer: Any = "glorot_uniform") -> keras.layers.Dense:
         return keras.layers.Dense(
             width,
             activation=activation,
+            kernel_initializer=initializer,
             kernel_regularizer=self.kernel_regularizer,
             dtype=self.dtype_policy,
             name=name,
@@ -93,6 +97,12 @@ class MLP(keras.layers.Layer):
     def first(self) -> keras.layers.Dense | None:
         """The layer that reads the inputs, `None` without layers."""
         return self._stack[0] if self._stack else None
+
+    @property
+    def last(self) -> keras.layers.Dense | None:
+        """The layer that gives the outputs, `None` without layers."""
+        dense = [layer for layer in self._stack if isinstance(layer, keras.layers.Dense)]
+        return dense[-1] if dense else None
 
     def after_first(self, outputs: Any) -> Any:
         """Apply all layers but the first to its outputs, as in inference.
@@ -122,4 +132,5 @@ class MLP(keras.layers.Layer):
             "dropout": self.dropout,
             "output_units": self.output_units,
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "output_initializer": keras.initializers.serialize(self.output_initializer),
         }

@@ -118,6 +118,11 @@ class ParallelMLP(keras.layers.Layer):
                 x = self._dropouts[index](self.activation(x), training=training)
         return x
 
+    @property
+    def last_bias(self) -> Any:
+        """Biases of the last layer, `(num_networks, width)`; exists once the layer is built."""
+        return self._biases[-1]
+
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape of the output (see "Output shape")."""
         return (input_shape[0], self.num_networks, self._widths[-1])

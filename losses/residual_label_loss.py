@@ -1,5 +1,6 @@
 """Residual learning: fit label minus pseudo-label, positives and negatives apart."""
 
+import math
 import warnings
 from typing import Any
 
@@ -125,6 +126,32 @@ class ResidualLabelLoss(ObservedLoss):
             loss1 = binary_crossentropy_from_logits(f1, residual1)
         return (1.0 - label) * loss0 + label * loss1
 
+    def best_constants(self, pseudo_label: float) -> tuple[float, float]:
+        """The logits `f0` and `f1` with the least loss if all rows have one pseudo-label.
+
+        Those of `"offset"` are 0, the teacher's own answer, and so are those of `"literal"`, which has no least loss.
+
+        Args:
+            pseudo_label: strictly between 0 and 1.
+
+        Example:
+
+        >>> ResidualLabelLoss().best_constants(0.5)
+        (0.0, 0.0)
+        """
+        p = pseudo_label
+        if self.reading == "magnitude":
+            return _logit(p), _logit(1.0 - p)
+        if self.reading == "signed":
+            return math.atanh(-p), math.atanh(1.0 - p)
+        if self.reading == "affine":
+            return _logit(0.5 * (1.0 - p)), _logit(0.5 * (2.0 - p))
+        return 0.0, 0.0
+
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "reading": self.reading, "logit_bound": self.logit_bound}
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability) - math.log1p(-probability)

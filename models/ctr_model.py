@@ -18,7 +18,9 @@ from .group_placements import make_group_concats
 from .make_embedder import make_embedder, make_inputs
 from .ranking_graph import make_ranking_graph
 from .ranking_model import RankingModel, probabilities_of
+from .rate_start import RateStart
 from .residual_learning import ResidualLearning
+from .some_batches import some_batches
 from .structures import make_structure, make_task_weighting
 
 
@@ -75,6 +77,11 @@ class CTRModel(RankingModel):
             or `SequenceEncoder`s by sequence. Defaults to `"mean"`.
         semantic_ids: `SemanticIds` or `SemanticIdEmbedding` by categorical feature; each
             is one more field. Defaults to `None`.
+        start_at_rate: whether an untrained model starts at the rate of each task among the training rows. `adapt`
+            sets the biases of the outputs, or else `fit` before its first step. All rows of arrays count, about
+            50,000 of a loader, spread over it; of an iterator none. `evaluate` sets nothing, nor does `fit` on a
+            trained, resumed or loaded model. The kernels of the outputs start at a tenth of the usual size, so that
+            the first predictions lie close to the rates. Defaults to `True`.
         **kwargs: `name` and `trainable`.
 
     Call arguments:
@@ -131,6 +138,7 @@ class CTRModel(RankingModel):
         sequence_encoder: Any = "mean",
         semantic_ids: Mapping[str, Any] | None = None,
         embedding_storage_dtype: str = "float32",
+        start_at_rate: bool = True,
         **kwargs: Any,
     ) -> None:
         if not isinstance(schema, Schema):
@@ -160,8 +168,19 @@ class CTRModel(RankingModel):
             embedding_storage_dtype,
         )
         fields = embedder.fields(*embedder.vectors(inputs))
+        # Backbones that end in a normalization would drown the rate in the noise of a kernel of the usual size.
+        initializer = keras.initializers.VarianceScaling(0.01, "fan_avg", "uniform") if start_at_rate else None
         graph = make_ranking_graph(
-            schema, fields, group_concats, network, structure, weighting, learning, tower_units, dropout
+            schema,
+            fields,
+            group_concats,
+            network,
+            structure,
+            weighting,
+            learning,
+            tower_units,
+            dropout,
+            initializer or "glorot_uniform",
         )
         outputs = {**graph.logits, **self._joint_logits(schema, graph.logits), **graph.heads}
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
@@ -180,7 +199,9 @@ class CTRModel(RankingModel):
         self.task_weighting = weighting
         self.sequence_encoders = encoders
         self.semantic_embeddings = semantic_embeddings
+        self.start_at_rate = start_at_rate
         self._placement_inputs = graph.placement_inputs
+        self._rate_start = RateStart(graph.biases, learning)
         self._ranker = CandidateRanker(embedder, fields, self._of_tasks(outputs))
         self._task_loss = ObservedBinaryCrossentropy()
         # Tracked by the model, so that it is saved with it and its weights are part of a compiled step.
@@ -246,6 +267,17 @@ class CTRModel(RankingModel):
             self.residual_learning.check_columns(self._targets(y), self.schema.task_names)
         return super().fit(x, y, batch_size, epochs, **kwargs)
 
+    def _before_training(self, x: Any, y: Any, sample_weight: Any) -> None:
+        self._start_at_rate(x, y, sample_weight)
+
+    def _start_at_rate(self, x: Any, y: Any, sample_weight: Any) -> None:
+        optimizer = getattr(self, "optimizer", None)
+        trained = optimizer is not None and int(ops.convert_to_numpy(optimizer.iterations)) > 0
+        if not self.start_at_rate or trained:
+            return
+        if any(self._rate_start.waits_for(task) for task in self.schema.task_names):
+            self._rate_start.set(self._rate_start.rates(self, x, y, sample_weight))
+
     def _check_more_targets(self, targets: Mapping[str, Any]) -> None:
         if self.residual_learning is not None:
             self.residual_learning.check_columns(targets, self.schema.task_names)
@@ -309,14 +341,16 @@ class CTRModel(RankingModel):
             for placement, layer in self.group_concats.items()
         }
 
-    def adapt(self, x: Any, max_rows: int = 50_000) -> None:
-        """Start every placement's codebooks from k-means; call it before `fit`.
+    def adapt(self, x: Any, max_rows: int = 50_000, y: Any = None) -> None:
+        """Start every placement's codebooks from k-means, and every task at its rate; call it before `fit`.
 
         Args:
             x: columns, or a loader whose batches start with columns.
             max_rows: number of rows kept for k-means. Defaults to `50_000`.
+            y: labels by task, if `x` holds columns. Without them `fit` looks for the rates. Defaults to `None`.
         """
-        x, _ = self._checked(x)
+        x, y = self._checked(x, y)
+        self._start_at_rate(x, y, None)
         for placement, layer in self.group_concats.items():
             # One after another: the representation depends on the groups before it.
             vectors = keras.Model(self.input, self._placement_inputs[placement])
@@ -324,7 +358,7 @@ class CTRModel(RankingModel):
                 layer.adapt(vectors.predict(x, verbose=0), max_rows)
             else:
                 # Called as they are: compiling a prediction for a glance at the data takes longer.
-                layer.adapt((vectors(batch[0], training=False) for batch in _some_batches(x, max_rows)), max_rows)
+                layer.adapt((vectors(batch[0], training=False) for batch in some_batches(x, 2 * max_rows)), max_rows)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -348,6 +382,7 @@ class CTRModel(RankingModel):
             "task_weighting": serialize(self.task_weighting),
             "sequence_encoder": {name: serialize(layer) for name, layer in self.sequence_encoders.items()},
             "semantic_ids": {name: serialize(layer) for name, layer in self.semantic_embeddings.items()},
+            "start_at_rate": self.start_at_rate,
         }
 
     @classmethod
@@ -367,12 +402,3 @@ class CTRModel(RankingModel):
         if config["residual_learning"]:
             config["residual_learning"] = deserialize(config["residual_learning"], custom_objects=custom_objects)
         return cls(**config)
-
-
-def _some_batches(data: Any, max_rows: int) -> Any:
-    """Batches with about twice the rows wanted, spread over a loader; all batches of another iterable."""
-    if not isinstance(data, keras.utils.PyDataset):
-        return data
-    rows = len(next(iter(data[0][0].values())))
-    wanted = min(len(data), -(-2 * max_rows // rows))
-    return (data[int(index)] for index in np.linspace(0, len(data) - 1, wanted))

@@ -21,11 +21,13 @@ class RankingGraph:
         logits: symbolic `(batch, 1)` logits by task.
         heads: symbolic logits that only training needs, by name.
         placement_inputs: what each placement's groups are learned of.
+        biases: by output, the weight that holds its biases, and the position of the first one.
     """
 
     logits: dict[str, Any]
     heads: dict[str, Any]
     placement_inputs: dict[str, Any]
+    biases: dict[str, tuple[Any, int]]
 
 
 def make_ranking_graph(
@@ -38,6 +40,7 @@ def make_ranking_graph(
     learning: ResidualLearning | None,
     tower_units: Sequence[int],
     dropout: float,
+    output_initializer: Any = "glorot_uniform",
 ) -> RankingGraph:
     """Connect groups, backbone, multi-task structure, towers and heads above embedded fields.
 
@@ -51,6 +54,7 @@ def make_ranking_graph(
         learning: residual learning, or `None`.
         tower_units: widths of each task's tower.
         dropout: dropout rate of the towers.
+        output_initializer: initializer of the kernels that give the tasks' logits. Defaults to `"glorot_uniform"`.
     """
     placement_inputs: dict[str, Any] = {}
     groups: dict[str, Any] = {}
@@ -68,10 +72,21 @@ def make_ranking_graph(
         by_task = dict.fromkeys(schema.task_names, by_task[schema.task_names[0]])
     if not isinstance(weighting, FixedWeighting):
         by_task = weighting(by_task)
-    logits = {}
+    logits, biases = {}, {}
     for task in schema.task_names:
-        logit = MLP(tower_units, dropout=dropout, output_units=1, name=f"{task}_tower")(by_task[task])
+        tower = MLP(
+            tower_units,
+            dropout=dropout,
+            output_units=1,
+            output_initializer=output_initializer,
+            name=f"{task}_tower",
+        )
+        logit = tower(by_task[task])
+        biases[task] = (tower.last.bias, 0)
         # Float32 under every dtype policy: cross entropy needs the range, serving the precision.
         logits[task] = keras.layers.Activation("linear", dtype="float32", name=task)(logit)
-    heads = learning.make_heads(by_task) if learning is not None else {}
-    return RankingGraph(logits, heads, placement_inputs)
+    heads = {}
+    if learning is not None:
+        heads, biases_of_heads = learning.make_heads(by_task)
+        biases.update(biases_of_heads)
+    return RankingGraph(logits, heads, placement_inputs, biases)

@@ -94,7 +94,8 @@ class RankingModel(keras.Model):
             optimizer: Keras optimizer or its name. `None` takes Adam at 0.001.
             loss: must be `None`; the loss is built in.
             metrics: dict of lists of metrics by task, on probabilities' logits.
-                `None` takes normalized entropy, AUC and calibration for every task.
+                `None` takes cross entropy (shown as `TASK_loss`), normalized entropy, AUC
+                and calibration for every task.
                 They are always weighted, since rows without a label have weight 0.
             weighted_metrics: as `metrics`.
             **kwargs: further arguments of `keras.Model.compile`.
@@ -118,13 +119,17 @@ class RankingModel(keras.Model):
         )
 
     def _default_metrics(self) -> dict[str, list[keras.Metric]]:
+        names = self.prediction_names
         return {
             task: [
+                # The total has the losses of groups and residual learning in it; by these two models can be compared.
+                # With a single output Keras does not put its name before a metric's.
+                keras.metrics.BinaryCrossentropy(from_logits=True, name="loss" if len(names) > 1 else f"{task}_loss"),
                 NormalizedEntropy(from_logits=True),
                 keras.metrics.AUC(from_logits=True, num_thresholds=1000, name="auc"),
                 Calibration(from_logits=True),
             ]
-            for task in self.prediction_names
+            for task in names
         }
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -221,6 +226,7 @@ class RankingModel(keras.Model):
             kwargs["callbacks"] = [*callbacks, LossWatch(self.prediction_names, lambda: watch.unlabelled)]
         self._check_shards(x, batch_size)
         with weights_survive(self), watch, validation_watch:
+            self._before_training(x, y, kwargs["sample_weight"])
             return super().fit(watch(x) if check else x, y, batch_size, epochs, **kwargs)
 
     def evaluate(
@@ -318,6 +324,9 @@ class RankingModel(keras.Model):
     def _probability_columns(self) -> tuple[str, ...]:
         """The target columns in `[0, 1]` that are no task's label."""
         return ()
+
+    def _before_training(self, x: Any, y: Any, sample_weight: Any) -> None:
+        """What a model takes from the training rows before its first step."""
 
     def _check_more_targets(self, targets: Mapping[str, Any]) -> None:
         """Check the target columns on the host that are no task's label."""

@@ -1,5 +1,6 @@
 """How a ranking model uses pseudo-labels: eq. 4 – 8."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -129,8 +130,11 @@ class ResidualLearning:
         self.check_columns(targets, [task])
         return ops.reshape(ops.cast(targets[column], "float32"), (-1,))
 
-    def make_heads(self, representations: Mapping[str, Any]) -> dict[str, Any]:
-        """Symbolic logits of the tasks' heads: `task/pseudo` (batch, 1) and `task/residual` (batch, 2).
+    def make_heads(self, representations: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, tuple[Any, int]]]:
+        """Symbolic logits of the tasks' heads, and their biases.
+
+        The heads are `task/pseudo` (batch, 1) and `task/residual` (batch, 2); of each, the weight that holds its
+        biases and the position of the first one.
 
         Heads over one and the same tensor are one product: read, and its gradient summed, once instead of per head.
 
@@ -142,7 +146,7 @@ class ResidualLearning:
         for task, representation in representations.items():
             if kinds and self.concerns(task):
                 tasks_of.setdefault(id(representation), []).append(task)
-        heads = {}
+        heads, biases = {}, {}
         for tasks in tasks_of.values():
             named = [(f"{task}/{kind}", width) for task in tasks for kind, width in kinds]
             name = f"{'_'.join(tasks)}_heads"
@@ -151,8 +155,20 @@ class ResidualLearning:
             start = 0
             for head, width in named:
                 heads[head] = logits[:, start : start + width]
+                biases[head] = (bank.last_bias, start)
                 start += width
-        return heads
+        return heads, biases
+
+    def start(self, rate: float) -> dict[str, list[float]]:
+        """Logits at which the heads of a task start, by kind of head, if the pseudo-labels have the task's rate.
+
+        Args:
+            rate: strictly between 0 and 1.
+        """
+        return {
+            "pseudo": [math.log(rate) - math.log1p(-rate)],
+            "residual": list(self._residual_loss.best_constants(rate)),
+        }
 
     def check_tasks(self, task_names: Sequence[str]) -> None:
         """Raise if a task named here is none of a schema's: its losses would silently be missing."""

@@ -10,7 +10,7 @@ from ..datasets import AliCCP
 from .command import run_public_dataset
 from .ctr_study import StudySettings
 
-SETTINGS = StudySettings(dropout=0.2, embedding_l2=1e-6, batch_size=4096)
+SETTINGS = StudySettings(dropout=0.2, embedding_l2=1e-6, patience=1)
 
 if __name__ == "__main__":
     run_public_dataset("ali_ccp_cvr", AliCCP, SETTINGS)

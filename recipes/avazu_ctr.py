@@ -9,7 +9,7 @@ from ..datasets import Avazu
 from .command import run_public_dataset
 from .ctr_study import StudySettings
 
-SETTINGS = StudySettings(dropout=0.2)
+SETTINGS = StudySettings(dropout=0.2, patience=1)
 
 if __name__ == "__main__":
     run_public_dataset("avazu_ctr", Avazu, SETTINGS)

@@ -30,8 +30,16 @@ Teacher = Annotated[str, typer.Option(help="Pseudo-labels of residual learning: 
 Backbone = Annotated[str, typer.Option(help=f"Feature interactions: {', '.join(BACKBONES)}.")]
 MultiTask = Annotated[str, typer.Option(help=f"Structure above them: {', '.join(MULTI_TASK)}.")]
 Histories = Annotated[str, typer.Option("--sequence-encoder", help=f"Of histories: {', '.join(SEQUENCE_ENCODERS)}.")]
-Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training rows.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Rows per training step.")]
+Epochs = Annotated[int, typer.Option(min=1, help="Most passes over the training rows.")]
+Patience = Annotated[int, typer.Option(min=1, help="Epochs without a better validation before training stops.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Rows per training step. Default: 32 to 4096, for 200 steps an epoch or more.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of weights and shuffling, the same for both models.")]
 
 
@@ -56,6 +64,7 @@ def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None
         groups: Groups = placements,
         teacher: Teacher = defaults.teacher,
         epochs: Epochs = defaults.epochs,
+        patience: Patience = defaults.patience,
         batch_size: BatchSize = defaults.batch_size,
         seed: Seed = defaults.seed,
         max_bad_rows: BadRows = 0,
@@ -71,6 +80,7 @@ def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None
                 group_structure=chosen,
                 teacher=teacher,
                 epochs=epochs,
+                patience=patience,
                 batch_size=batch_size,
                 seed=seed,
             )

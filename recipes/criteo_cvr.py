@@ -14,7 +14,7 @@ from ..datasets import CriteoAttribution, CriteoConversionLog
 from .command import run_public_dataset
 from .ctr_study import StudySettings
 
-SETTINGS = StudySettings(dropout=0.2, embedding_l2=1e-6, batch_size=4096)
+SETTINGS = StudySettings(dropout=0.2, embedding_l2=1e-6, patience=1)
 DATASETS = {"conversion_log": CriteoConversionLog, "attribution": CriteoAttribution}
 
 

@@ -1,25 +1,30 @@
 """A baseline and a candidate with groups and residual learning, side by side on one dataset."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from .. import reports
 from ..datasets import Dataset, PreparedTable, prepare
 from ..layers import GroupConcat
 from ..models import CTRModel, CVRModel, ResidualLearning
 from ..serving import ExportReport, export, verify
+from .choose_batch_size import choose_batch_size
 from .out_of_time_teacher import out_of_time_pseudo_labels
 from .run_folder import RunFolder
+from .study_comparison import compare_models
 from .train_model import train_model
+from .validation_entropy import ValidationEntropy
 
 TEACHERS = ("self", "out_of_time", "column")
+EXPORTED = ("candidate", "better")
 EXPORT_ROWS = 2000
 
 
@@ -42,9 +47,11 @@ class StudySettings:
         dropout: dropout rate.
         embedding_l2: L2 factor of the embedding table.
         learning_rate: of Adam.
-        batch_size: rows per step.
-        epochs: passes over the training rows.
+        batch_size: rows per step, or `None` to follow the table's size, see `choose_batch_size`.
+        epochs: most passes over the training rows.
+        patience: epochs without a better validation after which training stops; the best weights are kept.
         seed: of weights and shuffling, the same for both models.
+        exported: `"candidate"`, or `"better"`: the one of both models that validates better.
     """
 
     backbone: str = "dcn_v2"
@@ -60,13 +67,23 @@ class StudySettings:
     dropout: float = 0.0
     embedding_l2: float = 0.0
     learning_rate: float = 1e-3
-    batch_size: int = 1024
-    epochs: int = 1
+    batch_size: int | None = None
+    epochs: int = 20
+    patience: int = 2
     seed: int = 0
+    exported: str = "candidate"
 
     def __post_init__(self) -> None:
         if self.teacher not in TEACHERS:
             raise ValueError(f"`teacher` must be one of {TEACHERS}. Received: teacher={self.teacher!r}.")
+        if self.exported not in EXPORTED:
+            raise ValueError(f"`exported` must be one of {EXPORTED}. Received: exported={self.exported!r}.")
+
+    def for_table(self, table: PreparedTable) -> "StudySettings":
+        """These settings, with what follows the table's size filled in."""
+        if self.batch_size is not None:
+            return self
+        return dataclasses.replace(self, batch_size=choose_batch_size(table.rows("train")))
 
     def pseudo_label_column(self, task: str) -> str:
         """Name of the target column that holds a task's pseudo-labels."""
@@ -116,7 +133,7 @@ def run_ctr_study(
     console: Console | None = None,
     chunk_rows: int = 100_000,
 ) -> ExportReport:
-    """Prepare, train both models, compare them on the test rows, export the candidate.
+    """Prepare, train both models, compare them on the test rows, export one of them.
 
     Every stage is kept in the run folder; called again after a kill, it goes on
     where it stopped.
@@ -134,15 +151,17 @@ def run_ctr_study(
         The export's report.
     """
     console = console or Console()
-    config = {"dataset": dataset.name, "backend": keras.backend.backend(), **dataclasses.asdict(settings)}
     console.print(f"{dataset.name} on {keras.backend.backend()}, run folder {run}")
     table = _prepare(dataset, run / "prepared", max_bad_rows, console, chunk_rows)
+    settings = settings.for_table(table)
+    config = {"dataset": dataset.name, "backend": keras.backend.backend(), **dataclasses.asdict(settings)}
     # A wrong placement or backbone should show now, not after the baseline's hours.
     settings.candidate(table)
     # After both, so that mended data or settings need no other folder.
     folder = RunFolder(run, config)
     schedule: dict[str, Any] = {
         "epochs": settings.epochs,
+        "patience": settings.patience,
         "batch_size": settings.batch_size,
         "learning_rate": settings.learning_rate,
         "seed": settings.seed,
@@ -153,11 +172,17 @@ def run_ctr_study(
     candidate = train_model(
         lambda: settings.candidate(table), folder.folder("candidate"), table, targets=targets, **schedule
     )
-    comparison = _compare(table, baseline, candidate)
+    models = {"baseline": baseline, "candidate": candidate}
+    comparison = compare_models(table, models)
     folder.write_json("metrics.json", comparison.to_dict())
     (run / "metrics.md").write_text(comparison.to_markdown(), encoding="utf-8")
     console.print(comparison.to_table(f"Test rows of {dataset.name}, seed {settings.seed}"))
-    report = _export(dataset, candidate, table, folder, saved_models, max_bad_rows)
+    for note in comparison.notes():
+        console.print(note, soft_wrap=True, highlight=False)
+    for warning in comparison.warnings():
+        console.print(f"[bold yellow]Warning:[/] {escape(warning)}", soft_wrap=True, highlight=False)
+    chosen = _choose(settings, models, table, folder, console)
+    report = _export(dataset, models[chosen], table, folder, saved_models, max_bad_rows)
     console.print(str(report), soft_wrap=True, highlight=False)
     console.print(f"Raw rows as they stand in the file, scored by {report.path}:", soft_wrap=True, highlight=False)
     console.print(_scored_rows(report))
@@ -200,16 +225,25 @@ def _targets(
     return out_of_time_pseudo_labels(train_teacher, table, columns, place)
 
 
-def _compare(table: PreparedTable, baseline: CTRModel, candidate: CTRModel) -> reports.Comparison:
-    figures = {}
-    columns = {task: np.asarray(table.column("test", task), "float32") for task in table.schema.task_names}
-    labels = {name: keras.ops.convert_to_numpy(label) for name, label in baseline.labels(columns).items()}
-    for name, model in (("baseline", baseline), ("candidate", candidate)):
-        probabilities = model.predict_proba(table.batches("test", 8192))
-        figures[name] = {
-            prediction: reports.task_metrics(label, probabilities[prediction]) for prediction, label in labels.items()
-        }
-    return reports.compare(figures["baseline"], {"candidate": figures["candidate"]})
+def _choose(
+    settings: StudySettings, models: Mapping[str, CTRModel], table: PreparedTable, folder: RunFolder, console: Console
+) -> str:
+    """Name of the model to export; a resumed run keeps to what was chosen before."""
+    if settings.exported == "candidate":
+        return "candidate"
+    found = folder.read_json("validation.json")
+    if found is None:
+        measure = ValidationEntropy(table).measure
+        found = {name: measure(model) for name, model in models.items()}
+        folder.write_json("validation.json", found)
+    chosen = "candidate" if found["candidate"] < found["baseline"] else "baseline"
+    console.print(
+        f"The {chosen} is exported, since it has the lower mean NE on the validation rows: baseline "
+        f"{found['baseline']:.5f}, candidate {found['candidate']:.5f}. The test rows had no part in the choice.",
+        soft_wrap=True,
+        highlight=False,
+    )
+    return chosen
 
 
 def _export(

@@ -10,9 +10,11 @@ _NE = "normalized_entropy"
 
 
 class EpochReport(keras.callbacks.Callback):
-    """A bar over the steps, and a line with every task's validation NE after each epoch.
+    """A bar over the steps, and a line with every task's loss and validation NE after each epoch.
 
-    Keras' own bar prints some thirty figures a line with four tasks; they are in `history.csv`.
+    The loss of a task is its cross entropy. The total would hold what groups and residual learning add, so that a
+    candidate could not be compared with its baseline. Keras' own bar prints some thirty figures a line with four
+    tasks; they are in `history.csv`, the total among them.
 
     Args:
         name: what is being trained.
@@ -49,8 +51,9 @@ class EpochReport(keras.callbacks.Callback):
         validated = {k: v for k, v in entropies.items() if f"val_{k}_{_NE}" in logs or f"val_{_NE}" in logs}
         # With one task Keras leaves its name out.
         figures = "  ".join(f"{task.removesuffix(_NE)} {value:.5f}".strip() for task, value in validated.items())
+        named = {k.removesuffix("_loss"): v for k, v in logs.items() if k.endswith("_loss") and f"val_{k}" in logs}
+        losses = "  ".join(f"{task} {value:.5f}" for task, value in named.items())
         self._console.print(
-            f"{self._name}: epoch {epoch + 1}/{self.params['epochs']}  loss {logs.get('loss', float('nan')):.4f}  "
-            f"val_loss {logs.get('val_loss', float('nan')):.5f}  validation NE: {figures}",
+            f"{self._name}: epoch {epoch + 1}/{self.params['epochs']}  loss: {losses}  validation NE: {figures}",
             highlight=False,
         )

@@ -10,7 +10,7 @@ from ..datasets import KuaiRandPure
 from .command import run_public_dataset
 from .ctr_study import StudySettings
 
-SETTINGS = StudySettings(dropout=0.3, embedding_l2=1e-3, epochs=3)
+SETTINGS = StudySettings(dropout=0.3, embedding_l2=1e-3)
 
 if __name__ == "__main__":
     run_public_dataset("kuairand_ctr", KuaiRandPure, SETTINGS)

@@ -2,14 +2,14 @@
 
 `python -m grouprank.recipes.tabular --init --data my.csv --schema my.yaml` drafts a description of the columns;
 correct what it marks, then `python -m grouprank.recipes.tabular --data my.csv --schema my.yaml` trains a baseline and
-a candidate with groups and residual learning, compares them on the last tenth of the rows and exports the candidate.
+a candidate with groups and residual learning, compares them on the last tenth of the rows and exports the one that
+validates better.
 
 `grouprank.datasets.TableDescription` says what the description may hold, `grouprank.datasets.Tabular` how rows are read
 and split.
 """
 
 import dataclasses
-import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,10 +25,12 @@ from .column_profile import ColumnProfile, profile_columns
 from .command import (
     Backbone,
     BadRows,
+    BatchSize,
     ChunkRows,
     Epochs,
     Histories,
     MultiTask,
+    Patience,
     Run,
     SavedModels,
     Seed,
@@ -38,10 +40,9 @@ from .command import (
 from .ctr_study import StudySettings
 from .draft_description import REVIEW, ask, draft_columns, to_yaml
 
-SETTINGS = StudySettings(dropout=0.2)
-# Enough to tell kinds of columns; a table of as many rows gets the largest batches.
+SETTINGS = StudySettings(dropout=0.2, exported="better")
+# Enough to tell kinds of columns.
 _ROWS_LOOKED_AT = 205_000
-_LEAST_STEPS = 200
 _PLACEMENTS = {"user": ("user",), "user_ad": ("user", "ad"), "representation": ()}
 
 
@@ -67,10 +68,8 @@ def main(
     ] = None,
     teacher: Annotated[str, typer.Option(help="Pseudo-labels of residual learning: self or out_of_time.")] = "self",
     epochs: Epochs = SETTINGS.epochs,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(min=1, help="Rows per training step. Default: 32 to 1024, for 200 steps an epoch or more."),
-    ] = None,
+    patience: Patience = SETTINGS.patience,
+    batch_size: BatchSize = SETTINGS.batch_size,
     seed: Seed = SETTINGS.seed,
     max_bad_rows: BadRows = 0,
     chunk_rows: ChunkRows = CHUNK_ROWS,
@@ -81,9 +80,6 @@ def main(
     if init:
         _run_init(data, schema, interactive)
         return
-
-    # Looked at once, and only after the description was found good.
-    profiles = functools.cache(lambda: profile_columns(data, _ROWS_LOOKED_AT))
 
     def settings() -> StudySettings:
         if teacher == "column":
@@ -96,13 +92,15 @@ def main(
             group_structure=_placements(groups, TableDescription.read(schema)),
             teacher=teacher,
             epochs=epochs,
-            batch_size=batch_size or _batch_size(profiles()[0]),
+            patience=patience,
+            batch_size=batch_size,
             seed=seed,
         )
 
     def dataset() -> Dataset:
         table = Tabular(data, schema, _share_or_column(validation), random_split, seed)
-        _warn_of_unique_columns(table.description, profiles())
+        # Only after the description was found good.
+        _warn_of_unique_columns(table.description, profile_columns(data, _ROWS_LOOKED_AT))
         return table
 
     run_study(name, dataset, settings, run, saved_models, max_bad_rows, chunk_rows=chunk_rows)
@@ -113,12 +111,6 @@ def _placements(groups: str | None, description: TableDescription) -> tuple[str,
         return tuple(part.strip() for part in groups.split(",") if part.strip())
     sides = {column.side for column in description.columns}
     return tuple(placement for placement, needed in _PLACEMENTS.items() if sides.issuperset(needed))
-
-
-def _batch_size(first: ColumnProfile) -> int:
-    """A small table in large batches would be over before anything is learned."""
-    steps = (first.rows + first.missing) // _LEAST_STEPS
-    return min(max(1 << max(steps.bit_length() - 1, 0), 32), 1024)
 
 
 def _share_or_column(validation: str) -> float | str:

@@ -24,6 +24,7 @@ def train_model(
     learning_rate: float,
     seed: int,
     console: Console,
+    patience: int = 2,
     targets: Mapping[str, Any] | None = None,
     rows: slice | None = None,
 ) -> CTRModel:
@@ -36,11 +37,13 @@ def train_model(
         build: makes the untrained model; called after the seed is set.
         folder: where the model's files go.
         table: the prepared table.
-        epochs: passes over the training rows.
+        epochs: most passes over the training rows.
         batch_size: rows per step.
         learning_rate: of Adam.
         seed: of weights and shuffling.
         console: where progress is printed.
+        patience: epochs without a lower `val_loss` after which training stops. The best weights are kept. Defaults to
+            `2`.
         targets: pseudo-labels by target column, see `PreparedTable.batches`.
         rows: the part of the training rows to use, or `None` for all.
     """
@@ -67,6 +70,7 @@ def train_model(
         verbose=0,
         callbacks=[
             keras.callbacks.BackupAndRestore(str(backup), delete_checkpoint=False),
+            keras.callbacks.EarlyStopping("val_loss", patience=patience, mode="min", restore_best_weights=True),
             loader.follow(),
             keras.callbacks.TensorBoard(str(folder / "tensorboard"), write_graph=False),
             keras.callbacks.CSVLogger(str(folder / "history.csv"), append=True),

@@ -47,7 +47,8 @@ class TestMetrics:
     def test_names(self, trained):
         _, history, _ = trained
         by_task = {f"{task}_{m}" for task in ("click", "like") for m in ("normalized_entropy", "auc", "calibration")}
-        expected = {"loss", "val_loss", *by_task, *(f"val_{name}" for name in by_task)}
+        by_task |= {"loss", "click_loss", "like_loss"}
+        expected = {*by_task, *(f"val_{name}" for name in by_task)}
         expected |= {f"{place}_groups_{kind}" for place in PLACEMENTS for kind in ("perplexity", "utilization")}
         assert set(history) == expected
         assert all(np.isfinite(values).all() and len(values) == 2 for values in history.values())
@@ -74,6 +75,14 @@ class TestMetrics:
         expected = sum(task_metrics(labels, probabilities[task]).cross_entropy for task, labels in ads.labels().items())
         assert history["val_loss"][-1] == pytest.approx(expected, rel=1e-4)
         assert history["loss"][-1] > expected
+
+    def test_the_loss_of_each_task_is_its_cross_entropy_alone(self, ads, trained):
+        model, history, _ = trained
+        probabilities = model.predict_proba(ads.columns())
+        for task, labels in ads.labels().items():
+            expected = task_metrics(labels, probabilities[task]).cross_entropy
+            assert history[f"val_{task}_loss"][-1] == pytest.approx(expected, rel=1e-4)
+        assert history["click_loss"][-1] + history["like_loss"][-1] < history["loss"][-1]
 
     def test_sample_weight(self, ads):
         model = ads.model()
@@ -155,7 +164,7 @@ class TestFile:
 class TestData:
     def test_single_task_with_plain_labels(self, ads):
         schema = gr.Schema(ads.schema.features, [gr.Task("click")])
-        model = ads.model(schema=schema)
+        model = ads.model(schema=schema, start_at_rate=False)
         model.compile(**ads.quick)
         x, labels = ads.columns(), ads.labels()["click"]
         expected = task_metrics(labels, model.predict_proba(x)["click"])

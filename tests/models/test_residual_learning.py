@@ -182,7 +182,7 @@ class TestFrozenTeacher:
         vector = keras.layers.Embedding(12, 2, embeddings_initializer="normal")(ad)
         heads = {task: keras.layers.Dense(1, name=f"t_{task}")(vector) for task in ("click", "like")}
         teacher = keras.Model({"ad_id": ad}, heads)
-        model = ads.model(residual_learning=ResidualLearning(teacher, 0.5, units=(4,)))
+        model = ads.model(residual_learning=ResidualLearning(teacher, 0.5, units=(4,)), start_at_rate=False)
         before = [as_array(weight).copy() for weight in teacher.weights]
         model.compile(keras.optimizers.Adam(0.05), **ads.quick)
         x = ads.columns()

@@ -146,13 +146,6 @@ def test_commas_of_tags_and_of_prose(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("rows", "batch_size"), [(10, 32), (12_800, 64), (25_000, 64), (205_000, 1024)])
-def test_a_small_table_is_read_in_small_batches(tmp_path, rows, batch_size):
-    path = tmp_path / "t.csv"
-    pl.DataFrame({"a": np.zeros(rows, int)}).write_csv(path)
-    assert tabular._batch_size(tabular.profile_columns(path, tabular._ROWS_LOOKED_AT)[0]) == batch_size
-
-
 def test_purchases_without_a_click_have_no_parent(tmp_path, table):
     table.with_columns(purchase=pl.lit(value=True)).with_columns(
         purchase=pl.int_range(pl.len()) % 2
