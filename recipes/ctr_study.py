@@ -17,6 +17,7 @@ from ..models import CTRModel, CVRModel, ResidualLearning
 from ..serving import ExportReport, export, verify
 from .out_of_time_teacher import out_of_time_pseudo_labels
 from .run_folder import RunFolder
+from .run_lock import run_lock
 from .train_model import train_model
 
 TEACHERS = ("self", "out_of_time", "column")
@@ -130,8 +131,17 @@ def run_ctr_study(
 
     Returns:
         The export's report.
+
+    Raises:
+        RuntimeError: if another process works in the run folder.
     """
-    console = console or Console()
+    with run_lock(run):
+        return _run(dataset, settings, run, saved_models, max_bad_rows, console or Console())
+
+
+def _run(
+    dataset: Dataset, settings: StudySettings, run: Path, saved_models: Path, max_bad_rows: int, console: Console
+) -> ExportReport:
     config = {"dataset": dataset.name, "backend": keras.backend.backend(), **dataclasses.asdict(settings)}
     console.print(f"{dataset.name} on {keras.backend.backend()}, run folder {run}")
     table = _prepare(dataset, run / "prepared", max_bad_rows, console)
@@ -153,7 +163,7 @@ def run_ctr_study(
     )
     comparison = _compare(table, baseline, candidate)
     folder.write_json("metrics.json", comparison.to_dict())
-    (run / "metrics.md").write_text(comparison.to_markdown(), encoding="utf-8")
+    folder.write_text("metrics.md", comparison.to_markdown())
     console.print(comparison.to_table(f"Test rows of {dataset.name}, seed {settings.seed}"))
     report = _export(dataset, candidate, table, folder, saved_models, max_bad_rows)
     console.print(str(report), soft_wrap=True, highlight=False)

@@ -54,3 +54,11 @@ class EpochReport(keras.callbacks.Callback):
             f"val_loss {logs.get('val_loss', float('nan')):.5f}  validation NE: {figures}",
             highlight=False,
         )
+
+    def show_best(self, best: int, epochs: int) -> None:
+        """Say which epoch's model is kept."""
+        self._console.print(
+            f"{self._name}: epoch {best} of the {epochs} trained has the lowest mean validation NE and is kept",
+            highlight=False,
+            markup=False,
+        )
