@@ -261,10 +261,10 @@ class TestTrainingState:
 
     def test_training_goes_on_to_the_bit(self, tmp_path):
         rng = np.random.default_rng(0)
-        x = {"user_id": rng.integers(0, 20, 64), "ad_id": rng.integers(0, 12, 64), "bid": rng.normal(size=64)}
+        x = {"user_id": rng.integers(0, 20, 32), "ad_id": rng.integers(0, 12, 32), "bid": rng.normal(size=32)}
         x = {name: values.astype("float32" if name == "bid" else "int32") for name, values in x.items()}
-        y = {task: rng.integers(0, 2, 64).astype("float32") for task in ("click", "like")}
-        run = {"x": x, "y": y, "batch_size": 4, "epochs": 2, "shuffle": False, "verbose": 0}
+        y = {task: rng.integers(0, 2, 32).astype("float32") for task in ("click", "like")}
+        run = {"x": x, "y": y, "batch_size": 8, "epochs": 2, "shuffle": False, "verbose": 0}
         model = self.model()
         model.fit(**run, callbacks=[EpochBackup(tmp_path / "backup", tmp_path / "history.csv")])
         expected = {name: np.array(as_array(variable)) for name, variable in training_state(model)}
