@@ -19,6 +19,7 @@ from ..serving import ExportReport, export, verify
 from .choose_batch_size import choose_batch_size
 from .out_of_time_teacher import out_of_time_pseudo_labels
 from .run_folder import RunFolder
+from .run_lock import run_lock
 from .study_comparison import compare_models
 from .train_model import train_model
 from .validation_entropy import ValidationEntropy
@@ -149,8 +150,23 @@ def run_ctr_study(
 
     Returns:
         The export's report.
+
+    Raises:
+        RuntimeError: if another process works in the run folder.
     """
-    console = console or Console()
+    with run_lock(run):
+        return _run(dataset, settings, run, saved_models, max_bad_rows, console or Console(), chunk_rows)
+
+
+def _run(
+    dataset: Dataset,
+    settings: StudySettings,
+    run: Path,
+    saved_models: Path,
+    max_bad_rows: int,
+    console: Console,
+    chunk_rows: int,
+) -> ExportReport:
     console.print(f"{dataset.name} on {keras.backend.backend()}, run folder {run}")
     table = _prepare(dataset, run / "prepared", max_bad_rows, console, chunk_rows)
     settings = settings.for_table(table)
@@ -175,7 +191,7 @@ def run_ctr_study(
     models = {"baseline": baseline, "candidate": candidate}
     comparison = compare_models(table, models)
     folder.write_json("metrics.json", comparison.to_dict())
-    (run / "metrics.md").write_text(comparison.to_markdown(), encoding="utf-8")
+    folder.write_text("metrics.md", comparison.to_markdown())
     console.print(comparison.to_table(f"Test rows of {dataset.name}, seed {settings.seed}"))
     for note in comparison.notes():
         console.print(note, soft_wrap=True, highlight=False)

@@ -16,6 +16,7 @@ import typer
 from ..datasets import Dataset, SyntheticAds
 from .command import Epochs, Run, SavedModels, Seed, run_command, run_study
 from .ctr_study import StudySettings
+from .run_lock import run_lock
 
 SETTINGS = StudySettings(
     backbone="mlp", num_levels=2, codebook_size=32, teacher="column", dropout=0.2, batch_size=256, epochs=1
@@ -34,8 +35,9 @@ def main(
 
     def dataset() -> Dataset:
         log = folder / "ads.csv"
-        if not log.exists():
-            SyntheticAds(rows=rows, seed=seed, num_users=4000, num_ads=400).write(log)
+        with run_lock(folder):
+            if not log.exists():
+                SyntheticAds(rows=rows, seed=seed, num_users=4000, num_ads=400).write(log)
         return SyntheticAds.read(log)
 
     settings = dataclasses.replace(SETTINGS, epochs=epochs, seed=seed)

@@ -57,3 +57,11 @@ class EpochReport(keras.callbacks.Callback):
             f"{self._name}: epoch {epoch + 1}/{self.params['epochs']}  loss: {losses}  validation NE: {figures}",
             highlight=False,
         )
+
+    def show_best(self, best: int, epochs: int) -> None:
+        """Say which epoch's model is kept."""
+        self._console.print(
+            f"{self._name}: epoch {best} of the {epochs} trained has the lowest mean validation NE and is kept",
+            highlight=False,
+            markup=False,
+        )

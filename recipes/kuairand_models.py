@@ -26,7 +26,9 @@ from ..models.preset_registry import get_preset
 from .command import run_command
 from .models_page import models_page
 from .run_folder import RunFolder
+from .run_lock import run_lock
 from .validation_entropy import FIGURE, ValidationEntropy
+from .whole_file import whole_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,25 +70,29 @@ def main(
     settings = ZooSettings()
     wanted = [name.strip() for name in only.split(",") if name.strip()] or list(models.presets())
     logs = {"CTRModel": (KuaiRandPure(data), "prepared"), "CVRModel": (KuaiRandFunnel(data), "prepared-funnel")}
-    folder = RunFolder(run, {"backend": keras.backend.backend(), **dataclasses.asdict(settings)})
-    tables = {kind: prepare(log, run / name) for kind, (log, name) in logs.items()}
-    for name in wanted:
-        table = tables[get_preset(name).model]
-        for seed in range(seeds):
-            file = f"{name}-{seed}.json"
-            if folder.read_json(file) is None:
-                first = folder.read_json(f"{name}-0.json")
-                factors = settings.embedding_l2 if first is None else (first["embedding_l2"],)
-                folder.write_json(file, _best_run(name, seed, table, settings, factors))
-                console.print(f"{name}, seed {seed}: {_line(folder.read_json(file))}", soft_wrap=True)
-    found = {
-        name: [result for seed in range(seeds) if (result := folder.read_json(f"{name}-{seed}.json")) is not None]
-        for name in models.presets()
-    }
-    measured = json.loads(steps.read_text(encoding="utf-8")) if steps.exists() else None
-    page = models_page({name: runs for name, runs in found.items() if runs}, folder.read_json("config.json"), measured)
-    output.write_text(page, encoding="utf-8")
-    console.print(f"written: {output}")
+    with run_lock(run):
+        folder = RunFolder(run, {"backend": keras.backend.backend(), **dataclasses.asdict(settings)})
+        tables = {kind: prepare(log, run / name) for kind, (log, name) in logs.items()}
+        for name in wanted:
+            table = tables[get_preset(name).model]
+            for seed in range(seeds):
+                file = f"{name}-{seed}.json"
+                if folder.read_json(file) is None:
+                    first = folder.read_json(f"{name}-0.json")
+                    factors = settings.embedding_l2 if first is None else (first["embedding_l2"],)
+                    folder.write_json(file, _best_run(name, seed, table, settings, factors))
+                    console.print(f"{name}, seed {seed}: {_line(folder.read_json(file))}", soft_wrap=True)
+        found = {
+            name: [result for seed in range(seeds) if (result := folder.read_json(f"{name}-{seed}.json")) is not None]
+            for name in models.presets()
+        }
+        measured = json.loads(steps.read_text(encoding="utf-8")) if steps.exists() else None
+        page = models_page(
+            {name: runs for name, runs in found.items() if runs}, folder.read_json("config.json"), measured
+        )
+        with whole_file(output) as partial:
+            partial.write_text(page, encoding="utf-8")
+        console.print(f"written: {output}")
 
 
 @dataclasses.dataclass(frozen=True)

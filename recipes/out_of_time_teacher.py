@@ -1,6 +1,5 @@
 """Pseudo-labels by a teacher that has not seen their rows."""
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 
 from ..datasets import PreparedTable
 from ..models import CTRModel
+from .whole_file import whole_file
 
 
 def out_of_time_pseudo_labels(
@@ -36,9 +36,8 @@ def out_of_time_pseudo_labels(
         teacher = train_teacher(slice(0, half))
         predicted = teacher.predict_proba(table.batches("train", 8192, rows=slice(half, rows)))
         unknown = np.full(half, np.nan, "float32")
-        partial = folder / "unfinished.npz"
         labels: dict[str, Any] = {columns[task]: np.concatenate([unknown, predicted[task]]) for task in columns}
-        np.savez(partial, **labels)
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            np.savez(partial, **labels)
     with np.load(path) as saved:
         return {name: saved[name] for name in saved.files}

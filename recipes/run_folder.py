@@ -1,14 +1,15 @@
 """The folder of one run: its configuration, and which of its stages are done."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .whole_file import whole_file
+
 
 class RunFolder:
-    """Where a recipe writes, and picks up again after it was killed.
+    """Where a recipe writes, and picks up again after it was killed. Recipes hold its `run_lock`.
 
     Args:
         path: the folder; made if it does not exist.
@@ -54,6 +55,9 @@ class RunFolder:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write in one step: a killed run leaves the whole file or none."""
-        partial = self.path / f"{name}.partial"
-        partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, self.path / name)
+        self.write_text(name, json.dumps(value, indent=2) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """As `write_json`, any text."""
+        with whole_file(self.path / name) as partial:
+            partial.write_text(text, encoding="utf-8")

@@ -26,6 +26,7 @@ from .paired_study.table1_page import Table1, write_table1
 from .paired_study.table1_rows import BOTH, ablations, controls, headline
 from .paired_study.tuning import Trial, draw_choices, tune
 from .run_folder import RunFolder
+from .run_lock import run_lock
 
 _RESIDUAL = ("weight", "distillation_weight", "reading")
 _SETTINGS = {field.name for field in dataclasses.fields(Training)}
@@ -52,32 +53,33 @@ def main(
     # What was chosen depends on these; seeds may be added to a study, or left out of it.
     tuned = {"budget": budget, "tuning_seeds": tuning_seeds, "space": study.space, "candidates": study.candidates}
     made = {} if data else {"rows": rows}
-    RunFolder(folder, {"data": study.name, **made, "backend": keras.backend.backend(), **tuned})
-    counts = {"seeds": seeds, "budget": budget, "tuning_seeds": tuning_seeds, "ablation_seeds": ablation_seeds}
-    console = Console(highlight=False, soft_wrap=True)
-    table = prepare(study.dataset, folder / "prepared")
-    runner = _Runner(study, table, folder, workers, console)
-    trials = runner.tune_baseline(budget, tuning_seeds)
-    training = trials[0].variant.settings(Training())
-    candidates = runner.tune_candidate(training, budget, tuning_seeds)
-    groups, residual, teacher, replaced = _parts(candidates[0].variant)
-    variants = headline(groups, residual, teacher, replaced)
-    width = matched_width(variants[-1], table.schema, training)
-    variants += controls(groups, residual, teacher, width, replaced)
-    jobs = [Job(variant, tuple(range(seeds)), "test") for variant in variants]
-    runner.run(jobs, training)
-    others = {}
-    if ablation_seeds:
-        for title, choices in ablations(groups, residual, teacher, replaced).items():
-            named = [variants[0], *choices]
-            part = [Job(variant, tuple(range(100, 100 + ablation_seeds)), "validation") for variant in named]
-            runner.run(part, training)
-            others[title] = study_sums(part, table, runner.predictions(training), study.user)
-    found = Table1(study, table, training, trials, candidates, jobs, others, runner.predictions(training))
-    options = f"--synthetic --rows {rows}" if data is None else f"--data {data}"
-    settings = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in counts.items())
-    for page in write_table1(found, BOTH, output, f"python -m grouprank.recipes.table1 {options} {settings}"):
-        console.print(f"written: {page}")
+    with run_lock(folder):
+        RunFolder(folder, {"data": study.name, **made, "backend": keras.backend.backend(), **tuned})
+        counts = {"seeds": seeds, "budget": budget, "tuning_seeds": tuning_seeds, "ablation_seeds": ablation_seeds}
+        console = Console(highlight=False, soft_wrap=True)
+        table = prepare(study.dataset, folder / "prepared")
+        runner = _Runner(study, table, folder, workers, console)
+        trials = runner.tune_baseline(budget, tuning_seeds)
+        training = trials[0].variant.settings(Training())
+        candidates = runner.tune_candidate(training, budget, tuning_seeds)
+        groups, residual, teacher, replaced = _parts(candidates[0].variant)
+        variants = headline(groups, residual, teacher, replaced)
+        width = matched_width(variants[-1], table.schema, training)
+        variants += controls(groups, residual, teacher, width, replaced)
+        jobs = [Job(variant, tuple(range(seeds)), "test") for variant in variants]
+        runner.run(jobs, training)
+        others = {}
+        if ablation_seeds:
+            for title, choices in ablations(groups, residual, teacher, replaced).items():
+                named = [variants[0], *choices]
+                part = [Job(variant, tuple(range(100, 100 + ablation_seeds)), "validation") for variant in named]
+                runner.run(part, training)
+                others[title] = study_sums(part, table, runner.predictions(training), study.user)
+        found = Table1(study, table, training, trials, candidates, jobs, others, runner.predictions(training))
+        options = f"--synthetic --rows {rows}" if data is None else f"--data {data}"
+        settings = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in counts.items())
+        for page in write_table1(found, BOTH, output, f"python -m grouprank.recipes.table1 {options} {settings}"):
+            console.print(f"written: {page}")
 
 
 def _parts(variant: Variant) -> tuple[dict[str, Any], dict[str, Any], str, dict[str, Any]]:

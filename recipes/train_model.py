@@ -1,17 +1,19 @@
 """Trains one model of a study, resuming where a killed run stopped."""
 
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from rich.console import Console
 
 from ..datasets import PreparedTable
 from ..models import CTRModel
+from .epoch_backup import EpochBackup
 from .epoch_report import EpochReport
+from .whole_file import whole_file
 
 
 def train_model(
@@ -24,60 +26,89 @@ def train_model(
     learning_rate: float,
     seed: int,
     console: Console,
-    patience: int = 2,
+    patience: int | None = None,
     targets: Mapping[str, Any] | None = None,
     rows: slice | None = None,
 ) -> CTRModel:
     """Train a model, or return it as it was saved if the run had come that far.
 
     The folder gets `history.csv`, TensorBoard logs and `model.keras`; a backup of
-    every epoch lets the next call go on from the last one that ended.
+    every epoch lets the next call go on from the last one that ended, to the same
+    weights and figures.
+
+    With `patience`, training stops when the mean validation NE has not improved for
+    so many epochs, and the best epoch's model is returned and saved. In that mean
+    every task counts alike; `val_loss` would be decided by the most frequent one.
 
     Args:
         build: makes the untrained model; called after the seed is set.
         folder: where the model's files go.
         table: the prepared table.
-        epochs: most passes over the training rows.
+        epochs: passes over the training rows, with `patience` the most.
         batch_size: rows per step.
         learning_rate: of Adam.
         seed: of weights and shuffling.
         console: where progress is printed.
-        patience: epochs without a lower `val_loss` after which training stops. The best weights are kept. Defaults to
-            `2`.
+        patience: epochs without a better one before training stops. Defaults to `None`:
+            all epochs are trained, and the last is kept.
         targets: pseudo-labels by target column, see `PreparedTable.batches`.
         rows: the part of the training rows to use, or `None` for all.
+
+    Raises:
+        OSError: if the disk is full. What was complete stays, and the next call goes on from it.
     """
-    finished = folder / "model.keras"
+    finished, states = folder / "model.keras", folder / "backup"
     if finished.exists():
+        shutil.rmtree(states, ignore_errors=True)
         console.print(f"{folder.name}: already trained, taken from {finished}")
         return keras.models.load_model(finished)
     keras.utils.set_random_seed(seed)
     model = build()
     model.compile(keras.optimizers.Adam(learning_rate))
     loader = table.batches("train", batch_size, shuffle=True, seed=seed, targets=targets, rows=rows)
-    backup = folder / "backup"
-    if backup.exists():
-        console.print(f"{folder.name}: resuming from {backup}")
+
+    def tell(line: str) -> None:
+        console.print(f"{folder.name}: {line}", markup=False)
+
+    backup = EpochBackup(states, folder / "history.csv", patience, _figures(model, table), tell)
+    report = EpochReport(folder.name, console)
+    if backup.find():
+        tell(f"resuming after epoch {backup.epochs} from {states}")
     else:
         # Start from the shuffled first epoch: the file's own order would show k-means one day only.
         model.adapt(loader)
-    model.fit(
-        loader,
-        epochs=epochs,
-        validation_data=table.batches("validation", 8192),
-        # The loader shuffles already, in blocks.
-        shuffle=False,
-        verbose=0,
-        callbacks=[
-            keras.callbacks.BackupAndRestore(str(backup), delete_checkpoint=False),
-            keras.callbacks.EarlyStopping("val_loss", patience=patience, mode="min", restore_best_weights=True),
-            loader.follow(),
-            keras.callbacks.TensorBoard(str(folder / "tensorboard"), write_graph=False),
-            keras.callbacks.CSVLogger(str(folder / "history.csv"), append=True),
-            EpochReport(folder.name, console),
-        ],
-    )
-    model.save(folder / "unfinished.keras")
-    os.replace(folder / "unfinished.keras", finished)
-    shutil.rmtree(backup, ignore_errors=True)
+    if not backup.stopped and backup.epochs < epochs:
+        model.fit(
+            loader,
+            epochs=epochs,
+            initial_epoch=backup.epochs,
+            validation_data=table.batches("validation", 8192),
+            # The loader shuffles already, in blocks.
+            shuffle=False,
+            verbose=0,
+            callbacks=[
+                loader.follow(),
+                keras.callbacks.TensorBoard(str(folder / "tensorboard"), write_graph=False),
+                report,
+                backup,
+            ],
+        )
+    backup.load_best(model)
+    if patience is not None:
+        report.show_best(backup.best, backup.epochs)
+    with whole_file(finished) as partial:
+        model.save(partial)
+    shutil.rmtree(states)
     return model
+
+
+def _figures(model: CTRModel, table: PreparedTable) -> list[str]:
+    """Names of the validation NEs to stop by: of the predictions whose labels are not all alike."""
+    columns = {task: np.asarray(table.column("validation", task), "float32") for task in table.schema.task_names}
+    labels = {name: keras.ops.convert_to_numpy(label) for name, label in model.labels(columns).items()}
+    known = {name: label[np.isfinite(label)] for name, label in labels.items()}
+    chosen = [name for name, label in known.items() if len(label) and label.min() < label.max()]
+    if len(labels) == 1:
+        # With one prediction Keras leaves its name out.
+        return ["val_normalized_entropy"] if chosen else ["val_loss"]
+    return [f"val_{name}_normalized_entropy" for name in chosen] or ["val_loss"]

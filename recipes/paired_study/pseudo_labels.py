@@ -1,6 +1,5 @@
 """Teachers of a study, and their predictions for the training rows."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...datasets import PreparedTable
+from ..whole_file import whole_file
 from .paired_trainer import PairedTrainer
 from .study_columns import StudyColumns
 from .training import Training
@@ -66,10 +66,9 @@ def pseudo_labels(kind: str, table: PreparedTable, training: Training, folder: P
         variant = Variant(kind, width=2.0, training=wider) if kind == "larger" else Variant(kind)
         members = range(MEMBERS if kind == "ensemble" else 1)
         found = _predict_parts(variant, table, training, parts, [1000 + member for member in members])
-        partial = folder / f"{kind}.partial.npz"
         named: dict[str, Any] = {f"teacher_{task}": values for task, values in found.items()}
-        np.savez(partial, **named)
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            np.savez(partial, **named)
     with np.load(path) as saved:
         return {name: saved[name] for name in saved.files}
 

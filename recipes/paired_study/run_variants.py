@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...datasets import PreparedTable
+from ..whole_file import whole_file
 from .paired_trainer import PairedTrainer, parameters
 from .pseudo_labels import pseudo_labels
 from .random_codes import RandomCodes
@@ -91,7 +92,8 @@ def prediction_file(folder: Path, job: Job, seed: int) -> Path:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def _one_core() -> None:
@@ -122,14 +124,14 @@ def _run(
         # Validation curves of those whose test rows are measured; trials are measured on the validation rows anyway.
         model = trainer.train(seed, curves=curves if job.split == "test" else None)
         seconds = time.perf_counter() - start
-        partial = path.with_suffix(".partial.npz")
-        predictions: dict[str, Any] = {**trainer.predictions(model, job.split)}
-        np.savez(partial, **predictions)
-        os.replace(partial, path)
         if curves:
             _write_json(path.with_name(f"{CURVES}-{seed}.json"), curves)
         network, embeddings = parameters(model)
         described = {"network": network, "embeddings": embeddings, "variant": dataclasses.asdict(variant)}
         _write_json(path.parent / "model.json", described)
+        predictions: dict[str, Any] = {**trainer.predictions(model, job.split)}
+        # Last: it says that the run is done.
+        with whole_file(path) as partial:
+            np.savez(partial, **predictions)
         lines.append(f"{variant.name}, seed {seed}: {seconds:.0f} s")
     return lines

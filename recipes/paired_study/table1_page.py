@@ -12,6 +12,7 @@ import polars as pl
 from ... import reports
 from ...datasets import PreparedTable
 from ...reports import GroupRecovery, PredictionSums, Segmentation
+from ..whole_file import whole_file
 from .against_controls import against_controls
 from .raw_columns import raw_columns
 from .run_variants import Job, prediction_file, training_curves
@@ -147,22 +148,19 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
         trials_table("baseline", found.trials),
         trials_table("candidate", found.candidates),
     ]
-    page.write_text("\n".join(parts), encoding="utf-8")
-    data.write_text(
-        json.dumps(
-            {
-                **described,
-                "gains": gains.to_dict(),
-                "controls": {control: part.to_dict() for control, part in controlled.items()},
-                "segments": segments.to_dict(),
-                "slices": slices.to_dict(),
-                "stability": stability,
-                "recovery": {row: [one.to_dict() for one in several] for row, several in recoveries.items()},
-                "ablations": {title: part.to_dict() for title, part in tables.items()},
-            }
-        ),
-        encoding="utf-8",
-    )
+    figures = {
+        **described,
+        "gains": gains.to_dict(),
+        "controls": {control: part.to_dict() for control, part in controlled.items()},
+        "segments": segments.to_dict(),
+        "slices": slices.to_dict(),
+        "stability": stability,
+        "recovery": {row: [one.to_dict() for one in several] for row, several in recoveries.items()},
+        "ablations": {title: part.to_dict() for title, part in tables.items()},
+    }
+    for path, text in ((page, "\n".join(parts)), (data, json.dumps(figures))):
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
     html = reports.ReportPage(
         f"Table 1 on {study.name}",
         "Rows of the paper's Table 1 and their controls, under paired seeds.",
@@ -181,7 +179,8 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
     html.add_slices(slices)
     curves = {job.variant.name: training_curves(found.predictions, job) for job in found.jobs}
     html.add_training(curves, baseline=gains.baseline, title="Validation rows, epoch by epoch")
-    html.write(web)
+    with whole_file(web) as partial:
+        html.write(partial)
     return [page, web, data]
 
 

@@ -1,0 +1,94 @@
+"""All that a model's training goes on from."""
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def training_state(model: keras.Model) -> list[tuple[str, Any]]:
+    """Everything that decides how a compiled model trains on, as pairs of a name and an array or variable.
+
+    That is what each layer saves of itself (weights, codebooks' averages, slots of fused tables), the variables of the
+    optimizer, and what a `.keras` file leaves out: the seeds of layers, and on PyTorch the generators that its dropout
+    draws from. Metrics start anew in every epoch.
+
+    Args:
+        model: built and compiled.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> [name for name, _ in training_state(model) if not name.startswith("generator/")]
+    ['2/0', '2/1', 'variable/0', 'variable/1']
+    """
+    found = []
+    for number, layer in enumerate(_layers(model)):
+        store: dict[str, Any] = {}
+        layer.save_own_variables(store)
+        found += [(f"{number}/{name}", array) for name, array in store.items()]
+    found += [(f"variable/{number}", variable) for number, variable in enumerate(_variables(model))]
+    return found + [(f"generator/{device}", state) for device, state in _generators().items()]
+
+
+def restore_training_state(model: keras.Model, state: Iterable[tuple[str, np.ndarray]]) -> None:
+    """Put back what `training_state` returned.
+
+    Args:
+        model: built and compiled as the model was that it was taken from.
+        state: what `training_state` returned, as arrays.
+
+    Raises:
+        ValueError: if the model is another.
+    """
+    layers, variables = _layers(model), _variables(model)
+    for owner, named in itertools.groupby(state, lambda pair: pair[0].partition("/")[0]):
+        store = {name.partition("/")[2]: array for name, array in named}
+        if owner == "generator":
+            _set_generators(store)
+        elif owner == "variable":
+            if len(store) != len(variables):
+                raise ValueError(f"it has {len(store)} seeds and variables of an optimizer, the model {len(variables)}")
+            for variable, array in zip(variables, store.values(), strict=True):
+                variable.assign(array)
+        elif int(owner) < len(layers):
+            layers[int(owner)].load_own_variables(store)
+        else:
+            raise ValueError(f"it has a layer number {owner}, the model {len(layers)} layers")
+
+
+def _layers(model: keras.Model) -> list[keras.layers.Layer]:
+    return list(model._flatten_layers())
+
+
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    """Seeds and the optimizer's variables."""
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    weights = {id(weight) for weight in model.weights}
+    return [*(v for v in model.variables if id(v) not in weights), *model.optimizer.variables]
+
+
+def _generators() -> dict[str, np.ndarray]:
+    """States of the backend's own random generators by device; on TensorFlow and JAX Keras draws from seeds alone."""
+    if keras.backend.backend() != "torch":
+        return {}
+    import torch
+
+    states = {"cpu": torch.get_rng_state(), **dict(enumerate(torch.cuda.get_rng_state_all()))}
+    return {str(device): state.numpy() for device, state in states.items()}
+
+
+def _set_generators(states: dict[str, np.ndarray]) -> None:
+    if keras.backend.backend() != "torch":
+        return
+    import torch
+
+    for device, state in states.items():
+        if device == "cpu":
+            torch.set_rng_state(torch.from_numpy(state))
+        elif int(device) < torch.cuda.device_count():
+            torch.cuda.set_rng_state(torch.from_numpy(state), int(device))

@@ -1,0 +1,59 @@
+"""A file that appears when it is complete."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a hidden path beside `path`; what was written there becomes `path` in one step.
+
+    A process that is killed, a machine that loses its power and a full disk leave the file that stood there before,
+    or none. Only one process at a time may write the same file: recipes hold a `run_lock`.
+
+    Args:
+        path: the file to write, replaced if it exists.
+
+    Raises:
+        OSError: saying so, if there is no room for the file.
+
+    Example:
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "metrics.txt"
+    >>> with whole_file(path) as partial:
+    ...     _ = partial.write_text("NE 0.9")
+    >>> path.read_text()
+    'NE 0.9'
+    """
+    # The ending stays: Keras and NumPy look at it.
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        yield partial
+        _sync(partial)
+        os.replace(partial, path)
+        _sync(path.parent)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise OSError(
+            error.errno,
+            f"{path} could not be written: {os.strerror(error.errno)}. Nothing of it was kept, and what stood there "
+            "before is as it was. Make room and give the command again",
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
