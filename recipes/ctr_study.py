@@ -9,11 +9,14 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from .. import reports
 from ..datasets import Dataset, PreparedTable, prepare
 from ..layers import GroupConcat
 from ..models import CTRModel, CVRModel, ResidualLearning
+from ..reports.terminal import Terminal
+from ..reports.visible_text import visible_text
 from ..serving import ExportReport, export, verify
 from .out_of_time_teacher import out_of_time_pseudo_labels
 from .run_folder import RunFolder
@@ -131,7 +134,7 @@ def run_ctr_study(
     Returns:
         The export's report.
     """
-    console = console or Console()
+    console = console or Terminal()
     config = {"dataset": dataset.name, "backend": keras.backend.backend(), **dataclasses.asdict(settings)}
     console.print(f"{dataset.name} on {keras.backend.backend()}, run folder {run}")
     table = _prepare(dataset, run / "prepared", max_bad_rows, console)
@@ -235,7 +238,7 @@ def _scored_rows(report: ExportReport, count: int = 5, columns: int = 3) -> Tabl
     table = Table()
     shown = list(report.raw)[:columns]
     for name in shown:
-        table.add_column(name, no_wrap=True, max_width=24)
+        table.add_column(Text(visible_text(name)), no_wrap=True, max_width=24)
     if len(report.raw) > columns:
         table.add_column(f"+{len(report.raw) - columns}", no_wrap=True)
     for task in report.probabilities:
@@ -243,11 +246,11 @@ def _scored_rows(report: ExportReport, count: int = 5, columns: int = 3) -> Tabl
     for row in range(min(count, report.rows)):
         cells = [_cell(report.raw[name][row]) for name in shown]
         cells += ["…"] if len(report.raw) > columns else []
-        table.add_row(*cells, *(f"{values[row]:.4f}" for values in report.probabilities.values()))
+        table.add_row(*map(Text, cells), *(f"{values[row]:.4f}" for values in report.probabilities.values()))
     return table
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
+        return visible_text(value.decode("utf-8", "replace"))
+    return f"{value:g}" if isinstance(value, float | np.floating) else visible_text(value)

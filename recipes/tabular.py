@@ -154,8 +154,9 @@ def _run_init(data: Path, schema: Path, interactive: bool) -> None:
     terminal.print(text, soft_wrap=True)
     if bad_rows.count:
         terminal.tagged("Warning: ", "bold yellow", f"{bad_rows.count:,} malformed rows were passed over.")
-    doubts = text.count(REVIEW)
-    look = f"Look at the {doubts} marked {REVIEW}, then run" if doubts else "Run"
+    doubts = text.count(f"{REVIEW}:")
+    places = "1 place" if doubts == 1 else f"{doubts} places"
+    look = f"Look at the {places} marked {REVIEW}, then run" if doubts else "Run"
     terminal.print(f"Written to {schema}. {look} without --init.", soft_wrap=True)
 
 

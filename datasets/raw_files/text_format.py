@@ -49,8 +49,8 @@ class TextFormat:
         header, rows = lines[0], lines[1:]
         if len(lines) > 1 and sum(_LIBSVM.fullmatch(line) is not None for line in lines) > 0.9 * len(lines):
             raise ValueError(
-                f"{path} looks like libsvm (label index:value …). Received: {_shown(header)}. A table with a column for "
-                "each feature is needed, e.g. `x, y = sklearn.datasets.load_svmlight_file(FILE)`, then "
+                f"{path} looks like libsvm (label index:value …). Received: {_shown(header)}. A table with a column "
+                "for each feature is needed, e.g. `x, y = sklearn.datasets.load_svmlight_file(FILE)`, then "
                 '`polars.DataFrame(x.toarray()).with_columns(label=y).write_parquet("table.parquet")`.'
             )
         separator = _separator(path, header, rows)
@@ -124,12 +124,13 @@ def _check_header(path: Path, names: list[str], separator: str) -> None:
     few = len(numbers) + empty + repeated < max(2, len(names) / 4) and len(names) > 3
     if few and all(number.isdigit() for number in numbers):
         return
-    line = separator.join(names[:2] + ["…"] if len(names) > 2 else names)
+    line = separator.join([*names[:2], "…"] if len(names) > 2 else names)
     shown = {"\t": "\\t"}.get(separator, separator)
     example = shown.join([*(f"name{number}" for number in range(1, min(len(names), 3) + 1)), *["…"][: len(names) - 3]])
     raise ValueError(
-        f"{path} has no header: its first line looks like a row. Received: {_shown(line)}. A line with the names of its "
-        f"{len(names)} columns is needed above it, e.g. `(printf '{example}\\n'; cat {path.name}) > with_header.csv`."
+        f"{path} has no header: its first line looks like a row. Received: {_shown(line)}. A line with the names of "
+        f"its {len(names)} columns is needed above it, e.g. "
+        f"`(printf '{example}\\n'; cat {path.name}) > with_header.csv`."
     )
 
 

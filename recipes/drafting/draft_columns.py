@@ -98,10 +98,10 @@ def _choose_tasks(drafts: Sequence[ColumnDraft]) -> None:
         draft.role, draft.note = "task", ""
     clicks = [draft for draft in called if among(draft.profile.name, "click clicked")]
     for draft in called:
-        if clicks and draft is not clicks[0] and among(draft.profile.name, AFTER):
-            if draft.profile.only_where(clicks[0].profile):
-                draft.given = clicks[0].name
-                draft.note = f"1 only where {clicks[0].name} is 1"
+        comes_after = clicks and draft is not clicks[0] and among(draft.profile.name, AFTER)
+        if comes_after and draft.profile.only_where(clicks[0].profile):
+            draft.given = clicks[0].name
+            draft.note = f"1 only where {clicks[0].name} is 1"
     if called or not binary:
         return
     outcomes = [draft for draft in binary if among(draft.profile.name, OUTCOMES)]

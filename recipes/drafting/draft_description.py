@@ -39,7 +39,9 @@ def to_yaml(drafts: Sequence[ColumnDraft], source: str) -> str:
     left_out = [draft for draft in drafts if draft.role == "left out"]
     if left_out:
         lines.append("# Left out:")
-        lines += [f"# - {visible_text(draft.profile.name)}: {_comment(draft, len(draft.note) == 0)}" for draft in left_out]
+        lines += [
+            f"# - {visible_text(draft.profile.name)}: {_comment(draft, len(draft.note) == 0)}" for draft in left_out
+        ]
     text = "\n".join(lines) + "\n"
     _check(text)
     return text

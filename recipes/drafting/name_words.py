@@ -38,13 +38,13 @@ LISTS = "history hist last past tags tag list ids items keywords words title tok
 # What numbers count, by the name's words; "age_group" and "price_id" end in another word.
 QUANTITIES = (
     "num number n count cnt counts age price cost amount bid budget days hours minutes seconds secs ms duration length "
-    "len width height size score rate ratio share distance weight balance income salary gain loss pct percent percentage "
-    "total sum avg mean average min max freq frequency times years months weeks qty quantity level"
+    "len width height size score rate ratio share distance weight balance income salary gain loss pct percent "
+    "percentage total sum avg mean average min max freq frequency times years months weeks qty quantity level"
 )
 # What ids name; the last word of a name, which says what the column is.
 THINGS = (
-    "id ids uid uuid guid code type category cat class group key hash hour weekday zip zipcode postcode ip app device os "
-    "channel user item ad campaign creative advertiser brand product sku seller shop merchant publisher site domain "
+    "id ids uid uuid guid code type category cat class group key hash hour weekday zip zipcode postcode ip app device "
+    "os channel user item ad campaign creative advertiser brand product sku seller shop merchant publisher site domain "
     "page author video music artist tag city region country state isp carrier network model session cookie query "
     "placement slot keyword browser segment cluster bucket bin range"
 )

@@ -10,7 +10,9 @@ import polars as pl
 _FIRST, _LAST = 946_684_800, 2_524_608_000
 _UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 _ISO = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$"
-_OTHER = r"^(\d{4}[/.]\d\d?[/.]\d\d?|\d\d?[/.-]\d\d?[/.-]\d{4}|\w{3},? \d\d? \w{3} \d{4}|\w{3} \d\d?,? \d{4})([T ,].*)?$"
+_OTHER = (
+    r"^(\d{4}[/.]\d\d?[/.]\d\d?|\d\d?[/.-]\d\d?[/.-]\d{4}|\w{3},? \d\d? \w{3} \d{4}|\w{3} \d\d?,? \d{4})([T ,].*)?$"
+)
 _DIGITS = {"YYYYMMDD": "%Y%m%d", "YYMMDDHH": "%y%m%d%H", "YYYYMMDDHH": "%Y%m%d%H", "YYYYMMDDHHMM": "%Y%m%d%H%M"}
 _DIGITS |= {"YYYYMMDDHHMMSS": "%Y%m%d%H%M%S"}
 _YEARS = 5

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from grouprank.datasets import TableDescription, Tabular
 from grouprank.recipes import tabular
-from grouprank.recipes.drafting import ColumnProfile, draft_columns, to_yaml
 from grouprank.recipes.command import make_app
+from grouprank.recipes.drafting import ColumnProfile, draft_columns, to_yaml
 
 ROWS = 1000
 
