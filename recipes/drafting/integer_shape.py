@@ -9,7 +9,8 @@ _LEAST_WINDOW = 8
 _LEAST_PAIRS = 10
 _ALIKE = 1.4
 _NO_TAIL = 0.42
-_BY_CHANCE = 2.0
+_BY_CHANCE = 2.5
+_PARTS = 20
 _UNEVEN = 4.0
 _LONG_TAIL = 0.15
 _EXACT = 2**53
@@ -29,9 +30,9 @@ class IntegerShape:
       Quantities that belong to users or items lie above it in a log that holds many rows of each.
     - `reach`: where the distinct values lie in the range on average, 0 its lower and 1 its upper end. It is .5 for ids
       and below for quantities with a tail.
-    - `use`: by how much the rows of the numbers in the range differ, as a multiple of chance. It is 1 where all
-      are used alike, as quantities never are.
-    - `unevenness`: the same as the square of a coefficient of variation, chance left out. Quantities without a tail,
+    - `use`: by how much the rows of the numbers in the range differ, or those of its twentieths, as a multiple of
+      chance. It is near 1 where all are used alike, as quantities never are.
+    - `unevenness`: how much the rows of the numbers differ as the square of a coefficient of variation, chance left out. Quantities without a tail,
       such as ages, are below 1; ids that were numbered in an order like that of their frequency are far above.
     - `numbered`: whether the values are 0, 1, 2 … in the order of their first row or of their frequency, as encoders
       number categories.
@@ -68,13 +69,14 @@ class IntegerShape:
         span = int(places[-1]) + 1
         expected = len(values) / span
         unused = span - len(distinct)
-        use = float((np.square(rows - expected).sum() + unused * expected**2) / expected / span)
+        dispersion = float((np.square(rows - expected).sum() + unused * expected**2) / expected / span)
+        parts, _ = np.histogram(places, _PARTS, weights=rows)
         in_order = bool((np.diff(first) > 0).all()) or bool((np.diff(rows) <= 0).all())
         return cls(
             _repeats(places, rows.astype(float)),
             float(places.mean() / places[-1]),
-            use,
-            (use - 1) / expected,
+            max(dispersion, float(parts.var() / parts.mean())),
+            (dispersion - 1) / expected,
             bool(unused == 0 and distinct[0] in (0, 1) and in_order),
             bool(max(abs(int(distinct[0])), abs(int(distinct[-1]))) < _EXACT),
         )
@@ -111,7 +113,7 @@ class IntegerShape:
 
 
 def _repeats(places: np.ndarray, rows: np.ndarray) -> float | None:
-    """The median, over neighbourhoods with enough of them, of pairs of rows with one value found over expected."""
+    """Pairs of rows with one value, found over expected: the median of neighbourhoods, or of all where they hold few."""
     size = max(_LEAST_WINDOW, len(places) // _WINDOWS)
     starts = np.arange(0, len(places) - size + 1, size)
     if not len(starts):
@@ -122,4 +124,7 @@ def _repeats(places: np.ndarray, rows: np.ndarray) -> float | None:
     found = np.add.reduceat((rows * (rows - 1))[:end], starts)
     expected = total * (total - 1) / widths
     enough = np.maximum(found, expected) >= _LEAST_PAIRS
-    return float(np.median(found[enough] / expected[enough])) if enough.any() else None
+    if 2 * enough.sum() >= len(enough):
+        return float(np.median(found[enough] / expected[enough]))
+    pairs, by_chance = float(found[~enough].sum()), float(expected[~enough].sum())
+    return pairs / by_chance if max(pairs, by_chance) >= _LEAST_PAIRS else None
