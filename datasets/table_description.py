@@ -16,6 +16,10 @@ _KINDS: dict[str, Any] = {
     "sequence": SequenceColumn,
     "vector": VectorColumn,
 }
+_FILL_IN = {
+    "features": "one line for each column that the model may see: - {name: country, kind: categorical, side: user}",
+    "tasks": "the columns of 0 and 1 that are to be predicted: tasks: [click]",
+}
 _KEYS = ("features", "tasks", "time", "missing")
 
 
@@ -182,7 +186,9 @@ def _mapping(value: Any, owner: str) -> Mapping[str, Any]:
 
 
 def _items(config: Mapping[str, Any], key: str) -> list[Any]:
-    if not isinstance(config[key], list) or not config[key]:
+    if config[key] is None or config[key] == []:
+        raise ValueError(f"`{key}` is empty. Fill it in, {_FILL_IN[key]}.")
+    if not isinstance(config[key], list):
         raise ValueError(f"`{key}` must be a list with at least one entry. Received: {config[key]!r}.")
     return list(config[key])
 

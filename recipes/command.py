@@ -9,14 +9,13 @@ from typing import Annotated, Any
 
 import keras
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from ..datasets import Dataset
 from ..datasets.prepare import CHUNK_ROWS
 from ..layers.multi_task import MULTI_TASK
 from ..layers.sequence import SEQUENCE_ENCODERS
 from ..models.backbones import BACKBONES
+from ..reports.terminal import Terminal
 from .ctr_study import StudySettings, run_ctr_study
 
 Run = Annotated[
@@ -110,7 +109,7 @@ def make_app(main: Callable[..., None]) -> typer.Typer:
         try:
             main(**arguments)
         except (ValueError, OSError, RuntimeError) as error:
-            Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+            Terminal(stderr=True).tagged("Error: ", "bold red", error)
             raise typer.Exit(1) from error
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -129,7 +128,7 @@ def run_study(
 ) -> None:
     """Run a study in its folder."""
     # Rich takes 80 columns where it writes to a file; the tables need more.
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Terminal(width=None if sys.stdout.isatty() else 120)
     chosen = settings()
     folder = run or Path("runs") / name / f"{keras.backend.backend()}-seed-{chosen.seed}"
     run_ctr_study(dataset(), chosen, folder, saved_models / name, max_bad_rows, console, chunk_rows=chunk_rows)

@@ -7,14 +7,15 @@ from typing import Any
 
 import keras
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from ..datasets import Dataset, PreparedTable, prepare
 from ..layers import GroupConcat
 from ..models import CTRModel, CVRModel, ResidualLearning
+from ..reports.terminal import Terminal
+from ..reports.visible_text import visible_text
 from ..serving import ExportReport, export, verify
 from .choose_batch_size import choose_batch_size
 from .out_of_time_teacher import out_of_time_pseudo_labels
@@ -131,7 +132,7 @@ def run_ctr_study(
     run: Path,
     saved_models: Path,
     max_bad_rows: int = 0,
-    console: Console | None = None,
+    console: Terminal | None = None,
     chunk_rows: int = 100_000,
 ) -> ExportReport:
     """Prepare, train both models, compare them on the test rows, export one of them.
@@ -155,7 +156,7 @@ def run_ctr_study(
         RuntimeError: if another process works in the run folder.
     """
     with run_lock(run):
-        return _run(dataset, settings, run, saved_models, max_bad_rows, console or Console(), chunk_rows)
+        return _run(dataset, settings, run, saved_models, max_bad_rows, console or Terminal(), chunk_rows)
 
 
 def _run(
@@ -164,7 +165,7 @@ def _run(
     run: Path,
     saved_models: Path,
     max_bad_rows: int,
-    console: Console,
+    console: Terminal,
     chunk_rows: int,
 ) -> ExportReport:
     console.print(f"{dataset.name} on {keras.backend.backend()}, run folder {run}")
@@ -196,7 +197,7 @@ def _run(
     for note in comparison.notes():
         console.print(note, soft_wrap=True, highlight=False)
     for warning in comparison.warnings():
-        console.print(f"[bold yellow]Warning:[/] {escape(warning)}", soft_wrap=True, highlight=False)
+        console.tagged("Warning: ", "bold yellow", warning)
     chosen = _choose(settings, models, table, folder, console)
     report = _export(dataset, models[chosen], table, folder, saved_models, max_bad_rows)
     console.print(str(report), soft_wrap=True, highlight=False)
@@ -206,7 +207,7 @@ def _run(
 
 
 def _prepare(
-    dataset: Dataset, destination: Path, max_bad_rows: int, console: Console, chunk_rows: int
+    dataset: Dataset, destination: Path, max_bad_rows: int, console: Terminal, chunk_rows: int
 ) -> PreparedTable:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bars: dict[str, Any] = {}
@@ -242,7 +243,7 @@ def _targets(
 
 
 def _choose(
-    settings: StudySettings, models: Mapping[str, CTRModel], table: PreparedTable, folder: RunFolder, console: Console
+    settings: StudySettings, models: Mapping[str, CTRModel], table: PreparedTable, folder: RunFolder, console: Terminal
 ) -> str:
     """Name of the model to export; a resumed run keeps to what was chosen before."""
     if settings.exported == "candidate":
@@ -289,7 +290,7 @@ def _scored_rows(report: ExportReport, count: int = 5, columns: int = 3) -> Tabl
     table = Table()
     shown = list(report.raw)[:columns]
     for name in shown:
-        table.add_column(name, no_wrap=True, max_width=24)
+        table.add_column(Text(visible_text(name)), no_wrap=True, max_width=24)
     if len(report.raw) > columns:
         table.add_column(f"+{len(report.raw) - columns}", no_wrap=True)
     for task in report.probabilities:
@@ -297,11 +298,11 @@ def _scored_rows(report: ExportReport, count: int = 5, columns: int = 3) -> Tabl
     for row in range(min(count, report.rows)):
         cells = [_cell(report.raw[name][row]) for name in shown]
         cells += ["…"] if len(report.raw) > columns else []
-        table.add_row(*cells, *(f"{values[row]:.4f}" for values in report.probabilities.values()))
+        table.add_row(*map(Text, cells), *(f"{values[row]:.4f}" for values in report.probabilities.values()))
     return table
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
+        return visible_text(value.decode("utf-8", "replace"))
+    return f"{value:g}" if isinstance(value, float | np.floating) else visible_text(value)

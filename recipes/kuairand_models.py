@@ -17,12 +17,12 @@ from typing import Annotated, Any
 import keras
 import numpy as np
 import typer
-from rich.console import Console
 
 from .. import models, reports
 from ..datasets import KuaiRandFunnel, KuaiRandPure, PreparedTable, prepare
 from ..models import CTRModel
 from ..models.preset_registry import get_preset
+from ..reports.terminal import Terminal
 from .command import run_command
 from .models_page import models_page
 from .run_folder import RunFolder
@@ -66,7 +66,7 @@ def main(
     ),
 ) -> None:
     """Train every preset, measure it on the test days, write the page."""
-    console = Console(highlight=False)
+    console = Terminal()
     settings = ZooSettings()
     wanted = [name.strip() for name in only.split(",") if name.strip()] or list(models.presets())
     logs = {"CTRModel": (KuaiRandPure(data), "prepared"), "CVRModel": (KuaiRandFunnel(data), "prepared-funnel")}

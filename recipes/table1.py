@@ -14,9 +14,9 @@ from typing import Annotated, Any
 
 import keras
 import typer
-from rich.console import Console
 
 from ..datasets import PreparedTable, prepare
+from ..reports.terminal import Terminal
 from .command import run_command
 from .paired_study import Job, Training, Variant, run_variants
 from .paired_study.matched_width import matched_width
@@ -56,7 +56,7 @@ def main(
     with run_lock(folder):
         RunFolder(folder, {"data": study.name, **made, "backend": keras.backend.backend(), **tuned})
         counts = {"seeds": seeds, "budget": budget, "tuning_seeds": tuning_seeds, "ablation_seeds": ablation_seeds}
-        console = Console(highlight=False, soft_wrap=True)
+        console = Terminal(soft_wrap=True)
         table = prepare(study.dataset, folder / "prepared")
         runner = _Runner(study, table, folder, workers, console)
         trials = runner.tune_baseline(budget, tuning_seeds)
@@ -94,7 +94,7 @@ class _Runner:
     table: PreparedTable
     folder: Path
     workers: int
-    console: Console
+    console: Terminal
 
     def tune_baseline(self, budget: int, seeds: int) -> list[Trial]:
         choices = draw_choices(self.study.space, budget)

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from ..datasets import CategoricalColumn, Dataset, TableDescription, Tabular
 from ..datasets.prepare import CHUNK_ROWS
-from .column_profile import ColumnProfile, profile_columns
+from ..datasets.raw_files.bad_rows import BadRows as BadRowCount
+from ..reports.terminal import Terminal
+from ..reports.visible_text import visible_text
 from .command import (
     Backbone,
     BadRows,
@@ -38,7 +38,8 @@ from .command import (
     run_study,
 )
 from .ctr_study import StudySettings
-from .draft_description import REVIEW, ask, draft_columns, to_yaml
+from .drafting import REVIEW, ColumnProfile, ask, draft_columns, profile_columns, to_yaml
+from .whole_file import whole_file
 
 SETTINGS = StudySettings(dropout=0.2, exported="better")
 # Enough to tell kinds of columns.
@@ -124,30 +125,33 @@ def _warn_of_unique_columns(description: TableDescription, profiles: Sequence[Co
     tokens = {column.raw_name: column.name for column in description.columns if isinstance(column, CategoricalColumn)}
     for profile in profiles:
         if profile.name in tokens and profile.is_unique:
-            Console(stderr=True).print(
-                f"[bold yellow]Warning:[/] feature {escape(repr(tokens[profile.name]))} has a value of its own in "
-                f"every one of the first {profile.rows:,} rows: an id of the row, or a leak. It can teach a model "
-                "nothing that holds for other rows; remove it from the description.",
-                soft_wrap=True,
-                highlight=False,
+            Terminal(stderr=True).tagged(
+                "Warning: ",
+                "bold yellow",
+                f"feature {tokens[profile.name]!r} has a value of its own in every one of the first {profile.rows:,} "
+                "rows: an id of the row, or a leak. It can teach a model nothing that holds for other rows; remove it "
+                "from the description.",
             )
 
 
 def _run_init(data: Path, schema: Path, interactive: bool) -> None:
-    console = Console()
+    terminal = Terminal()
     if schema.exists():
         raise ValueError(f"{schema} exists and is not overwritten. Pass another --schema, or delete it.")
-    drafts = draft_columns(data, _ROWS_LOOKED_AT)
+    bad_rows = BadRowCount(_ROWS_LOOKED_AT)
+    drafts = draft_columns(data, _ROWS_LOOKED_AT, bad_rows)
     if interactive:
-        ask(drafts, lambda question, guess: str(typer.prompt(question, default=guess)))
+        ask(drafts, lambda question, guess: str(typer.prompt(visible_text(question), default=guess)))
     text = to_yaml(drafts, f"the first {_ROWS_LOOKED_AT:,} rows of {data}")
-    schema.write_text(text, encoding="utf-8")
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
-    console.print(
-        f"Written to {schema}. Look at the {text.count(REVIEW) - 1} places marked {REVIEW}, then run without --init.",
-        soft_wrap=True,
-        highlight=False,
-    )
+    with whole_file(schema) as partial:
+        partial.write_text(text, encoding="utf-8")
+    terminal.print(text, soft_wrap=True)
+    if bad_rows.count:
+        terminal.tagged("Warning: ", "bold yellow", f"{bad_rows.count:,} malformed rows were passed over.")
+    doubts = text.count(f"{REVIEW}:")
+    places = "1 place" if doubts == 1 else f"{doubts} places"
+    look = f"Look at the {places} marked {REVIEW}, then run" if doubts else "Run"
+    terminal.print(f"Written to {schema}. {look} without --init.", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -111,6 +111,10 @@ class DelimitedFile:
                 )
         return b"".join(parts)
 
+    def head(self) -> bytes:
+        """The file's first bytes, as many as hold its header and, mostly, some rows."""
+        return next(self._blocks(), b"")
+
     def count_rows(self) -> int:
         """Number of lines after the header, malformed ones included; reads the file but parses nothing."""
         lines, last = 0, b"\n"

@@ -8,10 +8,10 @@ import polars as pl
 
 from .bad_rows import BadRows
 from .delimited_file import DelimitedFile
+from .text_format import TextFormat
 
 _TEXT = (".csv", ".tsv", ".txt")
 _PARQUET = (".parquet", ".pq")
-_SEPARATORS = (",", "\t", ";", "|")
 # A slice of a Parquet file costs the decoding of what lies before it in its row group; so it serves several chunks.
 _SLICE_CHUNKS = 5
 
@@ -19,15 +19,15 @@ _SLICE_CHUNKS = 5
 class TableFile:
     """A CSV, TSV or Parquet file as frames of named columns with row numbers, in memory bounded by the chunk.
 
-    The separator of a text file is the one of `,`, tab, `;` and `|` that its header has most of. Its columns come as
-    strings, those of a Parquet file in their own types.
+    `TextFormat` says how the separator of a text file is found, and what is refused. Its columns come as strings, those
+    of a Parquet file in their own types.
 
     Args:
         path: the file: `.csv`, `.tsv`, `.txt`, any of them as `.gz`, `.parquet` or `.pq`.
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: on another ending, or a file that is empty or no Parquet.
+        ValueError: on another ending, or a file that is empty, no Parquet, or text without a header.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,7 +37,7 @@ class TableFile:
         ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
         self._text: DelimitedFile | None = None
         if ending in _TEXT:
-            self._text = _open_text(path)
+            self._text, self._format = _open_text(path)
             self.columns = self._text.columns
         elif path.suffix in _PARQUET:
             try:
@@ -78,7 +78,8 @@ class TableFile:
             workers: threads that parse a text file ahead. Defaults to 1.
         """
         if self._text:
-            yield from self._text.chunks(chunk_rows, dict.fromkeys(columns, "string"), bad_rows, workers)
+            for frame, numbers in self._text.chunks(chunk_rows, dict.fromkeys(columns, "string"), bad_rows, workers):
+                yield frame.with_columns(pl.all().str.strip_chars_start(" ")) if self._format.padded else frame, numbers
             return
         rows = self.count_rows()
         if not rows:
@@ -92,6 +93,10 @@ class TableFile:
                 yield frame, np.arange(start + first + 1, start + first + 1 + len(frame))
 
 
-def _open_text(path: Path) -> DelimitedFile:
-    header = DelimitedFile(path, "\0", quoted=False).columns[0]
-    return DelimitedFile(path, max(_SEPARATORS, key=header.count))
+def _open_text(path: Path) -> tuple[DelimitedFile, TextFormat]:
+    one_column = DelimitedFile(path, "\0", quoted=False)
+    text_format = TextFormat.of(path, one_column.head())
+    file = DelimitedFile(path, text_format.separator)
+    if text_format.padded:
+        file.columns = [name.lstrip(" ") for name in file.columns]
+    return file, text_format

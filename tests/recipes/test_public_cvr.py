@@ -6,12 +6,12 @@ import sys
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from grouprank import datasets
 from grouprank.datasets import prepare
 from grouprank.recipes import command
 from grouprank.recipes.train_model import train_model
+from grouprank.reports.terminal import Terminal
 
 ROWS = 200
 
@@ -149,7 +149,7 @@ def train(asked, folder):
         batch_size=64,
         learning_rate=1e-3,
         seed=0,
-        console=Console(quiet=True),
+        console=Terminal(quiet=True),
     )
     return table, model.predict_proba(table.batches("test"))
 

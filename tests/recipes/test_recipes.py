@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 import grouprank as gr
 from grouprank.recipes.ctr_study import StudySettings, run_ctr_study
@@ -15,6 +14,7 @@ from grouprank.recipes.epoch_report import EpochReport
 from grouprank.recipes.out_of_time_teacher import out_of_time_pseudo_labels
 from grouprank.recipes.run_folder import RunFolder
 from grouprank.recipes.train_model import train_model
+from grouprank.reports.terminal import Terminal
 
 SETTINGS = StudySettings(
     backbone="mlp",
@@ -38,7 +38,7 @@ def table(tmp_path_factory):
 
 
 def quiet():
-    return Console(file=open(os.devnull, "w"))
+    return Terminal(file=open(os.devnull, "w"))
 
 
 def schedule(**changes):
@@ -46,7 +46,7 @@ def schedule(**changes):
 
 
 def test_study_end_to_end_and_again(tmp_path, capsys):
-    console = Console(width=120)
+    console = Terminal(width=120)
     arguments = (tiny_log(), SETTINGS, tmp_path / "run", tmp_path / "saved_models" / "tiny")
     report = run_ctr_study(*arguments, console=console)
     printed = capsys.readouterr().out

@@ -6,7 +6,6 @@ import types
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 import grouprank as gr
 from grouprank.recipes import ctr_study
@@ -99,7 +98,7 @@ def test_validation_chooses_what_is_exported(tmp_path, monkeypatch, candidate, c
             return entropies[model]
 
     monkeypatch.setattr(ctr_study, "ValidationEntropy", Measure)
-    console = Console(file=io.StringIO(), width=200)
+    console = Terminal(file=io.StringIO(), width=200)
     folder = RunFolder(tmp_path, {})
     models = {"baseline": "b", "candidate": "c"}
     settings = StudySettings(exported="better")
@@ -112,7 +111,7 @@ def test_validation_chooses_what_is_exported(tmp_path, monkeypatch, candidate, c
 
 
 def test_an_epoch_shows_each_tasks_own_loss():
-    console = Console(file=io.StringIO(), width=200)
+    console = Terminal(file=io.StringIO(), width=200)
     report = EpochReport("candidate", console)
     report.set_params({"epochs": 3, "steps": 1})
     logs = {"loss": 9.97, "click_loss": 0.27, "like_loss": 0.04, "user_groups_loss": 8.0}

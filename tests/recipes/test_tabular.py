@@ -11,9 +11,8 @@ from typer.testing import CliRunner
 
 from grouprank.datasets import TableDescription, Tabular
 from grouprank.recipes import tabular
-from grouprank.recipes.column_profile import ColumnProfile
 from grouprank.recipes.command import make_app
-from grouprank.recipes.draft_description import draft_columns, to_yaml
+from grouprank.recipes.drafting import ColumnProfile, draft_columns, to_yaml
 
 ROWS = 1000
 
@@ -93,7 +92,9 @@ def test_draft(tmp_path, table, name):
         "nothing": "no value",
     }.items():
         assert any(left_out in line and why in line for line in text.splitlines())
-    assert "REVIEW: side guessed from the name; 80 values in 500 rows" in text
+    assert "no name tells the side of headline_words, column_2nd, is_new" in text
+    marked = [line for line in text.splitlines() if "REVIEW" in line]
+    assert [line.split("#")[1].split(":")[0].strip() for line in marked] == ["REVIEW", "REVIEW", "- revenue"]
     description = TableDescription.from_dict(config)
     assert len(description.columns) == 9
     assert set(next(Tabular(path, description).chunks(100))["split"]) == {"train"}
@@ -110,7 +111,7 @@ def test_draft_of_lists_and_dates(tmp_path):
             "score": np.random.default_rng(0).random(rows),
             "group": ["1"] * rows,
             "is_forward": [0, 1] * (rows // 2),
-            "is_new": [0, 1] * (rows // 2),
+            "is_new": [0, 0, 1, 1] * (rows // 4),
             "date": [20220101, 20220102] * (rows // 2),
         }
     )
@@ -125,13 +126,11 @@ def test_draft_of_lists_and_dates(tmp_path):
     ]
     assert config["features"][0]["dim"] == 3
     assert config["features"][1]["length"] == 2
-    assert config["tasks"] is None
-    assert "Name the label" in text
-    assert config["time"] == "day"
-    assert "at: a second column of times" in text
-    assert "is_forward: REVIEW: its name sounds like an outcome" in text
-    assert "date: a date never comes back" in text
-    assert "0 and 1: known before the impression?" in text
+    assert config["tasks"] == [{"name": "is_forward"}]
+    assert config["time"] == "at"
+    assert "day: another column of times" in text
+    assert "date: another column of times" in text
+    assert "0 and 1: known before the impression, or an outcome?" in text
 
 
 def test_commas_of_tags_and_of_prose(tmp_path):
@@ -158,8 +157,8 @@ def test_profiles():
     unique = ColumnProfile("id", pl.Series([str(i) for i in range(100)]))
     assert unique.is_unique
     assert not ColumnProfile("id", pl.Series(["a", "b"])).is_unique
-    assert ColumnProfile("at", pl.Series(["2022-01-01", "2022-01-02T10:00:00"])).is_time
-    assert not ColumnProfile("at", pl.Series(["2022-01-01", "later"])).is_time
+    assert ColumnProfile("at", pl.Series(["2022-01-01", "2022-01-02T10:00:00"])).time_form == "ISO 8601 dates"
+    assert ColumnProfile("at", pl.Series(["2022-01-01", "later"])).time_form is None
     assert ColumnProfile("x", pl.Series(["true", "False", ""])).is_binary
     assert not ColumnProfile("x", pl.Series([1, 1])).is_binary
     assert ColumnProfile("x", pl.Series([], dtype=pl.String)).rows == 0

@@ -3,15 +3,21 @@
 import functools
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
-from ..datasets.raw_files.bad_rows import BadRows
-from ..datasets.raw_files.table_file import TableFile
+from ...datasets.raw_files.bad_rows import BadRows
+from ...datasets.raw_files.table_file import TableFile
+from ...reports.visible_text import visible_text
+from .integer_shape import IntegerShape
+from .time_form import time_form
 
 _EXAMPLES = 3
 _EXAMPLE_LENGTH = 20
 # Among fewer rows, values of their own prove nothing.
 _ENOUGH = 100
+# Logarithm of a probability that is none: one in a thousand millions.
+_CHANCE = float(np.log(1e-9))
 
 
 class ColumnProfile:
@@ -37,7 +43,6 @@ class ColumnProfile:
         self.rows = len(self._values)
         self.missing = len(values) - self.rows
         self.distinct = self._values.n_unique() if self.rows and not self.is_list else self.rows
-        self.is_time = values.dtype.is_temporal() or self._reads_like_a_date()
 
     @functools.cached_property
     def _numbers(self) -> pl.Series | None:
@@ -50,10 +55,38 @@ class ColumnProfile:
         numbers = inner.cast(pl.Float64, strict=False)
         return None if numbers.null_count() else numbers
 
-    def _reads_like_a_date(self) -> bool:
-        if self._values.dtype != pl.String or not self.rows:
-            return False
-        return bool(self._values.str.contains(r"^\d{4}-\d\d-\d\d([T ]|$)").all())
+    @functools.cached_property
+    def time_form(self) -> str | None:
+        """In what form the values are points in time, `None` if they are something else."""
+        if self.is_list or not self.rows:
+            return None
+        if self._values.dtype in (pl.Date, pl.Datetime):
+            return "dates"
+        if not (self._values.dtype == pl.String or self._values.dtype.is_integer()):
+            return None
+        distinct = self._values.unique(maintain_order=True)
+        return time_form(distinct.cast(pl.String), self._whole(distinct))
+
+    @functools.cached_property
+    def integer_shape(self) -> IntegerShape | None:
+        """How the values are spread, `None` unless all are whole numbers of at least two values."""
+        whole = self._whole(self._values) if self.is_number and self.distinct > 1 else None
+        return None if whole is None else IntegerShape.of(whole)
+
+    @property
+    def has_leading_zeros(self) -> bool:
+        """Whether some values begin with a zero that a number would lose, as codes do."""
+        return self._values.dtype == pl.String and bool(self._values.str.contains(r"^0\d").any())
+
+    @staticmethod
+    def _whole(values: pl.Series) -> np.ndarray | None:
+        """The values as int64, `None` if they are not whole numbers or too long for that."""
+        whole = values.cast(pl.Int64, strict=False)
+        if whole.null_count() and values.dtype == pl.String:  # e.g. 84.0
+            numbers = values.cast(pl.Float64, strict=False)
+            small = numbers.is_finite() & (numbers.abs() < 2**53) & (numbers == numbers.round())
+            whole = pl.select(pl.when(small).then(numbers).otherwise(None)).to_series().cast(pl.Int64)
+        return None if whole.null_count() else whole.to_numpy()
 
     @property
     def is_number(self) -> bool:
@@ -103,6 +136,28 @@ class ColumnProfile:
         here, there = (ColumnProfile._flags(column._all) for column in (self, other))
         return not (here & ~there).any()
 
+    def equals(self, other: "ColumnProfile") -> bool:
+        """Whether two binary columns say the same, or the opposite, in every row."""
+        here, there = (ColumnProfile._flags(column._all) for column in (self, other))
+        return bool((here == there).all() or (here != there).all())
+
+    def tells(self, label: "ColumnProfile") -> bool:
+        """Whether the values are there, or are not zero, in rows of a label only, and too often for chance.
+
+        What is known only after a click is missing or zero in the rows without one.
+        """
+        if self.is_list or self.rows == 0:
+            return False
+        there = self._all.is_not_null()
+        if self._numbers is not None:
+            there &= (self._all.cast(pl.String).str.to_lowercase() != "false").fill_null(False)
+            there &= (self._all.cast(pl.Float64, strict=False) != 0).fill_null(True)
+        positive = ColumnProfile._flags(label._all)
+        known = int(there.sum())
+        if known in (0, len(there)) or (there & ~positive).any():
+            return False
+        return known * np.log(positive.mean()) < _CHANCE
+
     @staticmethod
     def _flags(values: pl.Series) -> pl.Series:
         if values.dtype == pl.String:
@@ -115,24 +170,31 @@ class ColumnProfile:
         share = f", {round(100 * self.missing / (self.rows + self.missing))} % missing" if self.missing else ""
         first = self._values.head(1000)
         examples = first.to_list() if self.is_list else first.unique(maintain_order=True).to_list()
-        shown = [" ".join(str(value).split())[:_EXAMPLE_LENGTH] for value in examples[:_EXAMPLES]]
+        shown = [visible_text(" ".join(str(value).split()))[:_EXAMPLE_LENGTH] for value in examples[:_EXAMPLES]]
         counted = f"{self.rows:,} rows" if self.is_list else f"{self.distinct:,} values in {self.rows:,} rows"
         return f"{counted}{share}, e.g. {', '.join(shown)}"
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.summary})"
+        return f"{visible_text(self.name)} ({self.summary})"
 
 
-def profile_columns(path: Path, rows: int) -> list[ColumnProfile]:
+def profile_columns(path: Path, rows: int, bad_rows: BadRows | None = None) -> list[ColumnProfile]:
     """A profile of every column, from a table's first rows; malformed ones among them are passed over.
 
     Args:
         path: the table.
         rows: how many rows to look at.
+        bad_rows: what counts the malformed rows, or `None`. Defaults to `None`.
+
+    Raises:
+        ValueError: if most rows are malformed; says what is wrong with the first.
     """
     file = TableFile(path)
+    passed_over = bad_rows or BadRows(rows)
     # The header counts as a row of a text file's first chunk.
-    frame, _ = next(file.chunks(rows + 1, file.columns, BadRows(rows)), (None, None))
-    if frame is None:
-        raise ValueError(f"{path}: none of the first {rows:,} rows has the {len(file.columns)} fields of the header.")
+    frame, _ = next(file.chunks(rows + 1, file.columns, passed_over), (None, None))
+    if frame is None or passed_over.count > len(frame):
+        # Reads the rows again, to raise what is wrong with the first that is malformed.
+        next(file.chunks(rows + 1, file.columns, BadRows(0)), None)
+        raise ValueError(f"{path}: none of the first {rows:,} rows can be read. Mend the file.")
     return [ColumnProfile(name, frame[name].head(rows)) for name in file.columns]

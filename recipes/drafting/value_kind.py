@@ -1,0 +1,61 @@
+"""The kind of a feature, from the values of its column."""
+
+from .column_profile import ColumnProfile
+from .name_words import LISTS, QUANTITIES, THINGS, among, words
+
+# Whole numbers of no more values are categories: a category for each loses nothing.
+FEW = 50
+_SEPARATORS = ("|", ";", ",", " ")
+_ALSO_IN_PROSE = (",", " ")
+
+
+def value_kind(profile: ColumnProfile) -> tuple[str, str, bool]:
+    """The kind, why, and whether that is in doubt.
+
+    Words and codes are categories, fractions are numbers. Whole numbers of many values are what the last word of their
+    name says if it names a thing (`id`, `app`), or what any word says if it names a quantity (`age`, `price`), and else
+    what their spread says, see `IntegerShape`.
+
+    Args:
+        profile: what the column's values look like.
+
+    Example:
+    >>> import polars as pl
+    >>> value_kind(ColumnProfile("height", pl.Series([170, 181] + list(range(150, 210)))))
+    ('numeric', '', False)
+    """
+    if profile.is_list:
+        return ("vector" if profile.is_fraction and profile.has_one_length else "sequence"), "", False
+    if not profile.is_number:
+        return ("sequence" if profile.is_text and list_separator(profile) else "categorical"), "", False
+    if profile.is_fraction:
+        return "numeric", "", False
+    if profile.distinct <= FEW or profile.has_leading_zeros:
+        return "categorical", "", False
+    names = words(profile.name)
+    if names and names[-1] in THINGS.split():
+        return "categorical", "", False
+    if among(profile.name, QUANTITIES):
+        return "numeric", "", False
+    shape = profile.integer_shape
+    if shape is None or shape.is_id:
+        note = "whole numbers that look like ids" if shape and shape.is_doubtful else ""
+        return "categorical", f"{note}; numeric, if they are amounts" if note else "", bool(note)
+    note = "whole numbers that look like amounts; categorical, if they are ids" if shape.is_doubtful else ""
+    return "numeric", note, bool(note)
+
+
+def list_separator(profile: ColumnProfile) -> str:
+    """The separator that most values have, or nothing. Commas and spaces may be prose."""
+    if not profile.is_text:
+        return ","
+    names_a_list = among(profile.name, LISTS)
+    return next(
+        (
+            sign
+            for sign in _SEPARATORS
+            if profile.share_with(sign) > 0.5
+            and (names_a_list or sign not in _ALSO_IN_PROSE or (sign == "," and profile.repeats_pieces(sign)))
+        ),
+        "",
+    )
