@@ -5,6 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from .clean import clean
+from .markdown import markdown_table
 from .task_metrics import TaskMetrics
 
 HEADER = ("task", "model", "NE", "NE gain", "AUC", "calibration", "rate", "rows")
@@ -34,10 +36,10 @@ class Comparison:
     def gain(self, candidate: str, task: str) -> float | None:
         """Relative NE gain, `1 - CE(candidate) / CE(baseline)`: 0.001 is a tenth of a percent better.
 
-        On the same rows both NEs share their denominator, so this is also `1 - NE / NE`. `None` where a
-        cross-entropy is undefined (no rows) or the baseline's is 0.
+        On the same rows both NEs share their denominator, so this is also `1 - NE / NE`. `None` where NE is
+        undefined (no rows, no positives or no negatives) or the baseline's is 0.
         """
-        before, after = self.baseline[task].cross_entropy, self.candidates[candidate][task].cross_entropy
+        before, after = self.baseline[task].normalized_entropy, self.candidates[candidate][task].normalized_entropy
         if before is None or after is None or before == 0.0:
             return None
         return 1.0 - after / before
@@ -63,22 +65,23 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """A Markdown table of NE, NE gain, AUC and calibration per task and model."""
-        lines = ["| " + " | ".join(HEADER) + " |", "|---|---|" + "---:|" * (len(HEADER) - 2)]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows()]
-        return "\n".join(lines) + "\n"
+        return markdown_table(HEADER, self.rows(), text_columns=(0, 1)) + "\n"
 
     def to_table(self, title: str = "Normalized entropy per task") -> Any:
         """The same as a `rich.table.Table`, for `rich.print`; needs `rich` only when called."""
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(title=title)
+        # As text: what names hold is no markup.
+        table = Table(title=Text(clean(title), style="table.title"))
         for number, column in enumerate(HEADER):
             table.add_column(column, justify="left" if number < 2 else "right")
         previous = None
         for row in self.rows():
             if previous not in (None, row[0]):
                 table.add_section()
-            table.add_row(row[0] if previous != row[0] else "", *row[1:])
+            shown = (row[0] if previous != row[0] else "", *row[1:])
+            table.add_row(*(Text(clean(cell)) for cell in shown))
             previous = row[0]
         return table
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
+from .escape_markdown import escape_markdown
+
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Collection[int] = (0,)) -> str:
-    """A Markdown table of text cells, columns of numbers to the right.
+    """A Markdown table of text cells, columns of numbers to the right; what names hold is shown, never interpreted.
 
     Args:
         columns: heads of the columns.
@@ -18,7 +20,10 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_c
     |---|---:|
     | click | 0.87 |
     """
-    lines = ["| " + " | ".join(columns) + " |"]
-    lines.append("|" + "|".join("---" if number in text_columns else "---:" for number in range(len(columns))) + "|")
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    alignment = ["---" if number in text_columns else "---:" for number in range(len(columns))]
+    lines = [_line(columns), f"|{'|'.join(alignment)}|", *(_line(row) for row in rows)]
     return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(escape_markdown(cell) for cell in cells) + " |"

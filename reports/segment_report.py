@@ -5,6 +5,7 @@ from typing import Any
 
 from scipy import stats
 
+from .escape_markdown import escape_markdown
 from .markdown import markdown_table
 from .statistics import Estimate, PredictionSums, SegmentFigures
 
@@ -145,7 +146,8 @@ class SegmentReport:
                 segments = self.of(segmentation, task)
                 table = markdown_table(COLUMNS, [segment_cells(s) for s in segments[:most]], text_columns=(0, 10))
                 left = f"\n\n{len(segments) - most} smaller segments are not shown." if len(segments) > most else ""
-                parts.append(f"### {task}, by {segmentation}\n\n{table}{left}\n")
+                title = f"### {escape_markdown(task)}, by {escape_markdown(segmentation)}"
+                parts.append(f"{title}\n\n{table}{left}\n")
         return "\n".join(parts)
 
 

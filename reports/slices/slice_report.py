@@ -3,12 +3,17 @@
 import dataclasses
 from typing import Any
 
+from ..escape_markdown import escape_markdown
 from ..markdown import markdown_table
+from ..names import listed, named, quoted
 from ..statistics import Estimate
 from .slice_figures import SliceFigures
 
 # Rate of false discoveries among the slices that are confirmed.
 FALSE_DISCOVERIES = 0.05
+
+# What a slice is judged by.
+WORSE = "worse by, %, other half (95 % interval)"
 
 COLUMNS = (
     "slice",
@@ -17,7 +22,7 @@ COLUMNS = (
     "NE, baseline",
     "NE, candidate",
     "worse by, %, searched half",
-    "worse by, %, other half (95 % interval)",
+    WORSE,
     "than the rest of a parent by, %",
     "q",
     "verdict",
@@ -126,14 +131,18 @@ class SliceReport:
         for task, objective in dict.fromkeys((found.task, found.objective) for found in self.slices):
             found = self.of(task, objective)
             table = markdown_table(COLUMNS, [slice_cells(slice_) for slice_ in found], text_columns=(0, 9))
-            also = [f"- {s.description}: almost the same rows as {', '.join(s.also)}." for s in found if s.also]
+            also = [
+                f"- {escape_markdown(s.description)}: almost the same rows as {escape_markdown(listed(quoted(s.also)))}."
+                for s in found
+                if s.also
+            ]
             searched = f"{self.slices_searched[task]:,} slices searched."
             parts.append(
-                "\n\n".join([f"### {task}, {objective}", searched, table, *(["\n".join(also)] if also else [])])
+                "\n\n".join([f"### {escape_markdown(task)}, {objective}", searched, table, *(["\n".join(also)] if also else [])])
             )
         if not parts:
-            searched = ", ".join(f"{count:,} slices of {task}" for task, count in self.slices_searched.items())
-            return f"Nothing found in {searched}.\n"
+            searched = listed([f"{count:,} slices of {named(task)}" for task, count in self.slices_searched.items()])
+            return f"Nothing found in {escape_markdown(searched)}.\n"
         return "\n\n".join(parts) + "\n"
 
 
