@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
+from .clean import clean
 from .regression_gate import BROKEN, PASSED, GateResult, GateRule, check_gate
 from .statistics.prediction_sums import ALL_ROWS
 
@@ -54,7 +55,8 @@ def main(
             given.append(GateRule(segment or (ALL_ROWS,), task or None, max_loss, band))
         result = check_gate(_read_json(report), given, candidate, strict)
     except (ValueError, OSError) as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        said = Text.assemble(("Error:", "bold red"), f" {clean(str(error))}")
+        Console(stderr=True).print(said, soft_wrap=True, highlight=False)
         raise typer.Exit(NOT_JUDGED) from error
     show(result)
     raise typer.Exit(0 if result.passed else BROKEN_RULE)
@@ -66,7 +68,9 @@ def show(result: GateResult) -> None:
     for check in result.checks:
         word = {PASSED: "passed", BROKEN: "BROKEN"}.get(check.status, "BROKEN" if result.strict else "warning")
         style = STYLES.get(check.status, "bold red" if result.strict else "yellow")
-        console.print(f"[{style}]{word:8}[/]{escape(str(check))}", soft_wrap=True, highlight=False)
+        # As text: what names hold is no markup.
+        said = Text.assemble((f"{word:8}", style), " ".join(clean(str(check)).split()))
+        console.print(said, soft_wrap=True, highlight=False)
     console.print(f"{len(result.failures)} of {len(result.checks)} checks broken.", highlight=False)
 
 

@@ -40,7 +40,10 @@ def polars_frame(frame: Any, columns: Iterable[str] | None = None) -> pl.DataFra
     found = {}
     for name in chosen:
         column = frame.iloc[:, names.index(name)]
-        found[name] = _series(column.to_numpy(), column.isna().to_numpy())
+        # The types that pandas adds to NumPy's would turn into floats where a value is missing: 1 into 1.0.
+        plain = isinstance(column.dtype, np.dtype)
+        values = column.to_numpy() if plain else column.to_numpy(dtype=object)
+        found[name] = _series(values, column.isna().to_numpy())
     return pl.DataFrame(found)
 
 

@@ -184,7 +184,8 @@ def segment_report(
     seeds, found = len(sums.seeds), []
     for task in sums.tasks:
         whole = SegmentFigures(sums, task)
-        gained = whole.loss(baseline) - whole.loss(candidate)
+        known = whole.normalized_entropy(baseline) is not None
+        gained = whole.loss(baseline) - whole.loss(candidate) if known else 0.0
         of_task = []
         for segmentation in sums.segmentations:
             for segment in sums.segments(str(segmentation.name)):

@@ -171,9 +171,7 @@ def _chart(table: GainTable, conclusion: Conclusion, name: str) -> Chart:
     gains = _drawn(table, conclusion.task)
     rows = [GainRow(gain.model, gain.gain, gain.verdict) for gain in gains if gain.gain is not None]
     models = quoted([row.label for row in rows])
-    said = "; ".join(
-        f"{model} {row.verdict}, {interval(row.gain, 3)}" for model, row in zip(models, rows, strict=True)
-    )
+    said = "; ".join(f"{model} {row.verdict}, {interval(row.gain, 3)}" for model, row in zip(models, rows, strict=True))
     over = f"NE gain over {named(table.baseline)} on {named(conclusion.task)}"
     svg = interval_chart(name, rows, f"{over} in percent, with 95 % intervals: {said}.")
     size = f"{counted(conclusion.rows, 'row')}, {conclusion.positives:,.0f} positives"

@@ -23,6 +23,4 @@ def glossary(text: str) -> dict[str, str]:
     >>> list(glossary("GSL(user) has a lower NE."))
     ['NE', 'GSL']
     """
-    return {
-        name: " ".join(meaning.split()) for name, meaning in _MEANINGS.items() if re.search(rf"\b{name}\b", text)
-    }
+    return {name: " ".join(meaning.split()) for name, meaning in _MEANINGS.items() if re.search(rf"\b{name}\b", text)}

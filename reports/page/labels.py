@@ -42,7 +42,7 @@ def shortened_segment(text: str, most: int) -> str:
     Example:
 
     >>> shortened_segment("user_active_degree=full_active", 20)
-    'use…ree=full_active'
+    'user…ree=full_active'
     """
     text = " ".join(clean(text).split())
     name, sign, value = text.partition("=")

@@ -68,7 +68,9 @@ def draw_legend(axes: "Axes", models: Sequence[str], styles: dict[str, dict[str,
     columns = _legend_columns(models)
     most = _LETTERS if columns == 2 else 2 * _LETTERS
     labels = [("\u200b" if model.startswith("_") else "") + shortened(model, most) for model in models]
-    figure.legend(handles, labels, loc="lower center", ncols=columns, handlelength=2.2, columnspacing=1.4, borderaxespad=0.2)
+    figure.legend(
+        handles, labels, loc="lower center", ncols=columns, handlelength=2.2, columnspacing=1.4, borderaxespad=0.2
+    )
 
 
 def rate_ticks(low: float, high: float, most: int = 8) -> list[float]:

@@ -223,7 +223,13 @@ class ReportPage:
         found = [one for table in self._tables for one in conclusions(table, self._reports)]
         first = lead(self._tables[0]) if self._tables else None
         # All that is read on the page, pictures too; an abbreviation in it is explained.
-        read = [self.title, self.summary or "", first or "", *(one.sentence for one in found), *map(str, self._sections)]
+        read = [
+            self.title,
+            self.summary or "",
+            first or "",
+            *(one.sentence for one in found),
+            *map(str, self._sections),
+        ]
         return environment.get_template("page.html").render(
             page=self,
             facts=self._facts(),

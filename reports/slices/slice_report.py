@@ -138,7 +138,9 @@ class SliceReport:
             ]
             searched = f"{self.slices_searched[task]:,} slices searched."
             parts.append(
-                "\n\n".join([f"### {escape_markdown(task)}, {objective}", searched, table, *(["\n".join(also)] if also else [])])
+                "\n\n".join(
+                    [f"### {escape_markdown(task)}, {objective}", searched, table, *(["\n".join(also)] if also else [])]
+                )
             )
         if not parts:
             searched = listed([f"{count:,} slices of {named(task)}" for task, count in self.slices_searched.items()])
