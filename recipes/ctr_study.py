@@ -17,6 +17,7 @@ from ..models import CTRModel, CVRModel, ResidualLearning
 from ..serving import ExportReport, export, verify
 from .out_of_time_teacher import out_of_time_pseudo_labels
 from .run_folder import RunFolder
+from .study_page import write_study_page
 from .train_model import train_model
 
 TEACHERS = ("self", "out_of_time", "column")
@@ -151,10 +152,12 @@ def run_ctr_study(
     candidate = train_model(
         lambda: settings.candidate(table), folder.folder("candidate"), table, targets=targets, **schedule
     )
-    comparison = _compare(table, baseline, candidate)
+    comparison, sums = _compare(table, baseline, candidate)
     folder.write_json("metrics.json", comparison.to_dict())
     (run / "metrics.md").write_text(comparison.to_markdown(), encoding="utf-8")
     console.print(comparison.to_table(f"Test rows of {dataset.name}, seed {settings.seed}"))
+    page = write_study_page(dataset.name, table, sums, candidate, run, configuration=config)
+    console.print(f"Report: {page}", markup=False, soft_wrap=True, highlight=False)
     report = _export(dataset, candidate, table, folder, saved_models, max_bad_rows)
     console.print(str(report), soft_wrap=True, highlight=False)
     console.print(f"Raw rows as they stand in the file, scored by {report.path}:", soft_wrap=True, highlight=False)
@@ -196,8 +199,10 @@ def _targets(
     return out_of_time_pseudo_labels(train_teacher, table, columns, place)
 
 
-def _compare(table: PreparedTable, baseline: CTRModel, candidate: CTRModel) -> reports.Comparison:
-    figures = {}
+def _compare(
+    table: PreparedTable, baseline: CTRModel, candidate: CTRModel
+) -> tuple[reports.Comparison, reports.PredictionSums]:
+    figures, predicted = {}, {}
     columns = {task: np.asarray(table.column("test", task), "float32") for task in table.schema.task_names}
     labels = {name: keras.ops.convert_to_numpy(label) for name, label in baseline.labels(columns).items()}
     for name, model in (("baseline", baseline), ("candidate", candidate)):
@@ -205,7 +210,11 @@ def _compare(table: PreparedTable, baseline: CTRModel, candidate: CTRModel) -> r
         figures[name] = {
             prediction: reports.task_metrics(label, probabilities[prediction]) for prediction, label in labels.items()
         }
-    return reports.compare(figures["baseline"], {"candidate": figures["candidate"]})
+        predicted |= {f"{name}:{prediction}": probabilities[prediction] for prediction in labels}
+    sums = reports.PredictionSums(list(labels), list(figures), user="row")
+    observed = {prediction: label.reshape(-1) for prediction, label in labels.items()}
+    sums.update({"row": np.arange(table.rows("test")), **observed, **predicted})
+    return reports.compare(figures["baseline"], {"candidate": figures["candidate"]}), sums
 
 
 def _export(

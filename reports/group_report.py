@@ -182,7 +182,8 @@ def group_report(
         placement: name for tables.
         codes: group ids `(rows, levels)`, as `model.groups` returns them.
         codebook_size: codes a level.
-        features: raw columns of the same rows, a polars or pandas frame; numeric ones are cut at quartiles. Defaults to `None`.
+        features: raw columns of the same rows, a polars or pandas frame; numeric ones are cut at quartiles. Defaults to
+            `None`.
         labels: arrays by task or a frame, NaN where unobserved. Defaults to `None`.
         time: a period for each row (a day, say), in an order of its own. Defaults to `None`.
         residual_norms: of the levels, as `ResidualQuantizer.residual_norms` returns them. Defaults to `None`.

@@ -10,11 +10,11 @@ _ISOLATES = str.maketrans(dict.fromkeys("\u2066\u2067\u2068\u2069", "�"))
 
 
 def named(name: str) -> str:
-    """A name on one line, that cannot turn the words and figures around it if it is written from right to left.
+    r"""A name on one line, that cannot turn the words and figures around it if it is written from right to left.
 
     Example:
 
-    >>> named("two\\nlines"), named("\u05d0") == "\u2068\u05d0\u2069"
+    >>> named("two\nlines"), named("\u05d0") == "\u2068\u05d0\u2069"
     ('two lines', True)
     """
     text = " ".join(clean(name).translate(_ISOLATES).split())

@@ -76,8 +76,8 @@ def discover_slices(
     carried over for one task and objective, and `"confirmed"` is a q-value of at most .05.
 
     Args:
-        frames: predictions as `PredictionSums.update` takes them, a frame (of polars or pandas) a seed, with the same rows in
-            the same order.
+        frames: predictions as `PredictionSums.update` takes them, a frame of polars or pandas a seed, with the same
+            rows in the same order.
         tasks: names of the tasks.
         models: names of the baseline and the candidate.
         user: column of user ids.

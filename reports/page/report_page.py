@@ -84,14 +84,16 @@ class ReportPage:
         self._reports: list[SegmentReport] = []
         self._names = (f"figure-{number}" for number in itertools.count(1))
 
-    def add_gains(self, table: GainTable, title: str = "Gains") -> None:
+    def add_gains(self, table: GainTable, title: str = "Gains", unit: str = "users") -> None:
         """Add the gains of candidates: the page's conclusions, intervals around zero and a table.
 
         Args:
             table: made by `gain_table`.
             title: of the section. Defaults to `"Gains"`.
+            unit: what the column of users in the sums held, and intervals thus take as independent. Defaults to
+                `"users"`.
         """
-        self._sections.append(gains_section(table, self._names, title))
+        self._sections.append(gains_section(table, self._names, title, unit))
         self._tables.append(table)
 
     def add_calibration(

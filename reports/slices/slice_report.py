@@ -132,19 +132,24 @@ class SliceReport:
             found = self.of(task, objective)
             table = markdown_table(COLUMNS, [slice_cells(slice_) for slice_ in found], text_columns=(0, 9))
             also = [
-                f"- {escape_markdown(s.description)}: almost the same rows as {escape_markdown(listed(quoted(s.also)))}."
+                escape_markdown(f"{s.description}: almost the same rows as {listed(quoted(s.also))}.")
                 for s in found
                 if s.also
             ]
             searched = f"{self.slices_searched[task]:,} slices searched."
             parts.append(
                 "\n\n".join(
-                    [f"### {escape_markdown(task)}, {objective}", searched, table, *(["\n".join(also)] if also else [])]
+                    [
+                        f"### {escape_markdown(task)}, {objective}",
+                        searched,
+                        table,
+                        *(["\n".join(f"- {line}" for line in also)] if also else []),
+                    ]
                 )
             )
         if not parts:
-            searched = listed([f"{count:,} slices of {named(task)}" for task, count in self.slices_searched.items()])
-            return f"Nothing found in {escape_markdown(searched)}.\n"
+            counts = [f"{count:,} slices of {named(task)}" for task, count in self.slices_searched.items()]
+            return f"Nothing found in {escape_markdown(listed(counts))}.\n"
         return "\n\n".join(parts) + "\n"
 
 

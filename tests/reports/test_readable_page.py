@@ -188,7 +188,7 @@ NAMES = {
     "element": "<b>x</b> &amp; \"y\" 'z'",
     "markdown": "`a` **b** _c_ {d} [e](f)",
     "chinese": "点击率",
-    "right to left": "שלום",
+    "right to left": "\u05e9\u05dc\u05d5\u05dd",
     "override": "a\u202eb\u2066",
     "control": "a\x1b[31m\x00\nb",
 }
@@ -201,7 +201,7 @@ TASKS = (NAMES["pipe"], NAMES["right to left"], NAMES["control"])
 def table():
     frame = prediction_frame(np.random.default_rng(0), rows=600)
     columns = {f"{model}:{task}": frame["old:click"] for task in TASKS for model in ("old", *NAMES.values())}
-    frame = frame.with_columns(**columns, **{task: frame["click"] for task in TASKS})
+    frame = frame.with_columns(**columns, **dict.fromkeys(TASKS, frame["click"]))
     return one_seed(frame, TASKS, ["old", *NAMES.values()])
 
 
@@ -218,7 +218,9 @@ class TestOddNames:
         wanted = {**NAMES, "override": "a�b\u2066", "control": "a�[31m�\nb"}
         assert set(shown) == {"old", *wanted.values()}
         # What follows a name from right to left still reads from left to right.
-        assert "\u2068שלום\u2069" in browser.evaluate("document.querySelector('.card p').textContent")
+        assert f"\u2068{NAMES['right to left']}\u2069" in browser.evaluate(
+            "document.querySelector('.card p').textContent"
+        )
         assert not set("\x00\x1b\u202e") & set(path.read_text(encoding="utf-8"))
 
     def test_markdown_keeps_its_cells_and_holds_no_markup(self, table):
