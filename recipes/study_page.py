@@ -15,7 +15,7 @@ from .paired_study.raw_columns import raw_columns
 # Rows that groups are described by: enough for shares and rates, and read in seconds.
 _GROUP_ROWS = 50_000
 # Columns of more values than this are ids, which say nothing of a group.
-_MOST_VALUES = 1000
+_MOST_VALUES = 200
 
 
 def write_study_page(

@@ -88,7 +88,7 @@ def _groups(report: GroupReport, most: int) -> Table:
     for place, group in enumerate(report.groups):
         rates = [percent(group.rates.get(task), 2) for task in tasks]
         lifts = [number(_lift(report, group, task), 2) for task in tasks]
-        told = "; ".join(f"{found.value} (×{found.lift:.1f})" for found in group.lifts) or NONE
+        told = "; ".join(f"{named(found.value)} (×{found.lift:.1f})" for found in group.lifts) or NONE
         pairs = [cell for pair in zip(rates, lifts, strict=True) for cell in pair]
         drift = number(group.drift, 2)
         rows.append(Row((str(group.code), percent(group.share, 2), told, *pairs, drift), printed=place < most))
@@ -154,8 +154,8 @@ def _bubbles(
     with SvgFigure(name, 310.0, label) as drawing:
         axes = drawing.figure.add_axes((LEFT, 0.22, 0.985 - LEFT, 0.76))
         if positions is None:
-            seen = [lift for lift in lifts if lift]
-            floor = min(seen) if seen else 1.0
+            # Below all others and below the rate of all rows, so that none without positives seems to have some.
+            floor = min([1.0, *(lift for lift in lifts if lift)]) / 1.4
             points = np.array([(share, max(lift or floor, floor)) for share, lift in zip(shares, lifts, strict=True)])
             _set_scales(axes, points)
         else:

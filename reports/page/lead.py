@@ -25,20 +25,21 @@ def lead(table: GainTable) -> str:
     >>> gain = Gain("click", "ours", 0.8, Estimate(0.01, 0.0, 0.001, None, 50.0), None)
     >>> base = {"click": Gain("click", "base", 0.81, None, None)}
     >>> lead(GainTable("base", 1, {"click": 9000}, base, (gain,), {"click": 90.0}))
-    'ours was compared with base on click under one seed: its NE gain is +1.000 %, which one seed cannot tell from ...'
+    'On click, ours was compared with base under one seed: its NE gain is +1.000 %, which one seed cannot tell from ...'
     """
     models = list(dict.fromkeys(gain.model for gain in table.gains))
     tasks = list(table.rows)
+    on = f"On {named(tasks[0]) if len(tasks) == 1 else counted(len(tasks), 'task')}"
     if not models:
-        return f"{named(table.baseline)} was measured on {_tasks(tasks)}, and no candidate was compared with it."
-    candidates = f"{named(models[0])} was" if len(models) == 1 else f"{len(models)} candidates were"
+        return f"{on}, {_model(table.baseline)} was measured, and no candidate was compared with it."
+    candidates = f"{_model(models[0])} was" if len(models) == 1 else f"{len(models)} candidates were"
     seeds = f"{table.seeds} paired seeds" if table.seeds > 1 else "one seed"
-    compared = f"{candidates} compared with {named(table.baseline)} on {_tasks(tasks)} under {seeds}"
+    compared = f"{on}, {candidates} compared with {_model(table.baseline)} under {seeds}"
     return f"{compared}: {_outcome(table.gains, table.seeds)}."
 
 
-def _tasks(tasks: list[str]) -> str:
-    return named(tasks[0]) if len(tasks) == 1 else counted(len(tasks), "task")
+def _model(name: str) -> str:
+    return f"the {name}" if name in ("baseline", "candidate") else named(name)
 
 
 def _outcome(gains: tuple[Gain, ...], seeds: int) -> str:

@@ -205,7 +205,8 @@ class ReportPage:
                 raise ValueError(
                     f"Row {number} must have a cell for each of the {len(columns)} columns. Received: {len(row)} cells."
                 )
-        named = [Column(name, text=number in text_columns, wide=number == 0) for number, name in enumerate(columns)]
+        words = [number in text_columns for number in range(len(columns))]
+        named = [Column(name, text=text, wide=text) for name, text in zip(columns, words, strict=True)]
         table = Table(title, tuple(named), tuple(Row(tuple(row)) for row in rows))
         self._sections.append(Section(title, (table,) if text is None else (prose(text), table)))
 
@@ -264,7 +265,8 @@ class ReportPage:
     def _facts(self) -> list[str]:
         facts = [self.date] if self.date else []
         if self.seeds:
-            facts.append(f"{counted(len(self.seeds), 'seed')}: {', '.join(map(str, self.seeds))}")
+            numbers = ", ".join(map(str, self.seeds))
+            facts.append(f"seed {numbers}" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds: {numbers}")
         return facts + [f"{counted(rows, f'{split} row')}" for split, rows in self.rows.items()]
 
     def _configuration(self) -> Table | None:
@@ -279,7 +281,7 @@ def _final(value: Any) -> Any:
 
 def _breakable(text: str) -> Markup:
     """Text that may break after what joins the words of a name."""
-    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[_=,/×])(?=\S)", clean(text)))
+    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[_=,/])(?=\S)", clean(text)))
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:

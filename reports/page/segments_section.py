@@ -87,7 +87,7 @@ def _chart(
     report: SegmentReport, segmentation: str, task: str, segments: Sequence[Segment], name: str, most: int
 ) -> Chart:
     known = [(segment, segment.gain) for segment in segments if segment.gain is not None]
-    rows = [GainRow(f"{s.segment} · {percent(s.share, 1)} %", gain, s.verdict) for s, gain in known[:most]]
+    rows = [GainRow(f"{named(s.segment)} · {percent(s.share, 1)} %", gain, s.verdict) for s, gain in known[:most]]
     finding = _finding(segments)
     over = f"NE gain of {named(report.candidate)} over {named(report.baseline)}"
     label = f"{over} on {named(task)} by {named(segmentation)}. {finding}"

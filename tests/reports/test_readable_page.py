@@ -69,8 +69,8 @@ class TestFirstSentence:
     def test_says_what_was_compared_and_what_came_out(self, html):
         lead = text_of(re.search(r"</h1>\s*<p[^>]*>(.*?)</p>", html, re.DOTALL).group(1))
         assert lead == (
-            "3 candidates were compared with old on 2 tasks under 2 paired seeds: among the 6 comparisons there is a "
-            "gain in 1, a loss in none, no visible difference in 2 and too little data in 3."
+            "On 2 tasks, 3 candidates were compared with old under 2 paired seeds: among the 6 comparisons there is "
+            "a gain in 1, a loss in none, no visible difference in 2 and too little data in 3."
         )
 
     def test_one_seed_makes_no_claim(self):
@@ -78,8 +78,8 @@ class TestFirstSentence:
         page.add_gains(one_seed(prediction_frame(np.random.default_rng(0), rows=2000)))
         lead = text_of(re.search(r"</h1>\s*<p[^>]*>(.*?)</p>", page.to_html(), re.DOTALL).group(1))
         assert re.fullmatch(
-            r"new was compared with old on click under one seed: its NE gain is [+−]\d\.\d{3} %, which one seed cannot "
-            "tell from chance.",
+            r"On click, new was compared with old under one seed: its NE gain is [+−]\d\.\d{3} %, which one seed "
+            "cannot tell from chance.",
             lead,
         )
 
