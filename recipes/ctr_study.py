@@ -22,6 +22,7 @@ from .out_of_time_teacher import out_of_time_pseudo_labels
 from .run_folder import RunFolder
 from .run_lock import run_lock
 from .study_comparison import compare_models
+from .study_page import write_study_page
 from .train_model import train_model
 from .validation_entropy import ValidationEntropy
 
@@ -198,6 +199,10 @@ def _run(
         console.print(note, soft_wrap=True, highlight=False)
     for warning in comparison.warnings():
         console.tagged("Warning: ", "bold yellow", warning)
+    page = write_study_page(
+        dataset.name, table, comparison.sums, candidate, run, comparison.unit, config, comparison.warnings()
+    )
+    console.print(f"Report: {page}", soft_wrap=True)
     chosen = _choose(settings, models, table, folder, console)
     report = _export(dataset, models[chosen], table, folder, saved_models, max_bad_rows)
     console.print(str(report), soft_wrap=True, highlight=False)

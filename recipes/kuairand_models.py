@@ -24,7 +24,7 @@ from ..models import CTRModel
 from ..models.preset_registry import get_preset
 from ..reports.terminal import Terminal
 from .command import run_command
-from .models_page import models_page
+from .models_page import models_page, models_report
 from .run_folder import RunFolder
 from .run_lock import run_lock
 from .validation_entropy import FIGURE, ValidationEntropy
@@ -87,12 +87,11 @@ def main(
             for name in models.presets()
         }
         measured = json.loads(steps.read_text(encoding="utf-8")) if steps.exists() else None
-        page = models_page(
-            {name: runs for name, runs in found.items() if runs}, folder.read_json("config.json"), measured
-        )
+        shown = ({name: runs for name, runs in found.items() if runs}, folder.read_json("config.json"), measured)
         with whole_file(output) as partial:
-            partial.write_text(page, encoding="utf-8")
-        console.print(f"written: {output}")
+            partial.write_text(models_page(*shown), encoding="utf-8")
+        for path in (output, models_report(*shown).write(run / "report.html")):
+            console.print(f"written: {path}")
 
 
 @dataclasses.dataclass(frozen=True)

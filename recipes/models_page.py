@@ -6,6 +6,10 @@ from typing import Any
 
 from ..models import presets
 from ..models.preset_registry import get_preset
+from ..reports import ReportPage
+
+_NOT_TUNED = """They were not tuned one by one: a difference of a few thousandths between neighbours says nothing about
+the models. The spread between seeds is the least that a difference has to exceed."""
 
 INTRODUCTION = """# Models
 
@@ -19,8 +23,7 @@ under seed 0) and the number of epochs (in each run):
 
 {settings}.
 
-They were not tuned one by one: a difference of a few thousandths between neighbours says nothing about the models. The
-spread between seeds is the least that a difference has to exceed. An additive model of user, video and tab rates gets
+{not_tuned} An additive model of user, video and tab rates gets
 to a test AUC of .724 on is_click, .720 on long_view, .818 on is_like and .723 on is_profile_enter.
 
 `python -m grouprank.recipes.kuairand_models --data DIR` reproduces the page.
@@ -39,13 +42,13 @@ def models_page(
     """
     seeds = max(len(runs) for runs in found.values())
     text = INTRODUCTION.format(
-        seeds=seeds, settings=", ".join(f"{name} {_text(value)}" for name, value in settings.items())
+        seeds=seeds,
+        not_tuned=_NOT_TUNED,
+        settings=", ".join(f"{name} {_text(value)}" for name, value in settings.items()),
     )
-    for kind, title in (("CTRModel", "Click models"), ("CVRModel", "Conversion models")):
-        mine = {name: runs for name, runs in found.items() if get_preset(name).model == kind}
-        if mine:
-            text += f"\n## {title}\n\n{_scores(mine)}"
-    text += f"\n## What they are\n\n{_descriptions(found, steps)}"
+    for title, mine in _by_kind(found).items():
+        text += f"\n## {title}\n\n{_table(*_scores(mine))}"
+    text += f"\n## What they are\n\n{_table(*_descriptions(found, steps))}"
     if steps is not None:
         text += (
             "\nms a step: see [Steps of the presets](benchmarks/model_steps.md) for the workload and the spread. The "
@@ -54,11 +57,62 @@ def models_page(
     return text
 
 
+def models_report(
+    found: Mapping[str, Sequence[Mapping[str, Any]]], settings: Mapping[str, Any], steps: Mapping[str, Any] | None
+) -> ReportPage:
+    """The same figures as a page of HTML.
+
+    Args:
+        found: results of the runs of each preset, as `kuairand_models` keeps them.
+        settings: what all presets were trained with, and on which backend.
+        steps: `model_steps.json` of the benchmarks, or `None`.
+    """
+    page = ReportPage("Models on KuaiRand-Pure", f"{_lead(found)}\n\n{_NOT_TUNED}", configuration=settings)
+    for title, mine in _by_kind(found).items():
+        page.add_table(title, *_scores(mine), text_columns=(0, 2))
+    page.add_table("What they are", *_descriptions(found, steps), text_columns=(0, 1, 2, 4))
+    return page
+
+
+def _lead(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """What was compared and what came out: the presets that predict one task best, and how far seeds are apart."""
+    seeds = max(len(runs) for runs in found.values())
+    under = f"{seeds} seeds each" if seeds > 1 else "one seed, which makes no claim"
+    task = next(iter(next(iter(found.values()))[0]["test"]))
+    entropies = {
+        name: [run["test"][task]["normalized_entropy"] for run in runs]
+        for name, runs in found.items()
+        if task in runs[0]["test"]
+    }
+    means = {
+        name: statistics.mean(known)
+        for name, values in entropies.items()
+        if (known := [value for value in values if value is not None])
+    }
+    trained = f"{len(found)} {'preset was' if len(found) == 1 else 'presets were'} trained under {under}"
+    if not means:
+        return f"{trained}; {task} has no NE, since all its test labels are alike."
+    best = min(means, key=means.__getitem__)
+    return f"{trained}: on {task}, {best} has the lowest mean NE of the test days, {_spread(entropies[best])}."
+
+
+def _by_kind(
+    found: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> dict[str, dict[str, Sequence[Mapping[str, Any]]]]:
+    """The runs of the presets of each kind of model, by its title."""
+    kinds = {"Click models": "CTRModel", "Conversion models": "CVRModel"}
+    parts = {
+        title: {name: runs for name, runs in found.items() if get_preset(name).model == kind}
+        for title, kind in kinds.items()
+    }
+    return {title: mine for title, mine in parts.items() if mine}
+
+
 def _text(value: Any) -> str:
     return " or ".join(f"{one:g}" for one in value) if isinstance(value, list) else str(value)
 
 
-def _scores(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+def _scores(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[list[str], list[list[str]]]:
     predictions = list(next(iter(found.values()))[0]["test"])
     header = [
         "preset",
@@ -74,17 +128,19 @@ def _scores(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
             for prediction in predictions
             for figure in ("normalized_entropy", "auc")
         ]
-        rows.append([f"`{name}`", f"{runs[0]['embedding_l2']:g}", epochs, *cells])
-    return _table(header, rows)
+        rows.append([name, f"{runs[0]['embedding_l2']:g}", epochs, *cells])
+    return header, rows
 
 
-def _descriptions(found: Mapping[str, Sequence[Mapping[str, Any]]], steps: Mapping[str, Any] | None) -> str:
+def _descriptions(
+    found: Mapping[str, Sequence[Mapping[str, Any]]], steps: Mapping[str, Any] | None
+) -> tuple[list[str], list[list[str]]]:
     header = ["preset", "what it is", "good for", "parameters beside embeddings", "ms a step, TF / JAX / torch"]
     rows = []
     for name, runs in found.items():
         preset = get_preset(name)
-        rows.append([f"`{name}`", presets()[name], preset.use, f"{runs[0]['parameters']:,}", _step_times(name, steps)])
-    return _table(header, rows)
+        rows.append([name, presets()[name], preset.use, f"{runs[0]['parameters']:,}", _step_times(name, steps)])
+    return header, rows
 
 
 def _step_times(name: str, steps: Mapping[str, Any] | None) -> str:
@@ -107,5 +163,5 @@ def _spread(values: Sequence[float | None]) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
+    lines = [header, ["---"] * len(header), *([f"`{name}`", *others] for name, *others in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

@@ -78,7 +78,9 @@ def main(
         found = Table1(study, table, training, trials, candidates, jobs, others, runner.predictions(training))
         options = f"--synthetic --rows {rows}" if data is None else f"--data {data}"
         settings = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in counts.items())
-        for page in write_table1(found, BOTH, output, f"python -m grouprank.recipes.table1 {options} {settings}"):
+        for page in write_table1(
+            found, BOTH, output, f"python -m grouprank.recipes.table1 {options} {settings}", folder
+        ):
             console.print(f"written: {page}")
 
 

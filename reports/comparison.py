@@ -36,10 +36,10 @@ class Comparison:
     def gain(self, candidate: str, task: str) -> float | None:
         """Relative NE gain, `1 - CE(candidate) / CE(baseline)`: 0.001 is a tenth of a percent better.
 
-        On the same rows both NEs share their denominator, so this is also `1 - NE / NE`. `None` where a
-        cross-entropy is undefined (no rows) or the baseline's is 0.
+        On the same rows both NEs share their denominator, so this is also `1 - NE / NE`. `None` where NE is
+        undefined (no rows, no positives or no negatives) or the baseline's is 0.
         """
-        before, after = self.baseline[task].cross_entropy, self.candidates[candidate][task].cross_entropy
+        before, after = self.baseline[task].normalized_entropy, self.candidates[candidate][task].normalized_entropy
         if before is None or after is None or before == 0.0:
             return None
         return 1.0 - after / before

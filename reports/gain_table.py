@@ -7,7 +7,17 @@ from typing import Any
 from .markdown import markdown_table
 from .statistics import Estimate, PredictionSums, SegmentFigures
 
-COLUMNS = ("task", "model", "NE", "NE gain, %", "95 % interval, %", "smallest visible, %", "calibration", "verdict")
+COLUMNS = (
+    "task",
+    "model",
+    "NE",
+    "NE gain, %",
+    "95 % interval, %",
+    "smallest visible, %",
+    "positives",
+    "calibration",
+    "verdict",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +28,7 @@ class Gain:
         task: the task.
         model: the candidate.
         normalized_entropy: its NE, mean over seeds.
-        gain: relative NE gain over the baseline; `None` where too few users have rows.
+        gain: relative NE gain over the baseline; `None` where too few users have rows, or all labels are of one class.
         calibration: Σp / Σy.
 
     Example:
@@ -58,6 +68,7 @@ class GainTable:
         rows: labelled rows by task.
         base: NE and calibration of the baseline by task, as a `Gain` without gain.
         gains: one entry a candidate and task.
+        positives: sum of the weighted labels by task; what a gain rests on where labels are rare.
 
     Example:
 
@@ -71,6 +82,7 @@ class GainTable:
     rows: dict[str, int]
     base: dict[str, Gain]
     gains: tuple[Gain, ...]
+    positives: dict[str, float]
 
     def of(self, model: str, task: str) -> Gain:
         """The entry of a candidate and a task."""
@@ -80,15 +92,17 @@ class GainTable:
         """The table's cells as text, in the order of `COLUMNS`."""
         found = []
         for task, base in self.base.items():
-            found.append((task, self.baseline, _number(base.normalized_entropy), *[""] * 3, _ratio(base), "baseline"))
-            for gain in self.gains:
-                if gain.task == task:
-                    found.append((task, gain.model, _number(gain.normalized_entropy), *_shown(gain)))
+            positives = f"{self.positives[task]:,.0f}"
+            for gain in (base, *(gain for gain in self.gains if gain.task == task)):
+                verdict = "baseline" if gain is base else gain.verdict
+                figures = [""] * 3 if gain is base else _shown(gain)
+                entropy = _number(gain.normalized_entropy)
+                found.append((task, gain.model, entropy, *figures, positives, _ratio(gain), verdict))
         return found
 
     def to_markdown(self) -> str:
         """A Markdown table."""
-        return markdown_table(COLUMNS, self.cells(), text_columns=(0, 1, 7))
+        return markdown_table(COLUMNS, self.cells(), text_columns=(0, 1, 8))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers, `None` for what is undefined."""
@@ -107,6 +121,7 @@ class GainTable:
             "baseline": self.baseline,
             "seeds": self.seeds,
             "rows": self.rows,
+            "positives": self.positives,
             "base": {task: entry(gain) for task, gain in self.base.items()},
             "gains": [entry(gain) for gain in self.gains],
         }
@@ -143,7 +158,8 @@ def gain_table(sums: PredictionSums, candidates: Sequence[str] | None = None) ->
     seeds = len(sums.seeds)
     base = {task: _gain(sums, task, baseline, None) for task in sums.tasks}
     gains = tuple(_gain(sums, task, model, baseline) for task in sums.tasks for model in candidates)
-    return GainTable(baseline, seeds, {task: sums.rows(task) for task in sums.tasks}, base, gains)
+    positives = {task: SegmentFigures(sums, task).positives for task in sums.tasks}
+    return GainTable(baseline, seeds, {task: sums.rows(task) for task in sums.tasks}, base, gains, positives)
 
 
 def _gain(sums: PredictionSums, task: str, model: str, baseline: str | None) -> Gain:
@@ -163,6 +179,6 @@ def _ratio(gain: Gain) -> str:
 def _shown(gain: Gain) -> tuple[str, ...]:
     found = gain.gain
     if found is None:
-        return ("–", "–", "–", _ratio(gain), gain.verdict)
+        return ("–", "–", "–")
     value, low, high, visible = (100 * v for v in (found.value, found.low, found.high, found.smallest_visible))
-    return (f"{value:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{visible:.3f}", _ratio(gain), gain.verdict)
+    return (f"{value:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{visible:.3f}")

@@ -1,14 +1,15 @@
 """What the learned groups of a placement are."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from .escape_markdown import escape_markdown
 from .markdown import markdown_table
-from .markdown_text import markdown_text
+from .polars_frame import polars_frame
 from .segmentation import Segmentation
 
 
@@ -132,13 +133,13 @@ class GroupReport:
                 f"{group.rows:,}",
                 f"{100 * group.share:.1f}",
                 *("–" if (rate := group.rates[task]) is None else f"{100 * rate:.2f}" for task in tasks),
-                ", ".join(f"{found.value} (×{found.lift:.1f})" for found in group.lifts) or "–",
+                "; ".join(f"{found.value} (×{found.lift:.1f})" for found in group.lifts) or "–",
                 "–" if group.drift is None else f"×{group.drift:.2f}",
             )
             for group in self.groups[:most]
         ]
         parts = [
-            f"### Groups at {markdown_text(self.placement)}, {self.rows:,} rows\n",
+            f"### Groups at {escape_markdown(self.placement)}, {self.rows:,} rows\n",
             markdown_table(("level", "codes used", "dead", "perplexity", "residual norm"), levels, text_columns=()),
             "",
             markdown_table(
@@ -163,8 +164,8 @@ def group_report(
     placement: str,
     codes: Any,
     codebook_size: int,
-    features: pl.DataFrame | None = None,
-    labels: Mapping[str, Any] | None = None,
+    features: Any = None,
+    labels: Any = None,
     time: Any = None,
     residual_norms: Sequence[float] | None = None,
     most_lifts: int = 5,
@@ -181,8 +182,9 @@ def group_report(
         placement: name for tables.
         codes: group ids `(rows, levels)`, as `model.groups` returns them.
         codebook_size: codes a level.
-        features: raw columns of the same rows; numeric ones are cut at quartiles. Defaults to `None`.
-        labels: by task, NaN where unobserved. Defaults to `None`.
+        features: raw columns of the same rows, a polars or pandas frame; numeric ones are cut at quartiles. Defaults to
+            `None`.
+        labels: arrays by task or a frame, NaN where unobserved. Defaults to `None`.
         time: a period for each row (a day, say), in an order of its own. Defaults to `None`.
         residual_norms: of the levels, as `ResidualQuantizer.residual_norms` returns them. Defaults to `None`.
         most_lifts: feature values shown for a group. Defaults to `5`.
@@ -202,7 +204,10 @@ def group_report(
     """
     codes = np.asarray(codes)
     rows = len(codes)
-    given = {"features": features, "time": time, **{f"labels[{task!r}]": y for task, y in (labels or {}).items()}}
+    features = None if features is None else polars_frame(features)
+    tasks = [] if labels is None else list(getattr(labels, "columns", labels))
+    targets = {task: np.asarray(labels[task], "float64").reshape(-1) for task in tasks}
+    given = {"features": features, "time": time, **{f"labels[{task!r}]": y for task, y in targets.items()}}
     for name, values in given.items():
         if values is not None and len(values) != rows:
             raise ValueError(
@@ -213,7 +218,6 @@ def group_report(
             f"`codes` must be integers in [0, {codebook_size}) of shape (rows, levels). Received: shape {codes.shape}"
             + (f", from {codes.min()} to {codes.max()}." if codes.size else ".")
         )
-    targets = {task: np.asarray(y, "float64").reshape(-1) for task, y in (labels or {}).items()}
     first = codes[:, 0]
     counts = np.bincount(first, minlength=codebook_size)
     lifts = _lifts(first, counts, features, most_lifts, min_support, min_lift)

@@ -2,13 +2,11 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
-from .markdown_text import markdown_text
+from .escape_markdown import escape_markdown
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Collection[int] = (0,)) -> str:
-    """A Markdown table of text cells, columns of numbers to the right.
-
-    Whatever the cells and heads hold is shown as it stands (`markdown_text`).
+    """A Markdown table of text cells, columns of numbers to the right; what names hold is shown, never interpreted.
 
     Args:
         columns: heads of the columns.
@@ -22,7 +20,10 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_c
     |---|---:|
     | click | 0.87 |
     """
-    lines = ["| " + " | ".join(map(markdown_text, columns)) + " |"]
-    lines.append("|" + "|".join("---" if number in text_columns else "---:" for number in range(len(columns))) + "|")
-    lines += ["| " + " | ".join(map(markdown_text, row)) + " |" for row in rows]
+    alignment = ["---" if number in text_columns else "---:" for number in range(len(columns))]
+    lines = [_line(columns), f"|{'|'.join(alignment)}|", *(_line(row) for row in rows)]
     return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(escape_markdown(cell) for cell in cells) + " |"

@@ -5,8 +5,8 @@ from typing import Any
 
 from scipy import stats
 
+from .escape_markdown import escape_markdown
 from .markdown import markdown_table
-from .markdown_text import markdown_text
 from .statistics import Estimate, PredictionSums, SegmentFigures
 
 # Two-sided rate of false discoveries among the segments called better or worse.
@@ -146,7 +146,8 @@ class SegmentReport:
                 segments = self.of(segmentation, task)
                 table = markdown_table(COLUMNS, [segment_cells(s) for s in segments[:most]], text_columns=(0, 10))
                 left = f"\n\n{len(segments) - most} smaller segments are not shown." if len(segments) > most else ""
-                parts.append(f"### {markdown_text(task)}, by {markdown_text(segmentation)}\n\n{table}{left}\n")
+                title = f"### {escape_markdown(task)}, by {escape_markdown(segmentation)}"
+                parts.append(f"{title}\n\n{table}{left}\n")
         return "\n".join(parts)
 
 
@@ -183,7 +184,8 @@ def segment_report(
     seeds, found = len(sums.seeds), []
     for task in sums.tasks:
         whole = SegmentFigures(sums, task)
-        gained = whole.loss(baseline) - whole.loss(candidate)
+        known = whole.normalized_entropy(baseline) is not None
+        gained = whole.loss(baseline) - whole.loss(candidate) if known else 0.0
         of_task = []
         for segmentation in sums.segmentations:
             for segment in sums.segments(str(segmentation.name)):

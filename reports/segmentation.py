@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from .polars_frame import polars_frame
+
 MISSING = "(missing)"
 
 
@@ -19,7 +21,7 @@ class Segmentation:
     cut at `edges`. Group codes of one placement cross to **implicit segments**: the
     columns of the first level alone, of the first and the second, and so on
     (`Segmentation.codes`). Every row falls into exactly one segment, so what
-    segments contribute adds up.
+    segments contribute adds up. In a cross, a value that holds a comma stands in quotes.
 
     Args:
         columns: names of the columns.
@@ -57,17 +59,17 @@ class Segmentation:
         object.__setattr__(self, "name", self.name or " × ".join(columns))
 
     @classmethod
-    def quantiles(cls, frame: pl.DataFrame, column: str, bins: int = 4) -> "Segmentation":
+    def quantiles(cls, frame: Any, column: str, bins: int = 4) -> "Segmentation":
         """Cut a numeric column into `bins` of about equal size, by a sample of rows; ties make fewer.
 
-        Edges have three digits.
+        Edges have three digits. The frame may be one of pandas.
 
         Example:
 
         >>> Segmentation.quantiles(pl.DataFrame({"bid": range(100)}), "bid", 2).edges
         {'bid': (50.0,)}
         """
-        values = frame[column].cast(pl.Float64).to_numpy()
+        values = polars_frame(frame, [column])[column].cast(pl.Float64).to_numpy()
         values = values[np.isfinite(values)]
         if not len(values):
             raise ValueError(f"Column {column!r} has no finite number to find quantiles of.")
@@ -102,15 +104,16 @@ class Segmentation:
         """
         return {f"{placement}:{level + 1}": np.asarray(codes)[:, level] for level in range(np.shape(codes)[1])}
 
-    def labels(self, frame: pl.DataFrame) -> pl.Series:
+    def labels(self, frame: Any) -> pl.Series:
         """The segment of each row, as a string.
 
         Args:
-            frame: rows with the columns.
+            frame: rows with the columns, a polars or pandas frame.
 
         Raises:
             ValueError: when a column is missing.
         """
+        frame = polars_frame(frame, self.columns)
         missing = [column for column in self.columns if column not in frame.columns]
         if missing:
             raise ValueError(
@@ -122,7 +125,12 @@ class Segmentation:
     def _part(self, frame: pl.DataFrame, column: str) -> pl.Expr:
         assert self.edges is not None
         if column not in self.edges:
-            return pl.concat_str(pl.lit(f"{column}="), pl.col(column).cast(pl.String).fill_null(MISSING))
+            value = pl.col(column).cast(pl.String)
+            if len(self.columns) > 1:
+                # Unquoted, a comma in a value would read as the next column's, and two crosses could get one name.
+                quoted = pl.concat_str(pl.lit('"'), value.str.replace_all('"', '""', literal=True), pl.lit('"'))
+                value = pl.when(value.str.contains('[,"]')).then(quoted).otherwise(value)
+            return pl.concat_str(pl.lit(f"{column}="), value.fill_null(MISSING))
         cuts = self.edges[column]
         inner = [f"{a:g}≤{column}<{b:g}" for a, b in itertools.pairwise(cuts)]
         names = np.array([f"{column}<{cuts[0]:g}", *inner, f"{column}≥{cuts[-1]:g}", f"{column}={MISSING}"])

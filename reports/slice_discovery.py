@@ -1,11 +1,13 @@
 """A search for the slices in which a candidate is worst."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import polars as pl
 from scipy import stats
 
+from .polars_frame import polars_frame
 from .segmentation import Segmentation
 from .slices import OBJECTIVES, Lattice, Slice, SliceReport, SliceSearch, literal_columns, one_sided, split_halves
 
@@ -13,7 +15,7 @@ MAX_DEPTH = 3
 
 
 def discover_slices(
-    frames: pl.DataFrame | Sequence[pl.DataFrame],
+    frames: Any,
     tasks: Sequence[str],
     models: Sequence[str],
     user: str,
@@ -74,8 +76,8 @@ def discover_slices(
     carried over for one task and objective, and `"confirmed"` is a q-value of at most .05.
 
     Args:
-        frames: predictions as `PredictionSums.update` takes them, a frame a seed, with the same rows in
-            the same order.
+        frames: predictions as `PredictionSums.update` takes them, a frame of polars or pandas a seed, with the same
+            rows in the same order.
         tasks: names of the tasks.
         models: names of the baseline and the candidate.
         user: column of user ids.
@@ -115,7 +117,8 @@ def discover_slices(
     counterpart, with control of false discoveries); Sagadeeva and Boehm 2021, "SliceLine",
     doi:10.1145/3448016.3457323 (support on the lattice); Benjamini and Hochberg 1995.
     """
-    given = [frames] if isinstance(frames, pl.DataFrame) else list(frames)
+    alone = isinstance(frames, Mapping) or hasattr(frames, "columns")
+    given = [polars_frame(frame) for frame in ([frames] if alone else frames)]
     _check_arguments(tasks, models, objectives, len(columns), max_depth, bins, most, buckets)
     _check_frames(given, user, tasks)
     literals = literal_columns(given[0], columns, bins)

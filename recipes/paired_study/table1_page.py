@@ -75,7 +75,7 @@ class Table1:
             return {p: found[f"groups/{p}"].astype("int32") for p in PLACEMENTS if f"groups/{p}" in found.files}
 
 
-def write_table1(found: Table1, candidate: str, output: Path, command: str) -> list[Path]:
+def write_table1(found: Table1, candidate: str, output: Path, command: str, run: Path) -> list[Path]:
     """Write the pages and return their paths.
 
     Args:
@@ -83,6 +83,7 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
         candidate: name of the row whose segments and groups are shown.
         output: folder of the pages.
         command: what reproduces them.
+        run: the run folder, which gets the HTML page as `report.html`, too.
     """
     study, table = found.study, found.table
     names = tuple(dict.fromkeys([*(n for cut in study.segments for n in cut), *study.quantiles, *study.features]))
@@ -163,7 +164,7 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
             partial.write_text(text, encoding="utf-8")
     html = reports.ReportPage(
         f"Table 1 on {study.name}",
-        "Rows of the paper's Table 1 and their controls, under paired seeds.",
+        "These are the rows of the paper's Table 1, with GSL and ResL, and their controls.",
         command=command,
         configuration=described,
         seeds=list(seeds),
@@ -181,7 +182,7 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str) -> l
     html.add_training(curves, baseline=gains.baseline, title="Validation rows, epoch by epoch")
     with whole_file(web) as partial:
         html.write(partial)
-    return [page, web, data]
+    return [page, web, data, html.write(run / "report.html")]
 
 
 def _recoveries(found: Table1, seeds: Sequence[int]) -> dict[str, list[GroupRecovery]]:

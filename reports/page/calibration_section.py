@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import Markup
 
+from ..names import listed, named, quoted
 from ..statistics import PredictionSums, SegmentFigures
 from .content import Chart, Charts, Column, Row, Section, Table
 from .line_axes import LEFT, draw_legend, legend_rows, line_styles, set_rate_axis
 from .prose import prose
 from .svg import SvgFigure
 from .theme import color
-from .wording import NONE, counted, listed, number
+from .wording import NONE, counted, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,16 +49,17 @@ def calibration_section(
     for task in sums.tasks:
         figures = SegmentFigures(sums, task)
         said = []
-        for model in chosen:
+        for model, name in zip(chosen, quoted(chosen), strict=True):
             ratio, error = figures.calibration(model), figures.expected_calibration_error(model)
             shown = (NONE, NONE) if ratio is None else (f"{ratio.value:.4f}", f"{ratio.low:.4f} to {ratio.high:.4f}")
             rows.append(Row((model, task, *shown, number(error, 5))))
             if ratio is not None:
-                said.append(f"{model} {ratio.value:.3f}")
-        if said:
-            curves = {model: sums.histogram(model, task).curve() for model in chosen}
+                said.append(f"{name} {ratio.value:.3f}")
+        # A mean prediction of 0 has no ratio.
+        curves = {model: _positive(sums.histogram(model, task).curve()) for model in chosen}
+        if said and any(len(curve) for curve in curves.values()):
             finding = f"Predicted over observed as a whole: {listed(said)}."
-            label = f"Calibration curves on {task}, observed against predicted rates. {finding}"
+            label = f"Calibration curves on {named(task)}, observed against predicted rates. {finding}"
             svg, notes = _chart(next(names), curves, sums.models[0], label)
             charts.append(Chart(task, svg, f"{finding} {notes}".strip()))
     columns = (
@@ -71,10 +73,12 @@ def calibration_section(
     return Section(title, (prose(_ABOUT), Charts(tuple(charts)), table))
 
 
+def _positive(curve: np.ndarray) -> np.ndarray:
+    return curve[curve[:, 0] > 0.0]
+
+
 def _chart(name: str, curves: dict[str, np.ndarray], baseline: str, label: str) -> tuple[Markup, str]:
     """The picture and its caption."""
-    # A mean prediction of 0 has no ratio.
-    curves = {model: curve[curve[:, 0] > 0.0] for model, curve in curves.items()}
     every = np.concatenate(list(curves.values()))
     logarithmic = bool(np.median(every[:, 1]) < SMALL_RATE or np.quantile(every[:, 0], 0.1) < SMALL_RATE)
     hidden = 0
@@ -88,7 +92,7 @@ def _chart(name: str, curves: dict[str, np.ndarray], baseline: str, label: str) 
     ]
     models = list(curves)
     styles = line_styles(models, baseline)
-    foot = 16.0 * legend_rows(len(models)) + 6.0
+    foot = 16.0 * legend_rows(models) + 6.0
     height = 328.0 + foot
     with SvgFigure(name, height, label) as drawing:
         above = drawing.figure.add_axes((LEFT, (foot + 132.0) / height, 0.985 - LEFT, 190.0 / height))

@@ -58,6 +58,7 @@ class Column:
         text: words, to the left and sorted as words; else numbers. Defaults to `False`.
         facet: readers may choose rows by its values. Defaults to `False`.
         wide: long words, which may need several lines. Defaults to `False`.
+        phrase: figures with their interval, on several lines where the screen is narrow. Defaults to `False`.
         printed: whether it is on paper, too. Defaults to `True`.
     """
 
@@ -65,6 +66,7 @@ class Column:
     text: bool = False
     facet: bool = False
     wide: bool = False
+    phrase: bool = False
     printed: bool = True
 
 

@@ -4,15 +4,18 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from ..gain_table import Gain, GainTable
+from ..names import listed, named, quoted
 from ..segment_report import SegmentReport
-from .content import Chart, Charts, Column, Row, Section, Table
+from .content import Chart, Charts, Column, Prose, Row, Section, Table
 from .interval_chart import GainRow, interval_chart
+from .labels import shortened_segment
 from .prose import prose
-from .wording import NONE, counted, interval, listed, number, percent, plus_minus, shortened
+from .wording import NONE, counted, interval, number, percent, plus_minus
 
-_ABOUT = """`{baseline}` is the baseline. The NE gain is 1 − CE(candidate) / CE(baseline) over the same test rows. Its
-95 % interval covers the sampling of users{seeds}. "Smallest visible" is the effect that the comparison would have
-found with a chance of 80 %: the pale bands in the pictures. A smaller effect may be there unseen.
+_ABOUT = """`{baseline}` is the baseline, and all models have the same test rows. The 95 % interval of an NE gain covers
+the sampling of {unit}{seeds}. "Smallest visible" is the effect that the comparison would have
+found with a chance of 80 %: the pale bands in the pictures. A smaller effect may be there unseen. Positives are the sum
+of the labels: where they are few, little can be seen.
 
 {comparisons}"""
 
@@ -24,6 +27,7 @@ class Conclusion:
     Args:
         task: the task.
         rows: labelled rows.
+        positives: sum of their labels.
         verdict: of the task as a whole, which gives the symbol.
         sentence: the conclusion.
         segments: what the segments add.
@@ -31,6 +35,7 @@ class Conclusion:
 
     task: str
     rows: int
+    positives: float
     verdict: str
     sentence: str
     segments: tuple[str, ...] = ()
@@ -48,7 +53,8 @@ def conclusions(table: GainTable, reports: Sequence[SegmentReport] = ()) -> list
 
     >>> from ..statistics import Estimate
     >>> gain = Gain("click", "ours", 0.8, Estimate(0.01, 0.0, 0.001, 0.001, 50.0), None)
-    >>> table = GainTable("base", 5, {"click": 9000}, {"click": Gain("click", "base", 0.81, None, None)}, (gain,))
+    >>> base = {"click": Gain("click", "base", 0.81, None, None)}
+    >>> table = GainTable("base", 5, {"click": 9000}, base, (gain,), {"click": 90.0})
     >>> conclusions(table)[0].sentence
     'ours (+1.000 ± 0.284 %) is better than base.'
     """
@@ -66,23 +72,27 @@ def conclusions(table: GainTable, reports: Sequence[SegmentReport] = ()) -> list
             for report in reports
             if report.baseline == table.baseline and any(gain.model == report.candidate for gain in gains)
         )
-        found.append(Conclusion(task, rows, verdicts[0] if verdicts else "baseline", sentence, about))
+        verdict = verdicts[0] if verdicts else "baseline"
+        found.append(Conclusion(task, rows, table.positives[task], verdict, sentence, about))
     return found
 
 
-# Segments in which a candidate is worst, named in the conclusions.
+# Segments in which a candidate is worst, named in the conclusions, and how long their names may be in a sentence.
 _NAMED = 2
+MOST_LETTERS = 120
 
 _CLAUSES = ("better", "worse", "no difference seen", "one seed: no claim", "insufficient data")
 
 
 def _clause(verdict: str, gains: Sequence[Gain], baseline: str) -> str:
-    names = listed([gain.model for gain in gains])
+    baseline, models = named(baseline), quoted([gain.model for gain in gains])
+    names = listed(models)
     verb = "is" if len(gains) == 1 else "are"
     estimates = [gain.gain for gain in gains if gain.gain is not None]
     if verdict == "insufficient data":
-        return f"too few users have rows to say anything of {names}"
-    with_figures = listed([f"{gain.model} ({plus_minus(gain.gain, 3)})" for gain in gains if gain.gain is not None])
+        return f"too few users, positives or negatives to say anything of {names}"
+    pairs = zip(models, estimates, strict=True)
+    with_figures = listed([f"{model} ({plus_minus(estimate, 3)})" for model, estimate in pairs])
     if verdict == "one seed: no claim":
         return f"one seed allows no claim about {with_figures} against {baseline}"
     if verdict == "no difference seen":
@@ -102,41 +112,44 @@ def _in_segments(report: SegmentReport, task: str) -> str:
         words += [f"{len(found):,} {verdict}"] if found else []
         if verdict == "worse" and found:
             worst = sorted(found, key=lambda segment: segment.gain.value if segment.gain is not None else 0.0)
-            names = [shortened(segment.segment, 40) for segment in worst[:_NAMED]]
+            names = quoted([shortened_segment(segment.segment, MOST_LETTERS) for segment in worst[:_NAMED]])
             words[-1] += f" ({'most in ' if len(found) > 1 else ''}{listed(names)})"
-    return f"{report.candidate} in {counted(len(segments), 'segment')}: {', '.join(words) or 'none has rows'}."
+    said = listed(words) if words else "none has rows"
+    return f"{named(report.candidate)} in {counted(len(segments), 'segment')}: {said}."
 
 
-def gains_section(table: GainTable, names: Iterator[str], title: str) -> Section:
+def gains_section(table: GainTable, names: Iterator[str], title: str, unit: str) -> Section:
     """The section.
 
     Args:
         table: gains of the candidates.
         names: of figures, each once.
         title: of the section.
+        unit: what the intervals take as independent.
     """
-    charts = tuple(_chart(table, conclusion, next(names)) for conclusion in conclusions(table) if table.gains)
+    charts = tuple(_chart(table, found, next(names)) for found in conclusions(table) if _drawn(table, found.task))
     rows = []
     for task, base in table.base.items():
-        rows.append(_row(base, "baseline"))
-        rows += [_row(gain, gain.verdict) for gain in table.gains if gain.task == task]
+        positives = table.positives[task]
+        rows.append(_row(base, positives, "baseline"))
+        rows += [_row(gain, positives, gain.verdict) for gain in table.gains if gain.task == task]
     columns = (
+        # What decides comes first: a narrow screen shows the columns to the left.
         Column("model", text=True),
         Column("task", text=True, facet=True),
-        Column("NE"),
-        Column("NE gain, %"),
-        Column("95 % interval, %"),
-        Column("smallest visible, %"),
-        Column("calibration Σp/Σy"),
-        Column("its 95 % interval"),
+        Column("NE gain, % (95 % interval)", phrase=True),
         Column("verdict", text=True, facet=True),
+        Column("positives"),
+        Column("NE"),
+        Column("smallest visible, %"),
+        Column("calibration Σp/Σy (95 % interval)", phrase=True),
     )
-    caption = f"NE and relative NE gain over {table.baseline} by task and model, {counted(table.seeds, 'paired seed')}"
-    about = _about(table)
-    return Section(title, (prose(about), Charts(charts), Table(caption, columns, tuple(rows))))
+    seeds = counted(table.seeds, "paired seed") if table.seeds > 1 else "one seed"
+    caption = f"NE and relative NE gain over {named(table.baseline)} by task and model, {seeds}"
+    return Section(title, (_about(table, unit), Charts(charts), Table(caption, columns, tuple(rows))))
 
 
-def _about(table: GainTable) -> str:
+def _about(table: GainTable, unit: str) -> Prose:
     tested = [gain for gain in table.gains if gain.verdict not in ("insufficient data", "one seed: no claim")]
     comparisons = (
         f"The table makes {counted(len(tested), 'comparison')}, each with an interval of its own; nothing corrects for "
@@ -148,24 +161,28 @@ def _about(table: GainTable) -> str:
         else ""
     )
     seeds = f" and of {table.seeds} paired seeds" if table.seeds > 1 else "; the one seed's luck is not in it"
-    return _ABOUT.format(baseline=table.baseline, seeds=seeds, comparisons=comparisons)
+    about = _ABOUT.replace("{seeds}", seeds).replace("{comparisons}", comparisons)
+    return prose(about, {"baseline": table.baseline, "unit": unit})
+
+
+def _drawn(table: GainTable, task: str) -> list[Gain]:
+    return [gain for gain in table.gains if gain.task == task and gain.gain is not None]
 
 
 def _chart(table: GainTable, conclusion: Conclusion, name: str) -> Chart:
-    gains = [gain for gain in table.gains if gain.task == conclusion.task]
-    said = "; ".join(
-        f"{gain.model} {gain.verdict}" + ("" if gain.gain is None else f", {interval(gain.gain, 3)}") for gain in gains
-    )
-    label = f"NE gain over {table.baseline} on {conclusion.task} in percent, with 95 % intervals: {said}."
-    svg = interval_chart(name, [GainRow(gain.model, gain.gain, gain.verdict) for gain in gains], label)
-    return Chart(conclusion.task, svg, f"{counted(conclusion.rows, 'row')}. The scale is this task's own.")
+    gains = _drawn(table, conclusion.task)
+    rows = [GainRow(gain.model, gain.gain, gain.verdict) for gain in gains if gain.gain is not None]
+    models = quoted([row.label for row in rows])
+    said = "; ".join(f"{model} {row.verdict}, {interval(row.gain, 3)}" for model, row in zip(models, rows, strict=True))
+    over = f"NE gain over {named(table.baseline)} on {named(conclusion.task)}"
+    svg = interval_chart(name, rows, f"{over} in percent, with 95 % intervals: {said}.")
+    size = f"{counted(conclusion.rows, 'row')}, {conclusion.positives:,.0f} positives"
+    return Chart(conclusion.task, svg, f"{size}. The scale is this task's own.")
 
 
-def _row(gain: Gain, verdict: str) -> Row:
+def _row(gain: Gain, positives: float, verdict: str) -> Row:
     found, ratio = gain.gain, gain.calibration
-    value, reach = (NONE, NONE) if found is None else interval(found, 3).rstrip(")").split(" (")
-    visible = None if found is None else found.smallest_visible
-    cells = (gain.model, gain.task, number(gain.normalized_entropy, 5), value, reach, percent(visible, 3))
-    if ratio is None:
-        return Row((*cells, NONE, NONE, verdict))
-    return Row((*cells, f"{ratio.value:.4f}", f"{ratio.low:.4f} to {ratio.high:.4f}", verdict))
+    value, visible = (NONE, NONE) if found is None else (interval(found, 3), percent(found.smallest_visible, 3))
+    calibration = NONE if ratio is None else f"{ratio.value:.4f} ({ratio.low:.4f} to {ratio.high:.4f})"
+    figures = (value, verdict, f"{positives:,.0f}", number(gain.normalized_entropy, 5), visible, calibration)
+    return Row((gain.model, gain.task, *figures))

@@ -7,6 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ..group_report import Group, GroupReport
+from ..names import named
 from .content import Chart, Charts, Column, Heading, Prose, Row, Section, Table
 from .line_axes import LEFT, rate_ticks
 from .prose import prose
@@ -58,17 +59,17 @@ def groups_section(
     lacking = [group.code for group in report.groups if positions is not None and group.code not in positions]
     if lacking:
         raise ValueError(f"`positions` must have a point for each group. Codes without one: {lacking[:10]}.")
-    about = _ABOUT.format(
-        rows=counted(report.rows, "row"),
-        groups=f"{len(report.groups):,}",
-        size=counted(report.codebook_size, "code"),
-        placement=report.placement,
-        place=_UNPLACED if positions is None else _PLACED,
-    )
+    about = {
+        "rows": counted(report.rows, "row"),
+        "groups": f"{len(report.groups):,}",
+        "size": counted(report.codebook_size, "code"),
+        "placement": report.placement,
+        "place": _UNPLACED if positions is None else _PLACED,
+    }
     tasks = [task for task, rate in report.rates.items() if rate]
     charts = Charts(tuple(_chart(report, task, positions, next(names)) for task in tasks))
     blocks: tuple[Prose | Heading | Charts | Table, ...] = (
-        prose(about),
+        prose(_ABOUT, about),
         charts,
         _groups(report, most),
         _levels(report),
@@ -87,7 +88,7 @@ def _groups(report: GroupReport, most: int) -> Table:
     for place, group in enumerate(report.groups):
         rates = [percent(group.rates.get(task), 2) for task in tasks]
         lifts = [number(_lift(report, group, task), 2) for task in tasks]
-        told = "; ".join(f"{found.value} (×{found.lift:.1f})" for found in group.lifts) or NONE
+        told = "; ".join(f"{named(found.value)} (×{found.lift:.1f})" for found in group.lifts) or NONE
         pairs = [cell for pair in zip(rates, lifts, strict=True) for cell in pair]
         drift = number(group.drift, 2)
         rows.append(Row((str(group.code), percent(group.share, 2), told, *pairs, drift), printed=place < most))
@@ -98,7 +99,7 @@ def _groups(report: GroupReport, most: int) -> Table:
         *(column for task in tasks for column in (Column(f"{task}, %"), Column(f"{task} over all rows'"))),
         Column("last period's share over the first's"),
     ]
-    return Table(f"Level-1 groups at {report.placement}, the largest first", tuple(columns), tuple(rows))
+    return Table(f"Level-1 groups at {named(report.placement)}, the largest first", tuple(columns), tuple(rows))
 
 
 def _levels(report: GroupReport) -> Table:
@@ -115,13 +116,13 @@ def _levels(report: GroupReport) -> Table:
         for level in report.levels
     )
     columns = tuple(Column(name) for name in ("level", "codes used", "dead codes", "perplexity", "residual norm"))
-    return Table(f"Use of the {report.codebook_size} codes of each level at {report.placement}", columns, rows)
+    return Table(f"Use of the {report.codebook_size} codes of each level at {named(report.placement)}", columns, rows)
 
 
 def _chart(report: GroupReport, task: str, positions: Mapping[int, tuple[float, float]] | None, name: str) -> Chart:
     lifts = [_lift(report, group, task) for group in report.groups]
     finding = _finding(report, task, lifts)
-    label = f"Map of the level-1 groups at {report.placement} by rate of {task}. {finding}"
+    label = f"Map of the level-1 groups at {named(report.placement)} by rate of {named(task)}. {finding}"
     return Chart(task, _bubbles(report, lifts, positions, name, label), finding)
 
 
@@ -153,8 +154,8 @@ def _bubbles(
     with SvgFigure(name, 310.0, label) as drawing:
         axes = drawing.figure.add_axes((LEFT, 0.22, 0.985 - LEFT, 0.76))
         if positions is None:
-            seen = [lift for lift in lifts if lift]
-            floor = min(seen) if seen else 1.0
+            # Below all others and below the rate of all rows, so that none without positives seems to have some.
+            floor = min([1.0, *(lift for lift in lifts if lift)]) / 1.4
             points = np.array([(share, max(lift or floor, floor)) for share, lift in zip(shares, lifts, strict=True)])
             _set_scales(axes, points)
         else:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .labels import shortened, text_width
 from .theme import MARKERS, SERIES, color
-from .wording import rate, shortened
+from .wording import rate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 # Where axes begin, as a share of the figure's width: room for the labels of ticks.
 LEFT = 0.15
+# Letters of a model's name where two stand in a row of the legend.
+_LETTERS = 27
 
 
 def line_style(number: int, baseline: bool) -> dict[str, Any]:
@@ -42,18 +45,32 @@ def line_styles(models: Sequence[str], baseline: str | None) -> dict[str, dict[s
     return {model: line_style(0, True) if model == baseline else styles[model] for model in models}
 
 
-def legend_rows(count: int) -> int:
-    """Rows that a legend of so many models takes."""
-    return -(-count // 2)
+def legend_rows(models: Sequence[str]) -> int:
+    """Rows that a legend of the models takes: two a row, or one where a name needs the room.
+
+    Example:
+
+    >>> legend_rows(["a", "b", "c"]), legend_rows(["a", "b" * 40])
+    (2, 2)
+    """
+    return -(-len(models) // _legend_columns(models))
+
+
+def _legend_columns(models: Sequence[str]) -> int:
+    return 2 if all(text_width(model) <= _LETTERS for model in models) else 1
 
 
 def draw_legend(axes: "Axes", models: Sequence[str], styles: dict[str, dict[str, Any]]) -> None:
-    """Models with their lines, two a row at the figure's foot."""
+    """Models with their lines at the figure's foot."""
     figure = axes.figure
     handles = [axes.plot([], [], markersize=5.5, linewidth=1.6, label=model, **styles[model])[0] for model in models]
     # matplotlib leaves out names that begin with an underscore.
-    labels = [("\u200b" if model.startswith("_") else "") + shortened(model, 27) for model in models]
-    figure.legend(handles, labels, loc="lower center", ncols=2, handlelength=2.2, columnspacing=1.4, borderaxespad=0.2)
+    columns = _legend_columns(models)
+    most = _LETTERS if columns == 2 else 2 * _LETTERS
+    labels = [("\u200b" if model.startswith("_") else "") + shortened(model, most) for model in models]
+    figure.legend(
+        handles, labels, loc="lower center", ncols=columns, handlelength=2.2, columnspacing=1.4, borderaxespad=0.2
+    )
 
 
 def rate_ticks(low: float, high: float, most: int = 8) -> list[float]:

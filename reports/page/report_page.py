@@ -4,14 +4,16 @@ import base64
 import hashlib
 import itertools
 import json
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
 
+from ..clean import clean
 from ..gain_table import GainTable
 from ..group_report import GroupReport
 from ..segment_report import SegmentReport
@@ -20,21 +22,27 @@ from ..statistics import PredictionSums
 from .calibration_section import calibration_section
 from .content import Column, Row, Section, Table
 from .gains_section import conclusions, gains_section
+from .glossary import glossary
 from .groups_section import groups_section
+from .lead import lead
 from .prose import prose
 from .segments_section import segments_section
 from .slices_section import slices_section
 from .theme import COLORS, VERDICTS
 from .training_section import History, training_section
-from .wording import clean, counted
+from .wording import counted
 
 _TEMPLATES = Path(__file__).parent
+
+# What a reader takes in before the contents; the others follow them.
+MOST_CONCLUSIONS = 5
 
 
 class ReportPage:
     """A page that says what a run found, and shows why: one HTML file without any other.
 
-    It begins with a sentence a task, made of the verdicts of the gains. Sections
+    It begins with one sentence, what was compared and what came out, and a conclusion a
+    task, five at most before the contents; both are made of the verdicts of the gains. Sections
     follow in the order in which they are added, each as often as needed and none
     required. Styles, scripts and pictures are inside the file, which loads nothing;
     it is read on a phone, on paper, in light and dark, and without scripts, which
@@ -43,7 +51,7 @@ class ReportPage:
 
     Args:
         title: what was run.
-        summary: a few plain sentences below the title, with the Markdown of `add_text`. Defaults to `None`.
+        summary: a few plain sentences below the first, with the Markdown of `add_text`. Defaults to `None`.
         command: what reproduces the page. Defaults to `None`.
         configuration: settings, nested ones too. Defaults to `None`.
         date: of the run. Defaults to `None`.
@@ -76,14 +84,16 @@ class ReportPage:
         self._reports: list[SegmentReport] = []
         self._names = (f"figure-{number}" for number in itertools.count(1))
 
-    def add_gains(self, table: GainTable, title: str = "Gains") -> None:
+    def add_gains(self, table: GainTable, title: str = "Gains", unit: str = "users") -> None:
         """Add the gains of candidates: the page's conclusions, intervals around zero and a table.
 
         Args:
             table: made by `gain_table`.
             title: of the section. Defaults to `"Gains"`.
+            unit: what the column of users in the sums held, and intervals thus take as independent. Defaults to
+                `"users"`.
         """
-        self._sections.append(gains_section(table, self._names, title))
+        self._sections.append(gains_section(table, self._names, title, unit))
         self._tables.append(table)
 
     def add_calibration(
@@ -170,6 +180,36 @@ class ReportPage:
         """
         self._sections.append(Section(title, (prose(text),)))
 
+    def add_table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        text: str | None = None,
+        text_columns: Collection[int] = (0,),
+    ) -> None:
+        """Add a table of figures that no report makes.
+
+        Args:
+            title: of the section, and the table's caption.
+            columns: heads of the columns; the first column is the heads of the rows.
+            rows: cells as text.
+            text: paragraphs before it, as `add_text` takes them. Defaults to `None`.
+            text_columns: numbers of the columns that hold words. Defaults to `(0,)`.
+
+        Raises:
+            ValueError: on a row that has more or fewer cells than there are columns.
+        """
+        for number, row in enumerate(rows):
+            if len(row) != len(columns):
+                raise ValueError(
+                    f"Row {number} must have a cell for each of the {len(columns)} columns. Received: {len(row)} cells."
+                )
+        words = [number in text_columns for number in range(len(columns))]
+        named = [Column(name, text=text, wide=text) for name, text in zip(columns, words, strict=True)]
+        table = Table(title, tuple(named), tuple(Row(tuple(row)) for row in rows))
+        self._sections.append(Section(title, (table,) if text is None else (prose(text), table)))
+
     def to_html(self) -> str:
         """The page."""
         environment = jinja2.Environment(
@@ -183,11 +223,24 @@ class ReportPage:
         environment.filters["breakable"] = _breakable
         styles = environment.get_template("page.css").render(colors=COLORS)
         script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
+        found = [one for table in self._tables for one in conclusions(table, self._reports)]
+        first = lead(self._tables[0]) if self._tables else None
+        # All that is read on the page, pictures too; an abbreviation in it is explained.
+        read = [
+            self.title,
+            self.summary or "",
+            first or "",
+            *(one.sentence for one in found),
+            *map(str, self._sections),
+        ]
         return environment.get_template("page.html").render(
             page=self,
             facts=self._facts(),
+            lead=first,
             summary=None if self.summary is None else prose(self.summary).html,
-            conclusions=[found for table in self._tables for found in conclusions(table, self._reports)],
+            terms=glossary(" ".join(read)),
+            conclusions=found[:MOST_CONCLUSIONS],
+            more=found[MOST_CONCLUSIONS:],
             configuration=self._configuration(),
             sections=self._sections,
             verdicts=VERDICTS,
@@ -200,17 +253,20 @@ class ReportPage:
         """Write the page to a file, and return its path.
 
         Args:
-            path: of the file; its folder is made where it is missing.
+            path: of the file; its folder is made where it is missing. An older page is there until this one is whole.
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.to_html(), encoding="utf-8")
+        partial = path.with_name(f"{path.name}.partial")
+        partial.write_text(self.to_html(), encoding="utf-8")
+        os.replace(partial, path)
         return path
 
     def _facts(self) -> list[str]:
         facts = [self.date] if self.date else []
         if self.seeds:
-            facts.append(f"{counted(len(self.seeds), 'seed')}: {', '.join(map(str, self.seeds))}")
+            numbers = ", ".join(map(str, self.seeds))
+            facts.append(f"seed {numbers}" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds: {numbers}")
         return facts + [f"{counted(rows, f'{split} row')}" for split, rows in self.rows.items()]
 
     def _configuration(self) -> Table | None:
@@ -225,7 +281,7 @@ def _final(value: Any) -> Any:
 
 def _breakable(text: str) -> Markup:
     """Text that may break after what joins the words of a name."""
-    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[_=,/×])(?=\S)", clean(text)))
+    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[_=,/])(?=\S)", clean(text)))
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
+from ..names import listed, named, quoted
 from ..segment_report import FALSE_DISCOVERIES, Segment, SegmentReport
 from .content import Chart, Charts, Column, Heading, Prose, Row, Section, Table
+from .gains_section import MOST_LETTERS
 from .interval_chart import GainRow, interval_chart
+from .labels import shortened_segment
 from .prose import prose
-from .wording import NONE, counted, interval, listed, number, percent, shortened, signed
+from .wording import NONE, counted, interval, number, percent, signed
 
 _ABOUT = """NE gain of `{candidate}` over `{baseline}` in segments of the test rows, {seeds}. A segment is called
-better or worse when that survives the number of segments: of all so called of a task, about one in {discoveries:.0f}
+better or worse when that survives the number of segments: of all so called of a task, about one in {discoveries}
 at most is so by chance (Benjamini and Hochberg). Segments with too few users, positives or negatives show their size
 and "insufficient data".
 
@@ -18,10 +21,10 @@ seen; lines are 95 % intervals of users and seeds, of each segment by itself."""
 
 _COLUMNS = (
     Column("segment", text=True, wide=True),
-    Column("segmentation", text=True, facet=True),
     Column("task", text=True, facet=True),
+    Column("NE gain, % (95 % interval)", phrase=True),
     Column("verdict", text=True, facet=True),
-    Column("NE gain, % (95 % interval)"),
+    Column("segmentation", text=True, facet=True),
     Column("q value", printed=False),
     Column("rows"),
     Column("share, %"),
@@ -57,23 +60,23 @@ def segments_section(report: SegmentReport, names: Iterator[str], title: str, mo
         most: largest segments of a segmentation that are drawn, and printed on paper.
     """
     seeds = counted(report.seeds, "paired seed")
-    about = _ABOUT.format(
-        candidate=report.candidate, baseline=report.baseline, seeds=seeds, discoveries=1.0 / FALSE_DISCOVERIES
-    )
-    if report.seeds == 1:
-        about += " With one seed nothing is claimed (◇)."
-    blocks: list[Prose | Heading | Charts | Table] = [prose(about)]
+    about = f"{_ABOUT} With one seed nothing is claimed (◇)." if report.seeds == 1 else _ABOUT
+    discoveries = f"{1.0 / FALSE_DISCOVERIES:.0f}"
+    names_of = {"candidate": report.candidate, "baseline": report.baseline, "seeds": seeds, "discoveries": discoveries}
+    blocks: list[Prose | Heading | Charts | Table] = [prose(about, names_of)]
     for segmentation in report.segmentations:
         charts = []
         for task in report.tasks:
             segments = report.of(segmentation, task)
-            if segments:
+            if any(segment.gain is not None for segment in segments):
                 charts.append(_chart(report, segmentation, task, segments, next(names), most))
-        blocks += [Heading(f"By {segmentation}"), Charts(tuple(charts))]
+        if charts:
+            blocks += [Heading(f"By {segmentation}"), Charts(tuple(charts))]
     places = _places(report)
     rows = [Row(_cells(segment), printed=place < most) for place, segment in places]
     blocks += [Heading("All segments"), prose(_TABLE_ABOUT)]
-    caption = f"{report.candidate} against {report.baseline}: {counted(len(rows), 'segment')} of all tasks"
+    both = f"{named(report.candidate)} against {named(report.baseline)}"
+    caption = f"{both}: {counted(len(rows), 'segment')} of all tasks"
     if left := len(report.segments) - len(rows):
         caption += f"; {left:,} smaller ones, none of them better or worse, are left out"
     blocks.append(Table(caption, _COLUMNS, tuple(rows)))
@@ -83,12 +86,12 @@ def segments_section(report: SegmentReport, names: Iterator[str], title: str, mo
 def _chart(
     report: SegmentReport, segmentation: str, task: str, segments: Sequence[Segment], name: str, most: int
 ) -> Chart:
-    shown = segments[:most]
-    rows = [GainRow(f"{shortened(s.segment, 28)} · {percent(s.share, 1)} %", s.gain, s.verdict) for s in shown]
+    known = [(segment, segment.gain) for segment in segments if segment.gain is not None]
+    rows = [GainRow(f"{named(s.segment)} · {percent(s.share, 1)} %", gain, s.verdict) for s, gain in known[:most]]
     finding = _finding(segments)
-    label = f"NE gain of {report.candidate} over {report.baseline} on {task} by {segmentation}. {finding}"
-    left = len(segments) - len(shown)
-    caption = f"{finding} The {len(shown)} largest are drawn." if left else finding
+    over = f"NE gain of {named(report.candidate)} over {named(report.baseline)}"
+    label = f"{over} on {named(task)} by {named(segmentation)}. {finding}"
+    caption = f"{finding} The {len(rows)} largest of those with data are drawn." if len(known) > most else finding
     return Chart(task, interval_chart(name, rows, label, bars=True, digits=2), caption)
 
 
@@ -114,7 +117,8 @@ def _finding(segments: Sequence[Segment]) -> str:
         if found:
             one = furthest(found, key=lambda s: s.gain.value if s.gain is not None else 0.0)
             gain = 0.0 if one.gain is None else 100.0 * one.gain.value
-            parts.append(f"{verdict} in {len(found)}, most in {shortened(one.segment, 40)} ({signed(gain, 2)} %)")
+            name = quoted([shortened_segment(one.segment, MOST_LETTERS)])[0]
+            parts.append(f"{verdict} in {len(found)}, most in {name} ({signed(gain, 2)} %)")
     for verdict in ("no difference seen", "one seed: no claim", "insufficient data"):
         count = sum(s.verdict == verdict for s in segments)
         if count:
@@ -127,10 +131,10 @@ def _cells(segment: Segment) -> tuple[str, ...]:
     pairs = (segment.entropies, segment.global_entropies, segment.recalibrated_entropies)
     return (
         segment.segment,
-        segment.segmentation,
         segment.task,
-        segment.verdict,
         NONE if segment.gain is None else interval(segment.gain, 2),
+        segment.verdict,
+        segment.segmentation,
         "<0.0001" if segment.q_value is not None and segment.q_value < 1e-4 else number(segment.q_value, 4),
         f"{segment.rows:,}",
         percent(segment.share, 2),

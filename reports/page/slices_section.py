@@ -1,10 +1,11 @@
 """Slices in which a candidate is worst, as a table."""
 
+from ..names import listed, named
 from ..slices import SliceReport
-from ..slices.slice_report import COLUMNS, slice_cells
+from ..slices.slice_report import COLUMNS, WORSE, slice_cells
 from .content import Column, Row, Section, Table
 from .prose import prose
-from .wording import counted, listed
+from .wording import counted
 
 _ABOUT = """Conjunctions of column values, searched in one half of the users and of the seeds and measured in the other
 half. **regression**: where the candidate is worse than the baseline. **excess**: where it knows less than what it knows
@@ -21,23 +22,26 @@ def slices_section(report: SliceReport, title: str) -> Section:
         report: made by `discover_slices`.
         title: of the section.
     """
-    searched = listed([f"{count:,} slices of {task}" for task, count in report.slices_searched.items()])
+    searched = listed([f"{count:,} slices of {named(task)}" for task, count in report.slices_searched.items()])
     confirmed = [found for found in report.slices if found.verdict == "confirmed"]
     found = f"Carried over to the other half: {len(report.slices)}. Confirmed there: {len(confirmed)}."
-    about = prose(_ABOUT.format(candidate=report.candidate, baseline=report.baseline, searched=searched, found=found))
+    about = prose(_ABOUT, {"searched": searched, "found": found})
     if not report.slices:
         return Section(title, (about,))
     slice_name, *figures, verdict = COLUMNS
+    worse = figures.index(WORSE)
     columns = (
         Column(slice_name, text=True, wide=True),
         Column("task", text=True, facet=True),
-        Column("objective", text=True, facet=True),
+        Column(figures.pop(worse), phrase=True),
         Column(verdict, text=True, facet=True),
+        Column("objective", text=True, facet=True),
         *(Column(name) for name in figures),
     )
     rows = []
     for one in report.slices:
         described, *cells, judged = slice_cells(one)
-        rows.append(Row((described, one.task, one.objective, judged, *cells)))
-    caption = f"Slices of {report.candidate} against {report.baseline}, {counted(report.seeds, 'paired seed')}"
+        rows.append(Row((described, one.task, cells.pop(worse), judged, one.objective, *cells)))
+    both = f"{named(report.candidate)} against {named(report.baseline)}"
+    caption = f"Slices of {both}, {counted(report.seeds, 'paired seed')}"
     return Section(title, (about, Table(caption, columns, tuple(rows))))

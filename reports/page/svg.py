@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from ..clean import clean
 from .theme import COLORS, color
-from .wording import clean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from ..names import listed, named, quoted
 from .content import Chart, Charts, Column, Row, Section, Table
 from .line_axes import LEFT, draw_legend, legend_rows, line_styles
 from .prose import prose
 from .svg import SvgFigure
-from .wording import NONE, counted, listed, number
+from .wording import NONE, counted, number
 
 History = Mapping[str, Sequence[float]]
 
@@ -41,6 +42,7 @@ def training_section(
             '`histories` must hold epochs, e.g. {"ours": [{"loss": [0.7, 0.6], "val_loss": [0.71, 0.65]}]}. '
             f"Received: {dict(histories)!r}."
         )
+    keys = [key for key in keys if any(np.isfinite(h[key]).any() for of in runs.values() for h in of if key in h)]
     losses = (("training loss", "loss"), ("validation loss", "val_loss"))
     panels: list[_Panel] = [(shown, key, None) for shown, key in losses if key in keys]
     for key in dict.fromkeys(key.removeprefix("val_") for key in keys if key.endswith(_NE)):
@@ -76,9 +78,9 @@ def _chart(
     title, solid, dashed = panel
     models = [model for model, of_model in runs.items() if any(solid in h or dashed in h for h in of_model)]
     styles = line_styles(list(runs), baseline)
-    foot = 16.0 * legend_rows(len(models)) + 6.0
+    foot = 16.0 * legend_rows(models) + 6.0
     height = 218.0 + foot
-    with SvgFigure(name, height, f"{title} by epoch. {_finding(solid, runs)}") as drawing:
+    with SvgFigure(name, height, f"{named(title)} by epoch. {_finding(solid, runs)}") as drawing:
         axes = drawing.figure.add_axes((LEFT, (foot + 36.0) / height, 0.985 - LEFT, 176.0 / height))
         longest = 1
         for model in models:
@@ -101,7 +103,7 @@ def _chart(
 
 def _finding(key: str, runs: Mapping[str, Sequence[dict[str, np.ndarray]]]) -> str:
     said = []
-    for model, of_model in runs.items():
+    for model, of_model in zip(quoted(list(runs)), runs.values(), strict=True):
         curves = [history[key] for history in of_model if key in history and np.isfinite(history[key]).any()]
         if curves:
             mean = _mean(curves)

@@ -1,8 +1,5 @@
 """Numbers and names as the page shows them."""
 
-import unicodedata
-from collections.abc import Sequence
-
 from ..statistics import Estimate
 
 NONE = "–"
@@ -70,17 +67,6 @@ def rate(value: float) -> str:
     return f"{100 * value:.3g} %"
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names in a sentence.
-
-    Example:
-
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def counted(count: int, noun: str) -> str:
     """A number of things.
 
@@ -90,30 +76,3 @@ def counted(count: int, noun: str) -> str:
     ('1 seed', '1,200 rows')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def clean(text: str) -> str:
-    """Text without what neither HTML nor SVG may hold: control characters and halves of surrogate pairs.
-
-    Example:
-
-    >>> clean("a" + chr(0) + "b" + chr(0xD800))
-    'a�b�'
-    """
-    wrong = ("Cc", "Cs", "Cn")
-    return "".join("�" if unicodedata.category(c) in wrong and c not in "\n\t" else c for c in text)
-
-
-def shortened(text: str, most: int) -> str:
-    """Text of at most so many characters, the middle left out.
-
-    Example:
-
-    >>> shortened("abcdefghij", 7)
-    'abc…hij'
-    """
-    text = " ".join(clean(text).split())
-    if len(text) <= most:
-        return text
-    head = (most - 1 + 1) // 2
-    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"

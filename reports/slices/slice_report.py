@@ -3,13 +3,17 @@
 import dataclasses
 from typing import Any
 
+from ..escape_markdown import escape_markdown
 from ..markdown import markdown_table
-from ..markdown_text import markdown_text
+from ..names import listed, named, quoted
 from ..statistics import Estimate
 from .slice_figures import SliceFigures
 
 # Rate of false discoveries among the slices that are confirmed.
 FALSE_DISCOVERIES = 0.05
+
+# What a slice is judged by.
+WORSE = "worse by, %, other half (95 % interval)"
 
 COLUMNS = (
     "slice",
@@ -18,7 +22,7 @@ COLUMNS = (
     "NE, baseline",
     "NE, candidate",
     "worse by, %, searched half",
-    "worse by, %, other half (95 % interval)",
+    WORSE,
     "than the rest of a parent by, %",
     "q",
     "verdict",
@@ -127,17 +131,25 @@ class SliceReport:
         for task, objective in dict.fromkeys((found.task, found.objective) for found in self.slices):
             found = self.of(task, objective)
             table = markdown_table(COLUMNS, [slice_cells(slice_) for slice_ in found], text_columns=(0, 9))
-            also = "\n".join(
-                "- " + markdown_text(f"{s.description}: almost the same rows as {', '.join(s.also)}.")
+            also = [
+                escape_markdown(f"{s.description}: almost the same rows as {listed(quoted(s.also))}.")
                 for s in found
                 if s.also
-            )
+            ]
             searched = f"{self.slices_searched[task]:,} slices searched."
-            heading = f"### {markdown_text(task)}, {objective}"
-            parts.append("\n\n".join([heading, searched, table, *([also] if also else [])]))
+            parts.append(
+                "\n\n".join(
+                    [
+                        f"### {escape_markdown(task)}, {objective}",
+                        searched,
+                        table,
+                        *(["\n".join(f"- {line}" for line in also)] if also else []),
+                    ]
+                )
+            )
         if not parts:
-            counts = (f"{count:,} slices of {markdown_text(task)}" for task, count in self.slices_searched.items())
-            return f"Nothing found in {', '.join(counts)}.\n"
+            counts = [f"{count:,} slices of {named(task)}" for task, count in self.slices_searched.items()]
+            return f"Nothing found in {escape_markdown(listed(counts))}.\n"
         return "\n\n".join(parts) + "\n"
 
 

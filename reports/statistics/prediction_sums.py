@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ..polars_frame import polars_frame
 from ..segmentation import Segmentation
 from .logit_histogram import FIELDS, LogitHistogram, logit_bins, logits_of
 from .prediction_columns import PredictionColumns, cross_entropy
@@ -30,7 +31,7 @@ class PredictionSums:
     chunk by chunk, workers each add their own, and `merge` puts them together.
     Every report is made of these sums alone.
 
-    A chunk is a frame with a column a task (the label, NaN or null where unobserved),
+    A chunk is a frame, of polars or pandas, with a column a task (the label, NaN or null where unobserved),
     a column `MODEL:TASK` a prediction (probability), the users' ids and the columns of
     the segmentations. Each seed adds the same rows, predicted by models of that seed.
 
@@ -84,12 +85,17 @@ class PredictionSums:
     def _fields(self) -> list[str]:
         return ["rows", "weight", "labels", *(f"{kind}:{m}" for m in self.models for kind in ("p", "ce"))]
 
-    def update(self, frame: pl.DataFrame, seed: int = 0) -> None:
+    def update(self, frame: Any, seed: int = 0) -> None:
         """Add the predictions of some rows by the models of one seed.
+
+        Args:
+            frame: a polars or pandas frame, or arrays by column.
+            seed: whose models predicted. Defaults to `0`.
 
         Raises:
             ValueError: on a missing column, or a label, probability or weight out of range.
         """
+        frame = polars_frame(frame, self._columns)
         rows, histograms = self._row_sums(frame)
         parts: dict[str, list[pl.DataFrame]] = {name: [] for name in _KEYS}
         for segmentation in [None, *self.segmentations]:
@@ -110,6 +116,13 @@ class PredictionSums:
                     parts["bins"].append(binned.with_columns(model=pl.lit(model), **keys))
         for name, frames in parts.items():
             self._add(name, frames)
+
+    @property
+    def _columns(self) -> list[str]:
+        """What a frame must hold."""
+        predictions = [f"{model}:{task}" for model in self.models for task in self.tasks]
+        cuts = [column for segmentation in self.segmentations for column in segmentation.columns]
+        return [self.user, *([] if self.weight is None else [self.weight]), *self.tasks, *predictions, *cuts]
 
     def _row_sums(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[tuple[str, str], pl.DataFrame]]:
         """Per row what is to be summed, and each prediction's bin."""

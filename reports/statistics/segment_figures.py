@@ -56,6 +56,10 @@ class SegmentFigures:
         weight = self._seeds["weight"].sum()
         return float(self._seeds["labels"].sum() / weight) if weight else None
 
+    @property
+    def _own_entropy(self) -> float:
+        return _entropy(self._seeds["labels"].sum(), self._seeds["weight"].sum())
+
     def loss(self, model: str) -> float:
         """Sum of a model's cross-entropies over all seeds."""
         return float(self._seeds[f"ce:{model}"].sum())
@@ -66,8 +70,8 @@ class SegmentFigures:
         The segment's own tells how much of what there is to know here a model knows;
         all rows' tells which segments make up the whole's NE, and compares them.
         """
-        rated = self._seeds if own else self.sums.by_seed(self.task)
-        entropy = _entropy(rated["labels"].sum(), rated["weight"].sum())
+        whole = self.sums.by_seed(self.task)
+        entropy = self._own_entropy if own else _entropy(whole["labels"].sum(), whole["weight"].sum())
         return self._normalized(self.loss(model), entropy)
 
     def recalibrated_entropy(self, model: str) -> float | None:
@@ -75,16 +79,15 @@ class SegmentFigures:
         loss = self.sums.histogram(model, self.task, self.segmentation, self.segment).recalibrated_loss(
             self.loss(model)
         )
-        entropy = _entropy(self._seeds["labels"].sum(), self._seeds["weight"].sum())
-        return None if loss is None else self._normalized(loss, entropy)
+        return None if loss is None else self._normalized(loss, self._own_entropy)
 
     def _normalized(self, loss: float, entropy: float) -> float | None:
         weight = self._seeds["weight"].sum()
         return float(loss / weight / entropy) if weight and entropy else None
 
     def gain(self, model: str, baseline: str) -> Estimate | None:
-        """Relative NE gain over a baseline; `None` where fewer than two buckets of users have rows."""
-        return self._ratio(f"ce:{model}", f"ce:{baseline}", gain=True)
+        """Relative NE gain over a baseline; `None` with one class only, or where fewer than two buckets have rows."""
+        return self._ratio(f"ce:{model}", f"ce:{baseline}", gain=True) if self._own_entropy else None
 
     def calibration(self, model: str) -> Estimate | None:
         """Σp / Σy; `None` without positives."""

@@ -38,6 +38,14 @@ def test_presets_are_trained_once_and_put_on_a_page(real_data, tmp_path, monkeyp
     assert f"backend {keras.backend.backend()}, embedding_dim 8" in text
     assert "embedding_l2 0.001 or 1e-05" in text
     assert "`dhen`" not in text
+    report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    for part in (
+        "2 presets were trained under 2 seeds each: on is_click, ",
+        ">Click models</h2>",
+        ">esmm</th>",
+        "<dt>NE</dt>",
+    ):
+        assert part in report
     tried, second = (json.loads((tmp_path / "run" / f"lr-{seed}.json").read_text()) for seed in (0, 1))
     assert set(tried["validation"]) == {"0.001", "1e-05"}
     assert f"{tried['embedding_l2']:g}" == min(tried["validation"], key=tried["validation"].get)

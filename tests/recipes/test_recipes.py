@@ -65,6 +65,7 @@ def test_study_end_to_end_and_again(tmp_path, capsys):
     assert set(metrics["baseline"]) == set(TASKS)
     assert np.isfinite(metrics["candidates"]["candidate"]["click"]["ne_gain"])
     assert json.loads((tmp_path / "run" / "config.json").read_text())["codebook_size"] == 8
+    assert "one seed cannot tell from chance" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
     again = run_ctr_study(*arguments, console=console)
     printed = capsys.readouterr().out

@@ -14,6 +14,7 @@ from grouprank.recipes.ctr_study import StudySettings
 from grouprank.recipes.epoch_report import EpochReport
 from grouprank.recipes.run_folder import RunFolder
 from grouprank.recipes.study_comparison import compare_models
+from grouprank.reports.terminal import Terminal
 from grouprank.schema import Schema
 
 

@@ -79,6 +79,7 @@ def test_a_study_from_tuning_to_pages(small, tmp_path, capsys):
         "Gains over distillation alone",
     ):
         assert shown in html
+    assert (folder / "report.html").read_text() == html
     again = study()
     assert "seed" not in again.split("written")[0].replace("--seeds", "")
     assert (output / "table1-synthetic.md").read_text() == page

@@ -232,6 +232,18 @@ class TestCommandLine:
         assert message in " ".join(found.stderr.split())
         assert "Traceback" not in found.stderr
 
+    def test_names_are_printed_and_not_obeyed(self, tmp_path):
+        estimate = {"value": 0.01, "low": 0.005, "high": 0.015, "seed_error": 0.001}
+        entry = {"task": "[/b]\x1b[31m:smile:\nclick", "model": "ours", "gain": estimate, "calibration": None}
+        path = tmp_path / "report.json"
+        path.write_text(json.dumps({"baseline": "old", "gains": [entry]}))
+        found = call(path, "--max-loss", "0.2")
+        assert found.stdout.splitlines()[0].startswith("passed  [/b]�[31m:smile: click, all rows: NE gain +1.000 %")
+        assert found.exit_code == 0
+        wrong = call(path, "--max-loss", "0.2", "--task", "\x1b[/i]")
+        assert "no task '\\x1b[/i]'" in wrong.stderr
+        assert "\x1b" not in wrong.stderr + found.stdout
+
     @pytest.mark.parametrize(("text", "message"), [("{", "is no JSON"), ("[1]", "must hold a JSON object")])
     def test_unreadable_reports(self, tmp_path, text, message):
         path = tmp_path / "report.json"
