@@ -8,6 +8,7 @@ import polars as pl
 
 from ..columns import Column, SequenceColumn, VectorColumn
 from ..transforms.sequence_transform import split_tokens
+from ..transforms.token_spelling import TokenSpelling
 
 Problem = Callable[[np.ndarray, str], None]
 
@@ -125,7 +126,7 @@ def _joined(values: pl.Series, separator: str, problem: Problem) -> pl.Series:
         problem(lost.fill_null(False).to_numpy(), "items of text in UTF-8")
     joined = lists.list.join(separator).fill_null("")
     items = lists.list.eval(pl.element().filter(pl.element() != "")).fill_null([])
-    torn = split_tokens(joined, separator).ne_missing(items)
+    torn = split_tokens(joined, separator, TokenSpelling()).ne_missing(items)
     problem(
         torn.to_numpy(),
         f"items that keep apart when joined by {separator!r}: choose another `separator`, one that occurs in no item",
