@@ -143,7 +143,8 @@ class Tabular:
 
         def report(name: str, wrong: np.ndarray, expected: str) -> None:
             for row in np.flatnonzero(wrong).tolist():
-                received = "nothing" if raw[name][row] in (None, "") else repr(raw[name][row])
+                value = raw[name][row]
+                received = "nothing" if value is None or value == "" else repr(value)
                 problems.setdefault(int(numbers[row]), f"column {name!r}: expected {expected}. Received: {received}.")
 
         columns = {
