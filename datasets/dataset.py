@@ -61,7 +61,8 @@ class Dataset(Protocol):
     def chunks(self, chunk_rows: int, max_bad_rows: int = 0) -> Iterator[pl.DataFrame]:
         """Yield frames of at most about `chunk_rows` rows in file order.
 
-        Each frame has the raw columns of `columns` with the dtype each asks for, the label columns as
+        Each frame has the raw columns of `columns` with the dtype each asks for and the values that stand in the
+        file, as a server will get them (what means missing is said by the column's `missing`), the label columns as
         Float32 (null where unobserved), the extras, and a String column `split` with a value of `SPLITS`.
         """
         ...

@@ -74,9 +74,8 @@ class UnknownTokenWatch:
             encoded: what the transforms made of them.
         """
         found = []
-        for name in list(self._pending):
+        for name, (unknown, tokens, seen) in list(self._pending.items()):
             transform, new = self._transforms[name], encoded[name]
-            unknown, tokens, seen = self._pending[name]
             unknown, tokens = unknown + new.replaced, tokens + new.total
             rare = tokens - unknown < (1 - self._training_share[name]) / 2 * tokens
             if new.replaced and (rare or tokens < LEAST_TOKENS):
@@ -87,7 +86,7 @@ class UnknownTokenWatch:
             self._pending[name] = (0, 0, frozenset())
             distinct = min(LEAST_DISTINCT, transform.vocabulary_size - 1)
             if rare and (len(seen) >= distinct or tokens >= MANY_TOKENS):
-                del self._pending[name]
+                self._pending.pop(name, None)  # another thread may have told it
                 share = self._training_share[name]
                 found.append(UnknownTokens(name, transform.raw, unknown / tokens, share, tokens, min(seen)))
         return found

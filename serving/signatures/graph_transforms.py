@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ...datasets import TableTransforms, VectorTransform
+from ...datasets import SequenceTransform, TableTransforms, VectorTransform, VocabularyTransform
 from ...datasets.transforms.token_spelling import INTEGER_WITH_DECIMALS
 
 _DTYPES = {"string": tf.string, "int64": tf.int64, "float32": tf.float32}
@@ -31,12 +31,13 @@ class GraphTransforms(tf.Module):
         self._transforms = transforms
         self.sources = transforms.sources
         folder.mkdir(parents=True, exist_ok=True)
-        self.tables = {
-            name: _table(folder / f"{name}.txt", transform)
+        vocabularies = {
+            name: transform
             for name, transform in transforms.columns.items()
-            if transform.kind in ("categorical", "sequence")
+            if isinstance(transform, VocabularyTransform | SequenceTransform)
         }
-        self._empty = {name: _position(transforms.columns[name].tokens, "") + 1 for name in self.tables}
+        self.tables = {name: _table(folder / f"{name}.txt", transform) for name, transform in vocabularies.items()}
+        self._empty = {name: _position(transform.tokens, "") + 1 for name, transform in vocabularies.items()}
 
     def signature(self) -> dict[str, tf.TensorSpec]:
         """A spec per raw column, of any batch size."""
@@ -67,11 +68,9 @@ class GraphTransforms(tf.Module):
             return tf.where(tf.math.is_finite(values), values, tf.zeros_like(values))
         if transform.kind == "sequence":
             return self._sequence(name, transform, values)
-        return (
-            self._integers(name, transform, values)
-            if transform.dtype == "int64"
-            else self._ids(name, transform, values)
-        )
+        if transform.dtype == "int64":
+            return self._integers(name, transform, values)
+        return self._ids(name, transform, values)
 
     def _integers(self, name: str, transform: Any, values: Any) -> Any:
         tokens = values

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from grouprank import Categorical, Numeric, Schema, Sequence, Task
-from grouprank.datasets import CategoricalColumn, NumericColumn, SequenceColumn, TableTransforms
+from grouprank.datasets import CategoricalColumn, NumericColumn, NumericTransform, SequenceColumn, TableTransforms
 from grouprank.datasets.transforms.transform_fitter import TransformFitter
 
 COLUMNS = [
@@ -36,6 +36,16 @@ def test_a_fit_is_told_by_its_tokens_in_order():
     ]:
         with pytest.raises(ValueError, match=names):
             schema.check_fitted(fitted(**change).schema)
+
+
+def test_the_last_bits_of_moments_do_not_count():
+    prints = {
+        NumericTransform("x", "identity", mean, std).fingerprint
+        for mean, std in [(0.0, 2.0), (-1e-17, 2.0), (3e-16, np.nextafter(2.0, 3.0))]
+    }
+    assert len(prints) == 1
+    assert NumericTransform("x", "identity", 1e-3, 2.0).fingerprint not in prints
+    assert NumericTransform("x", "log1p", 0.0, 2.0).fingerprint not in prints
 
 
 def test_what_is_not_known_agrees_with_anything():
