@@ -144,7 +144,8 @@ class Tabular:
 
         def report(name: str, wrong: np.ndarray, expected: str) -> None:
             for row in np.flatnonzero(wrong).tolist():
-                received = shown(raw[name][row])
+                value = raw[name][row]
+                received = shown(None if isinstance(value, str) and not value else value)
                 problems.setdefault(int(numbers[row]), f"column {name!r}: expected {expected}. Received: {received}.")
 
         columns = {

@@ -8,13 +8,13 @@ _LONGEST = 200
 
 
 def shown(value: Any) -> str:
-    """A value as Python writes it, cut where it is long; an empty string is nothing.
+    """A value as Python writes it, cut where it is long.
 
     Example:
     >>> shown(None), shown("de"), shown("x" * 1000)[-22:]
     ('nothing', "'de'", 'x… (1,002 characters)')
     """
-    if value is None or (isinstance(value, str) and not value):
+    if value is None:
         return "nothing"
     text = repr(value.to_list() if isinstance(value, pl.Series) else value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)"
