@@ -39,7 +39,7 @@ def encode_pass(
         reader: what reads the dataset.
         transforms: the fitted transforms.
         rows: rows of each split.
-        folder: where to write, a file per split; created.
+        folder: where to write, a file per split; created if absent.
         on_chunk: called after each chunk with the rows done so far.
 
     Returns:
@@ -51,7 +51,7 @@ def encode_pass(
     replaced: dict[str, dict[str, list[int]]] = defaultdict(lambda: {split: [0, 0] for split in SPLITS})
     labels: dict[str, dict[str, list[float]]] = defaultdict(lambda: {split: [0.0, 0.0] for split in SPLITS})
     writers: dict[str, SplitWriter] = {}
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     dataset = reader.dataset
 
     def encode(chunk: tuple[int, pl.DataFrame]) -> list[_Part]:

@@ -37,7 +37,7 @@ def read_yaml(text: str) -> Any:
 def _check_events(text: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
             raise ValueError(f"line {line}: aliases (`*{event.anchor}`) are not read. Write out what it stands for.")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

@@ -11,8 +11,8 @@ def shown(value: Any) -> str:
     """A value as Python writes it, cut where it is long.
 
     Example:
-    >>> shown(None), shown("de"), shown("x" * 1000)[-22:]
-    ('nothing', "'de'", 'x… (1,002 characters)')
+    >>> shown(None), shown("de"), shown("x" * 1000)[-20:]
+    ('nothing', "'de'", '… (1,002 characters)')
     """
     if value is None:
         return "nothing"
