@@ -254,7 +254,15 @@ class CTRModel(RankingModel):
         """Cross entropy of a task's label."""
         return self._task_loss(labels[task], logits[task], weight)
 
-    def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, **kwargs: Any) -> Any:
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        check: bool = True,
+        **kwargs: Any,
+    ) -> Any:
         """Train as `RankingModel.fit` says.
 
         `sample_weight` weighs a row's losses and metrics; the codebooks follow every row of a batch.
@@ -265,7 +273,7 @@ class CTRModel(RankingModel):
         if self.residual_learning is not None and y is not None:
             # Before the step is traced: an error inside it leaves JAX models unusable.
             self.residual_learning.check_columns(self._targets(y), self.schema.task_names)
-        return super().fit(x, y, batch_size, epochs, **kwargs)
+        return super().fit(x, y, batch_size, epochs, check, **kwargs)
 
     def _before_training(self, x: Any, y: Any, sample_weight: Any) -> None:
         self._start_at_rate(x, y, sample_weight)

@@ -217,7 +217,7 @@ class RankingModel(keras.Model):
         self.schema.check_loader(validation)
         validation_watch = self._batch_check()
         if isinstance(validation, tuple | list):
-            checked = self._checked(*validation[:2], validation_watch)
+            checked = self._checked(*validation[:2], watch=validation_watch)
             kwargs["validation_data"] = (*checked, *(_checked_weight(checked[1], w) for w in validation[2:]))
         elif check:
             kwargs["validation_data"] = validation_watch(validation)

@@ -110,6 +110,7 @@ keras.distribution.set_distribution(distribution)
 two = make(("user",))
 two.set_weights([np.copy(w) for w in one.get_weights()])
 two.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+trained = [np.copy(w) for w in two.get_weights()]
 
 
 def ragged(run):
@@ -135,7 +136,7 @@ keras.distribution.set_distribution(None)
 three = make(("user",))
 three.set_weights(one.get_weights())
 three.fit(x, y, batch_size=8, shuffle=False, verbose=0)
-for one_, other in zip(two.get_weights(), three.get_weights()):
+for one_, other in zip(trained, three.get_weights()):
     np.testing.assert_allclose(one_, other, rtol=1e-4, atol=1e-6)
 """
 )
