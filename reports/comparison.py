@@ -5,9 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .markdown import markdown_table
 from .task_metrics import TaskMetrics
-from .visible_text import visible_text
 
 HEADER = ("task", "model", "NE", "NE gain", "AUC", "calibration", "rate", "rows")
 
@@ -65,22 +63,22 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """A Markdown table of NE, NE gain, AUC and calibration per task and model."""
-        return markdown_table(HEADER, self.rows(), text_columns=(0, 1)) + "\n"
+        lines = ["| " + " | ".join(HEADER) + " |", "|---|---|" + "---:|" * (len(HEADER) - 2)]
+        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows()]
+        return "\n".join(lines) + "\n"
 
     def to_table(self, title: str = "Normalized entropy per task") -> Any:
         """The same as a `rich.table.Table`, for `rich.print`; needs `rich` only when called."""
         from rich.table import Table
-        from rich.text import Text
 
-        table = Table(title=Text(visible_text(title), "table.title"))
+        table = Table(title=title)
         for number, column in enumerate(HEADER):
             table.add_column(column, justify="left" if number < 2 else "right")
         previous = None
         for row in self.rows():
             if previous not in (None, row[0]):
                 table.add_section()
-            cells = (row[0] if previous != row[0] else "", *row[1:])
-            table.add_row(*(Text(visible_text(cell)) for cell in cells))
+            table.add_row(row[0] if previous != row[0] else "", *row[1:])
             previous = row[0]
         return table
 

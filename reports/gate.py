@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from rich.console import Console
+from rich.markup import escape
 
 from .regression_gate import BROKEN, PASSED, GateResult, GateRule, check_gate
 from .statistics.prediction_sums import ALL_ROWS
-from .terminal import Terminal
 
 BROKEN_RULE, NOT_JUDGED = 1, 2
 
@@ -53,7 +54,7 @@ def main(
             given.append(GateRule(segment or (ALL_ROWS,), task or None, max_loss, band))
         result = check_gate(_read_json(report), given, candidate, strict)
     except (ValueError, OSError) as error:
-        Terminal(stderr=True).tagged("Error: ", "bold red", error)
+        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         raise typer.Exit(NOT_JUDGED) from error
     show(result)
     raise typer.Exit(0 if result.passed else BROKEN_RULE)
@@ -61,12 +62,12 @@ def main(
 
 def show(result: GateResult) -> None:
     """Print a line a check, and how it went."""
-    terminal = Terminal()
+    console = Console()
     for check in result.checks:
         word = {PASSED: "passed", BROKEN: "BROKEN"}.get(check.status, "BROKEN" if result.strict else "warning")
         style = STYLES.get(check.status, "bold red" if result.strict else "yellow")
-        terminal.tagged(f"{word:8}", style, check)
-    terminal.print(f"{len(result.failures)} of {len(result.checks)} checks broken.")
+        console.print(f"[{style}]{word:8}[/]{escape(str(check))}", soft_wrap=True, highlight=False)
+    console.print(f"{len(result.failures)} of {len(result.checks)} checks broken.", highlight=False)
 
 
 def rules_of(path: Path) -> list[GateRule]:

@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 
 from .markdown import markdown_table
-from .markdown_text import markdown_text
 from .segmentation import Segmentation
 
 
@@ -138,7 +137,7 @@ class GroupReport:
             for group in self.groups[:most]
         ]
         parts = [
-            f"### Groups at {markdown_text(self.placement)}, {self.rows:,} rows\n",
+            f"### Groups at {self.placement}, {self.rows:,} rows\n",
             markdown_table(("level", "codes used", "dead", "perplexity", "residual norm"), levels, text_columns=()),
             "",
             markdown_table(

@@ -2,13 +2,9 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
-from .markdown_text import markdown_text
-
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Collection[int] = (0,)) -> str:
     """A Markdown table of text cells, columns of numbers to the right.
-
-    Whatever the cells and heads hold is shown as it stands (`markdown_text`).
 
     Args:
         columns: heads of the columns.
@@ -22,7 +18,7 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_c
     |---|---:|
     | click | 0.87 |
     """
-    lines = ["| " + " | ".join(map(markdown_text, columns)) + " |"]
+    lines = ["| " + " | ".join(columns) + " |"]
     lines.append("|" + "|".join("---" if number in text_columns else "---:" for number in range(len(columns))) + "|")
-    lines += ["| " + " | ".join(map(markdown_text, row)) + " |" for row in rows]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join(lines)

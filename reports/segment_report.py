@@ -6,7 +6,6 @@ from typing import Any
 from scipy import stats
 
 from .markdown import markdown_table
-from .markdown_text import markdown_text
 from .statistics import Estimate, PredictionSums, SegmentFigures
 
 # Two-sided rate of false discoveries among the segments called better or worse.
@@ -146,7 +145,7 @@ class SegmentReport:
                 segments = self.of(segmentation, task)
                 table = markdown_table(COLUMNS, [segment_cells(s) for s in segments[:most]], text_columns=(0, 10))
                 left = f"\n\n{len(segments) - most} smaller segments are not shown." if len(segments) > most else ""
-                parts.append(f"### {markdown_text(task)}, by {markdown_text(segmentation)}\n\n{table}{left}\n")
+                parts.append(f"### {task}, by {segmentation}\n\n{table}{left}\n")
         return "\n".join(parts)
 
 

@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 from ..markdown import markdown_table
-from ..markdown_text import markdown_text
 from ..statistics import Estimate
 from .slice_figures import SliceFigures
 
@@ -127,17 +126,14 @@ class SliceReport:
         for task, objective in dict.fromkeys((found.task, found.objective) for found in self.slices):
             found = self.of(task, objective)
             table = markdown_table(COLUMNS, [slice_cells(slice_) for slice_ in found], text_columns=(0, 9))
-            also = "\n".join(
-                "- " + markdown_text(f"{s.description}: almost the same rows as {', '.join(s.also)}.")
-                for s in found
-                if s.also
-            )
+            also = [f"- {s.description}: almost the same rows as {', '.join(s.also)}." for s in found if s.also]
             searched = f"{self.slices_searched[task]:,} slices searched."
-            heading = f"### {markdown_text(task)}, {objective}"
-            parts.append("\n\n".join([heading, searched, table, *([also] if also else [])]))
+            parts.append(
+                "\n\n".join([f"### {task}, {objective}", searched, table, *(["\n".join(also)] if also else [])])
+            )
         if not parts:
-            counts = (f"{count:,} slices of {markdown_text(task)}" for task, count in self.slices_searched.items())
-            return f"Nothing found in {', '.join(counts)}.\n"
+            searched = ", ".join(f"{count:,} slices of {task}" for task, count in self.slices_searched.items())
+            return f"Nothing found in {searched}.\n"
         return "\n\n".join(parts) + "\n"
 
 

@@ -234,8 +234,8 @@ def test_an_empty_draft_says_what_to_fill_in(draft, tmp_path):
 ODD = [
     "a b", "a_b", "a-b", "价格", "城市", "split", "Split", "2nd", "null", "true", "1e3", "#x", "x: y", "{x}", "[/b]",
     "it's", '"q"', "tab\there", "line\nbreak", "\x1b[31m", "\x00", "\x85", "\u2028", "\ufeff", "\ufffe", "🙂", "", "_",
-    "__init__", "label", "click", "click ", "split_column", "column_1", " lead", "-", "?", "&a", "*a", "!t", "%", "@", "`",
-    "features", "REVIEW: x", "x" * 300, "ключ", "a\\b", "a\x7fb", "a\u202eb",
+    "__init__", "label", "click", "click ", "split_column", "column_1", " lead", "-", "?", "&a", "*a", "!t", "%", "@",
+    "`", "features", "REVIEW: x", "x" * 300, "ключ", "a\\b", "a\x7fb", "a\u202eb",
 ]  # fmt: skip
 
 
