@@ -94,8 +94,7 @@ class TableFile:
 
 
 def _open_text(path: Path) -> tuple[DelimitedFile, TextFormat]:
-    one_column = DelimitedFile(path, "\0", quoted=False)
-    text_format = TextFormat.of(path, one_column.head())
+    text_format = TextFormat.of(path, DelimitedFile(path, ",", columns=["line"]).head())
     file = DelimitedFile(path, text_format.separator)
     if text_format.padded:
         file.columns = [name.lstrip(" ") for name in file.columns]

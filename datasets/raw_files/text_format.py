@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import re
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def _lines(path: Path, head: bytes) -> list[str]:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or 10 * head.count(b"\0") > len(head):
         raise ValueError(
             f"{path} is not UTF-8 text: it looks like UTF-16 or no text at all. Received: {head[:20]!r}. Convert it, "
-            f"e.g. `iconv -f UTF-16 -t UTF-8 {path.name} > utf8_{path.name}`."
+            f"e.g. `{_cat(path)} | iconv -f UTF-16 -t UTF-8 > utf8.csv`."
         )
     ends = rb"\r\n|\n|\r"
     whole = len(head) <= _BYTES
@@ -80,7 +81,7 @@ def _lines(path: Path, head: bytes) -> list[str]:
         raise ValueError(
             f"{path} is not UTF-8 text: line {number} holds {_not_ascii(wrong[0])!r}, in Latin-1 "
             f"{_not_ascii(wrong[0]).decode('latin-1')!r}. If that is the right text, convert the file: "
-            f"`iconv -f LATIN1 -t UTF-8 {path.name} > utf8_{path.name}`."
+            f"`{_cat(path)} | iconv -f LATIN1 -t UTF-8 > utf8.csv`."
         )
     return [line.decode("utf-8", errors="replace") for line in raw] or [""]
 
@@ -95,7 +96,7 @@ def _separator(path: Path, header: str, rows: list[str]) -> str:
     if "::" in header:
         raise ValueError(
             f"{path}: the fields are separated by '::'. Received: {_shown(header)}. A separator of one character is "
-            f"needed, e.g. `sed 's/::/\\t/g' {path.name} > {path.stem}.tsv`."
+            f"needed, e.g. `{_cat(path)} | sed 's/::/\\t/g' > table.tsv`."
         )
     counts = Counter(len(line.split()) for line in (header, *rows))
     if len(counts) > 1 or len(header.split()) < 2 or not rows:
@@ -104,7 +105,7 @@ def _separator(path: Path, header: str, rows: list[str]) -> str:
         return " "
     raise ValueError(
         f"{path}: the columns are separated by runs of blanks. Received: {_shown(header)}. One separator between two "
-        f"fields is needed, e.g. `sed -E 's/^ +| +$//g; s/[ \\t]+/\\t/g' {path.name} > table.tsv`."
+        f"fields is needed, e.g. `{_cat(path)} | sed -E 's/^ +| +$//g; s/[ \\t]+/\\t/g' > table.tsv`."
     )
 
 
@@ -130,7 +131,7 @@ def _check_header(path: Path, names: list[str], separator: str) -> None:
     raise ValueError(
         f"{path} has no header: its first line looks like a row. Received: {_shown(line)}. A line with the names of "
         f"its {len(names)} columns is needed above it, e.g. "
-        f"`(printf '{example}\\n'; cat {path.name}) > with_header.csv`."
+        f"`(printf '{example}\\n'; {_cat(path)}) > with_header.csv`."
     )
 
 
@@ -147,6 +148,11 @@ def _fields(line: str, separator: str) -> list[str]:
         return next(csv.reader([line], delimiter=separator), [""])
     except csv.Error:  # a field longer than the reader takes
         return line.split(separator)
+
+
+def _cat(path: Path) -> str:
+    """The command that writes the file's text."""
+    return f"{'gzip -dc' if path.suffix == '.gz' else 'cat'} {shlex.quote(path.name)}"
 
 
 def _is_utf8(line: bytes) -> bool:

@@ -32,7 +32,7 @@ class IntegerShape:
       and below for quantities with a tail.
     - `use`: by how much the rows of the numbers in the range differ, or those of its twentieths, as a multiple of
       chance. It is near 1 where all are used alike, as quantities never are.
-    - `unevenness`: how much the rows of the numbers differ as the square of a coefficient of variation, chance left
+    - `unevenness`: how much the rows of the numbers differ, as the square of a coefficient of variation, chance left
       out. Quantities without a tail, such as ages, are below 1; ids that were numbered in an order like that of their
       frequency are far above.
     - `numbered`: whether the values are 0, 1, 2 … in the order of their first row or of their frequency, as encoders
