@@ -202,7 +202,8 @@ def _targets(
 def _compare(
     table: PreparedTable, baseline: CTRModel, candidate: CTRModel
 ) -> tuple[reports.Comparison, reports.PredictionSums]:
-    figures, predicted = {}, {}
+    figures: dict[str, dict[str, reports.TaskMetrics]] = {}
+    predicted: dict[str, Any] = {}
     columns = {task: np.asarray(table.column("test", task), "float32") for task in table.schema.task_names}
     labels = {name: keras.ops.convert_to_numpy(label) for name, label in baseline.labels(columns).items()}
     for name, model in (("baseline", baseline), ("candidate", candidate)):
