@@ -1,6 +1,7 @@
 """The page of a study: what came out, how sure it is, and what was learned."""
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def _summary(candidate: CTRModel, unit: str, remarks: Sequence[str]) -> str:
     return "\n\n".join([" ".join(part for part in parts if part), *remarks]).strip()
 
 
-def _history(path: Path) -> dict[str, list[float | None]]:
+def _history(path: Path) -> dict[str, list[float]]:
     """Figures by epoch; nothing for a model without them."""
     if not path.exists():
         return {}
@@ -90,11 +91,12 @@ def _history(path: Path) -> dict[str, list[float | None]]:
     return {name: [_number(row[name]) for row in rows] for name in names}
 
 
-def _number(text: str | None) -> float | None:
+def _number(text: str | None) -> float:
+    """A figure; NaN where the epoch has none, or words."""
     try:
-        return float(text) if text else None
+        return float(text) if text else math.nan
     except ValueError:
-        return None
+        return math.nan
 
 
 def _group_reports(table: PreparedTable, candidate: CTRModel) -> list[reports.GroupReport]:

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import itertools
-import json
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -20,6 +19,7 @@ from ..segment_report import SegmentReport
 from ..slices import SliceReport
 from ..statistics import PredictionSums
 from .calibration_section import calibration_section
+from .configuration_table import configuration_table
 from .content import Column, Row, Section, Table
 from .gains_section import conclusions, gains_section
 from .glossary import glossary
@@ -241,7 +241,7 @@ class ReportPage:
             terms=glossary(" ".join(read)),
             conclusions=found[:MOST_CONCLUSIONS],
             more=found[MOST_CONCLUSIONS:],
-            configuration=self._configuration(),
+            configuration=configuration_table(self.configuration),
             sections=self._sections,
             verdicts=VERDICTS,
             styles=Markup(styles),
@@ -269,11 +269,6 @@ class ReportPage:
             facts.append(f"seed {numbers}" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds: {numbers}")
         return facts + [f"{counted(rows, f'{split} row')}" for split, rows in self.rows.items()]
 
-    def _configuration(self) -> Table | None:
-        rows = tuple(Row((name, value)) for name, value in _flat(self.configuration))
-        columns = (Column("setting", text=True, wide=True), Column("value", text=True, wide=True))
-        return Table("Configuration", columns, rows) if rows else None
-
 
 def _final(value: Any) -> Any:
     return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -282,15 +277,3 @@ def _final(value: Any) -> Any:
 def _breakable(text: str) -> Markup:
     """Text that may break after what joins the words of a name."""
     return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[_=,/])(?=\S)", clean(text)))
-
-
-def _flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
-    """Settings by dotted name; lists and the like as JSON."""
-    found = []
-    for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            found += _flat(value, f"{above}{name}.")
-        else:
-            shown = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-            found.append((f"{above}{name}", shown))
-    return found
