@@ -1,6 +1,8 @@
 """A run that was killed, at whatever moment, ends as one that was not."""
 
+import os
 import resource
+import signal
 import sys
 
 import keras
@@ -193,6 +195,25 @@ def test_a_full_disk_leaves_what_stood_there(tmp_path, kind):
     with whole_file(path) as partial:
         write(partial)
     assert path.read_bytes() != b"before"
+
+
+@one_backend
+def test_a_process_that_is_killed_within_a_file(tmp_path):
+    file = StateFile(tmp_path / "epoch.state")
+    file.write("first", [("x", np.zeros(9))])
+    process = os.fork()
+    if not process:
+        # The system ends it in the middle of a file that grows too large.
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        with room_for(5000):
+            file.write("second", [("x", np.zeros(9)), ("y", np.zeros(99_999))])
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(process, 0)[1]) == signal.SIGXFSZ
+    assert (tmp_path / ".partial-epoch.state").exists(), "it was killed too early"
+    assert file.is_whole()
+    assert file.value() == "first"
+    file.write("third", [])
+    assert [left.name for left in tmp_path.iterdir()] == ["epoch.state"]
 
 
 @one_backend
