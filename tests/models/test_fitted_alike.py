@@ -67,7 +67,6 @@ RANKING = {
     "adapt": lambda model, own, other: model.adapt(other),
     "residual_norms": lambda model, own, other: model.residual_norms(other),
 }
-AD_COLUMNS = ("ad_id", "title")
 RETRIEVAL = {
     **{name: RANKING[name] for name in ("fit", "validation", "evaluate", "predict", "groups", "adapt")},
     "user_vectors": lambda model, own, other: model.user_vectors(other),
@@ -92,8 +91,7 @@ def test_its_own_table_and_what_says_nothing_pass(ads, ranking, loaders):
     expected = ranking.predict_proba(ads.columns())
     for name in ("same", "unknown"):
         np.testing.assert_allclose(ranking.predict_proba(loaders[name])["click"], expected["click"], atol=1e-6)
-    by_hand = ads.model()
-    assert by_hand.predict_proba(loaders["again"])["click"].shape == (ads.rows,)
+    ads.schema.check_loader(loaders["again"])  # written by hand
 
 
 def test_a_file_keeps_what_the_model_was_fitted_on(ranking, loaders, tmp_path):
