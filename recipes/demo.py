@@ -14,13 +14,11 @@ import keras
 import typer
 
 from ..datasets import Dataset, SyntheticAds
-from .command import Epochs, Run, SavedModels, Seed, run_command, run_study
+from .command import Epochs, Patience, Run, SavedModels, Seed, run_command, run_study
 from .ctr_study import StudySettings
 from .run_lock import run_lock
 
-SETTINGS = StudySettings(
-    backbone="mlp", num_levels=2, codebook_size=32, teacher="column", dropout=0.2, batch_size=256, epochs=1
-)
+SETTINGS = StudySettings(backbone="mlp", num_levels=2, codebook_size=32, teacher="column", dropout=0.2)
 
 
 def main(
@@ -28,6 +26,7 @@ def main(
     run: Run = None,
     saved_models: SavedModels = Path("saved_models"),
     epochs: Epochs = SETTINGS.epochs,
+    patience: Patience = SETTINGS.patience,
     seed: Seed = SETTINGS.seed,
 ) -> None:
     """Train, compare and export on a synthetic ads log with planted groups."""
@@ -40,7 +39,7 @@ def main(
                 SyntheticAds(rows=rows, seed=seed, num_users=4000, num_ads=400).write(log)
         return SyntheticAds.read(log)
 
-    settings = dataclasses.replace(SETTINGS, epochs=epochs, seed=seed)
+    settings = dataclasses.replace(SETTINGS, epochs=epochs, patience=patience, seed=seed)
     run_study("demo", dataset, lambda: settings, folder, saved_models)
 
 
