@@ -18,7 +18,7 @@ def partial_folder(destination: Path) -> Iterator[Path]:
     prefix = f".{destination.name}.partial-{socket.gethostname()}-"
     for left in destination.parent.glob(f"{prefix}*"):
         process = left.name.removeprefix(prefix)
-        if process.isdigit() and (int(process) == os.getpid() or not _is_running(int(process))):
+        if process.isdecimal() and (int(process) == os.getpid() or not _is_running(int(process))):
             shutil.rmtree(left, ignore_errors=True)
     partial = destination.parent / f"{prefix}{os.getpid()}"
     partial.mkdir()

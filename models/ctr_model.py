@@ -13,6 +13,7 @@ from ..metrics import CodebookHealth
 from ..schema import Schema
 from . import backbones
 from .candidate_ranker import CandidateRanker
+from .distinct_names import distinct_names
 from .feature_encoders import make_semantic_ids, make_sequence_encoders
 from .group_placements import make_group_concats
 from .make_embedder import make_embedder, make_inputs
@@ -183,6 +184,7 @@ class CTRModel(RankingModel):
             initializer or "glorot_uniform",
         )
         outputs = {**graph.logits, **self._joint_logits(schema, graph.logits), **graph.heads}
+        distinct_names(outputs, inputs)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         # === Config ===
         self.schema = schema
@@ -309,6 +311,7 @@ class CTRModel(RankingModel):
         ids = {
             p: GroupIds(layer, name=f"{p}_ids")(self._placement_inputs[p]) for p, layer in self.group_concats.items()
         }
+        distinct_names(ids, self.schema.feature_names)
         return keras.Model(self.input, ids)
 
     def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> dict[str, np.ndarray]:

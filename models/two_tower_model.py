@@ -8,6 +8,7 @@ import numpy as np
 
 from ..layers import GroupIds
 from ..schema import Categorical, Schema
+from .distinct_names import distinct_names
 from .group_placements import make_group_concats, side_fields
 from .make_embedder import make_embedder, make_inputs
 from .retrieval import (
@@ -142,6 +143,7 @@ class TwoTowerModel(RetrievalModel):
             # Float32 under every dtype policy: differences of scores are divided by the temperature.
             last = UnitVector if normalize else keras.layers.Identity
             outputs[side] = last(dtype="float32", name=f"{side}_vector")(towers[side](side_input))
+        distinct_names(outputs, inputs)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         # === Config ===
         self.schema = schema
@@ -162,6 +164,7 @@ class TwoTowerModel(RetrievalModel):
         self.ad_schema = side_schema(schema, "ad")
         self._group_input = group_input
         self._group_ids = {p: GroupIds(layer, name=f"{p}_ids")(group_input) for p, layer in group_concats.items()}
+        distinct_names(self._group_ids, inputs)
         self._side_models: dict[str, SideModel] = {}
         self.in_batch_softmax = InBatchSoftmax(self.temperature, dtype="float32", name="in_batch_softmax")
         self.sampling_frequency = None

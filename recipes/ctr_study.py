@@ -280,12 +280,10 @@ def _export(
     done = folder.read_json("export.json")
     if done is not None and Path(done["path"]).exists():
         return verify(model, done["path"], table.transforms, rows)
-    versions = [int(p.name) for p in saved_models.glob("*") if p.name.isdigit()]
-    version = saved_models / str(max(versions, default=0) + 1)
-    report = export(model, version, transforms=table.transforms, rows=rows)
+    report = export(model, saved_models, transforms=table.transforms, rows=rows)
     folder.write_json(
         "export.json",
-        {"path": str(version.resolve()), "rows": report.rows, "max_difference": report.max_difference},
+        {"path": str(report.path.resolve()), "rows": report.rows, "max_difference": report.max_difference},
     )
     return report
 

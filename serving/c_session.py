@@ -20,6 +20,7 @@ import numpy as np
 _DTYPES: dict[int, Any] = {1: np.float32, 2: np.float64, 3: np.int32, 9: np.int64, 10: np.bool_}
 _STRING = 7
 _INVALID = 3  # TF_INVALID_ARGUMENT
+_EXHAUSTED = 8  # TF_RESOURCE_EXHAUSTED
 _STRING_BYTES = 24  # sizeof(TF_TString)
 
 
@@ -86,7 +87,7 @@ class CSession:
             signature: its name.
             inputs: as for `run`.
         """
-        c, (wanted, given) = self._library, self.signatures[signature]
+        wanted, given = self.signatures[signature]
         names, outputs = sorted(wanted), sorted(given)
         missing = [name for name in names if name not in inputs]
         if missing:
@@ -94,24 +95,32 @@ class CSession:
         sources, targets = (
             self._places([part[name][0] for name in chosen]) for part, chosen in ((wanted, names), (given, outputs))
         )
-        tensors = (ctypes.c_void_p * len(names))(*(self._tensor(inputs[name], wanted[name][1]) for name in names))
+        tensors: list[int] = []
+        try:
+            for name in names:
+                tensors.append(self._tensor(name, inputs[name], wanted[name][1]))
+            yield self._call(signature, sources, (ctypes.c_void_p * len(names))(*tensors), targets, outputs)
+        finally:
+            self._free(tensors)
+
+    def _call(
+        self, signature: str, sources: Any, tensors: Any, targets: Any, outputs: list[str]
+    ) -> Callable[[], dict[str, np.ndarray]]:
+        c = self._library
 
         def call() -> dict[str, np.ndarray]:
             results = (ctypes.c_void_p * len(outputs))()
             try:
                 with self._status(f"Signature {signature!r} fails") as status:
                     c.TF_SessionRun(
-                        ctypes.c_void_p(self._session), None, sources, tensors, len(names), targets, results,
+                        ctypes.c_void_p(self._session), None, sources, tensors, len(tensors), targets, results,
                         len(outputs), None, 0, None, ctypes.c_void_p(status),
                     )  # fmt: skip
                 return {name: self._array(result) for name, result in zip(outputs, results, strict=True)}
             finally:
                 self._free(result for result in results if result)
 
-        try:
-            yield call
-        finally:
-            self._free(tensors)
+        return call
 
     def _free(self, tensors: Iterable[int]) -> None:
         for tensor in tensors:
@@ -133,12 +142,14 @@ class CSession:
                 raise RuntimeError(f"The graph has no operation {operation!r}.")
         return places
 
-    def _tensor(self, values: np.ndarray, dtype: int) -> int:
+    def _tensor(self, name: str, values: np.ndarray, dtype: int) -> int:
         c = self._library
         array = np.ascontiguousarray(values, None if dtype == _STRING else _DTYPES[dtype])
         shape = (ctypes.c_int64 * array.ndim)(*array.shape)
         size = array.size * _STRING_BYTES if dtype == _STRING else array.nbytes
         tensor = _pointer(c.TF_AllocateTensor, ctypes.c_int(dtype), shape, array.ndim, ctypes.c_size_t(size))
+        if not tensor:
+            raise CSessionError(f"Input {name!r} of shape {array.shape} does not fit into memory.", _EXHAUSTED)
         data = _pointer(c.TF_TensorData, tensor)
         if dtype != _STRING:
             ctypes.memmove(data, array.ctypes.data, array.nbytes)

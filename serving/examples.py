@@ -33,6 +33,22 @@ def to_examples(columns: Mapping[str, Any]) -> list[bytes]:
     return [_example(dict(zip(columns, row, strict=True))).SerializeToString(deterministic=True) for row in rows]
 
 
+def examples_argument(signature: str) -> str | None:
+    """The input of a signature that takes examples, `None` for one that takes columns, whatever they are named.
+
+    Args:
+        signature: its name.
+
+    Example:
+
+    >>> examples_argument("serving_examples"), examples_argument("regress_click"), examples_argument("rank")
+    ('examples', 'inputs', None)
+    """
+    if signature == "serving_examples":
+        return "examples"
+    return "inputs" if signature == "classify" or signature.startswith("regress_") else None
+
+
 def _example(row: Mapping[str, Any]) -> Any:
     example = _Example()
     for name, value in row.items():

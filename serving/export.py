@@ -7,6 +7,7 @@ from typing import Any
 
 from ..datasets import TableTransforms
 from .check_transforms import check_transforms
+from .check_weights import check_weights
 from .export_onnx import export_onnx
 from .export_report import ExportReport
 from .fresh_process import run_fresh_process
@@ -14,8 +15,9 @@ from .hand_over import hand_over
 from .layout.provenance import describe, write_provenance
 from .layout.server_files import write_server_files
 from .row_columns import raw_rows
+from .unfinished_folder import unfinished_folder
 from .verify import verify
-from .version_folder import check_version, new_version
+from .version_folder import check_version, publish
 
 FORMATS = ("tf_saved_model", "onnx")
 
@@ -58,7 +60,8 @@ def export(
 
     Args:
         model: a trained `CTRModel`.
-        path: the version folder to create; its name is the version, an integer.
+        path: the version folder to create, `NAME/VERSION`, or the model's folder `NAME` for
+            the version after its newest; the report says which.
         transforms: the fitted transforms, `PreparedTable.transforms`. `None` exports a
             model that takes ids and floats. Defaults to `None`.
         rows: raw rows to compare on, a polars frame or a dict of columns (model
@@ -77,14 +80,15 @@ def export(
 
     Raises:
         FileExistsError: when the version folder exists; it is never overwritten.
-        ValueError: when the version is no integer, the transforms belong to
-            another schema, or the model cannot be rebuilt in a fresh process.
+        ValueError: when `path` is no place for a version, the transforms belong to
+            another schema, a weight is NaN or infinite, or the model cannot be rebuilt
+            in a fresh process.
         RuntimeError: when the SavedModel disagrees with the Keras model (see `verify`).
 
     Example:
 
     ```python
-    report = gr.serving.export(model, "saved_models/my_model/1", transforms=table.transforms, rows=raw_rows)
+    report = gr.serving.export(model, "saved_models/my_model", transforms=table.transforms, rows=raw_rows)
     print(report)
     ```
     """
@@ -99,16 +103,17 @@ def export(
                 "they return. Received: transforms."
             )
         return export_onnx(model, path, rows, tolerance, provenance)
-    path = check_version(Path(path))
+    folder, version = check_version(Path(path))
     if transforms is not None:
         check_transforms(model, transforms)
+    check_weights(model)
     known = describe(model, provenance)
     raw = raw_rows(model.schema, transforms, rows)
-    with new_version(path) as work:
-        hand_over(model, work, transforms, raw, path.resolve().parent.name)
+    with unfinished_folder(folder) as work:
+        hand_over(model, work, transforms, raw, folder.resolve().name)
         run_fresh_process(["-m", "grouprank.serving.write_saved_model", str(work)], "The SavedModel was not written")
         report = verify(model, work / "saved_model", transforms, raw, tolerance)
         known |= {"verified_rows": report.rows, "largest_difference_to_keras": report.max_difference}
         write_provenance(work / "saved_model", known)
-        write_server_files(path.parent)
-    return dataclasses.replace(report, path=path)
+        write_server_files(folder)
+        return dataclasses.replace(report, path=publish(work / "saved_model", folder, version))

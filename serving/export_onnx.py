@@ -3,20 +3,20 @@
 import dataclasses
 import importlib.util
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .check_weights import check_weights
 from .compare_scores import compare_scores
 from .export_report import ExportReport
 from .fresh_process import run_fresh_process, score_in_fresh_process
 from .hand_over import hand_over
 from .layout.provenance import describe
 from .row_columns import raw_rows
-from .version_folder import unfinished_folder
+from .unfinished_folder import unfinished_folder
 
 # A protocol buffer holds no more, and the tables lie in it.
 MAX_BYTES = 2**31 - 2**20
@@ -54,10 +54,9 @@ def export_onnx(
     raw = raw_rows(model.schema, None, rows)
     # onnxruntime takes the declared dtypes only.
     asked = {f.name: np.asarray(raw[f.name], f.dtype) for f in model.schema.features}
+    check_weights(model)
     known = describe(model, provenance)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    work = unfinished_folder(path.parent)
-    try:
+    with unfinished_folder(path.parent) as work:
         hand_over(model, work)
         (work / "provenance.json").write_text(json.dumps(known), encoding="utf-8")
         run_fresh_process(["-m", "grouprank.serving.write_onnx", str(work)], "The ONNX file was not written")
@@ -66,8 +65,6 @@ def export_onnx(
         served = {"serving_default": answers, "groups": groups}
         report = compare_scores(model, work / "model.onnx", None, raw, raw, served, tolerance, "onnxruntime")
         (work / "model.onnx").rename(path)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return dataclasses.replace(report, path=path)
 
 
@@ -79,6 +76,13 @@ def _check(model: Any, path: Path) -> None:
     missing = [name for name in ("tf2onnx", "onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(f"ONNX needs {', '.join(missing)}. Install them with: pip install 'grouprank[onnx]'")
+    groups = [f"{placement}_groups" for placement in model.group_concats]
+    taken = sorted({*groups} & {*model.schema.feature_names, *model.prediction_names})
+    if taken:
+        raise ValueError(
+            f"The outputs of an ONNX file are the predictions and {groups}, and the schema has columns named {taken}. "
+            "Rename the columns, or export a SavedModel (the default format)."
+        )
     size = sum(int(np.prod(weight.shape)) * np.dtype("float32").itemsize for weight in model.weights)
     if size > MAX_BYTES:
         raise ValueError(

@@ -13,14 +13,16 @@ from ..datasets import TableTransforms
 from ..models import TwoTowerModel
 from ..schema import Schema
 from .check_transforms import check_transforms
+from .check_weights import check_weights
 from .fresh_process import run_fresh_process
 from .hand_over import hand_over
 from .layout.provenance import describe, write_provenance
 from .layout.server_files import write_server_files
 from .retrieval_report import RetrievalReport
 from .row_columns import raw_rows, row_columns
+from .unfinished_folder import unfinished_folder
 from .verify_retrieval import verify_retrieval
-from .version_folder import check_version, new_version
+from .version_folder import check_version, publish
 
 # Index to the packages that write it.
 _PACKAGES = {
@@ -57,7 +59,8 @@ def export_retrieval(
 
     Args:
         model: a trained `TwoTowerModel`.
-        path: the version folder to create; its name is the version, an integer.
+        path: the version folder to create, `NAME/VERSION`, or the model's folder `NAME` for
+            the version after its newest; the report says which.
         ads: the ads to recommend, one row an ad: raw columns with transforms, a polars
             frame or a dict, and the served ids are the raw ones; else model inputs.
         k: number of ads returned. Defaults to `100`.
@@ -80,20 +83,22 @@ def export_retrieval(
     Raises:
         FileExistsError: when the version folder exists; it is never overwritten.
         ImportError: when a package is missing that writes the index.
-        ValueError: when the version is no integer, the transforms belong to another
-            schema, an ad is listed twice, or `k` is greater than the number of ads.
+        ValueError: when `path` is no place for a version, the transforms belong to another
+            schema, a weight is NaN or infinite, an ad is listed twice, or `k` is greater
+            than the number of ads.
         RuntimeError: when the SavedModel disagrees with the Keras model.
 
     Example:
 
     ```python
     ads = raw_rows.unique("ad_id")  # a polars frame
-    report = gr.serving.export_retrieval(model, "saved_models/retrieval/1", ads, k=50, transforms=table.transforms)
+    report = gr.serving.export_retrieval(model, "saved_models/retrieval", ads, k=50, transforms=table.transforms)
     print(report)
     ```
     """
-    path = check_version(Path(path))
+    folder, version = check_version(Path(path))
     _check_arguments(model, index, transforms)
+    check_weights(model)
     known = describe(model, provenance)
     user_transforms = _side_transforms(transforms, model.user_schema)
     candidates = model.index(*_ad_columns(model, ads, transforms))
@@ -103,8 +108,8 @@ def export_retrieval(
     inputs = raw if user_transforms is None else user_transforms(raw)
     options = _scann_options(len(candidates.ids), k) if index == "scann" else {}
     config = {"index": index, "k": k, "options": {**options, **(index_options or {})}}
-    with new_version(path) as work:
-        hand_over(model, work, user_transforms, raw, path.resolve().parent.name)
+    with unfinished_folder(folder) as work:
+        hand_over(model, work, user_transforms, raw, folder.resolve().name)
         (work / "index.json").write_text(json.dumps(config))
         np.savez(work / "ads.npz", vectors=candidates.vectors, ids=candidates.ids)
         run_fresh_process(
@@ -117,8 +122,8 @@ def export_retrieval(
         known |= {"verified_rows": report.rows, "largest_difference_to_keras": report.max_difference}
         known["retrieval"] = {**config, "ads": len(candidates.ids), "recall": report.recall}
         write_provenance(work / "saved_model", known)
-        write_server_files(path.parent)
-    return dataclasses.replace(report, path=path)
+        write_server_files(folder)
+        return dataclasses.replace(report, path=publish(work / "saved_model", folder, version))
 
 
 def _check_arguments(model: Any, index: str, transforms: TableTransforms | None) -> None:

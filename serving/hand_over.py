@@ -29,8 +29,9 @@ def hand_over(
         raw: raw columns to make warm-up requests of. Defaults to `None`.
         name: under which the model is served. Defaults to `None`.
     """
+    # First, since it may refuse.
+    (work / "modules.json").write_text(json.dumps(custom_modules(model)), encoding="utf-8")
     model.save(work / "model.keras")
-    (work / "modules.json").write_text(json.dumps(custom_modules(model)))
     if transforms is not None:
         transforms.save(work / "transforms")
     if raw is not None:

@@ -17,14 +17,19 @@ import tensorflow as tf
 
 def score_rows(saved_model: str, calls: list[tuple[str, dict[str, np.ndarray]]]) -> list[dict[str, np.ndarray]]:
     """Outputs of each call."""
-    loaded = tf.saved_model.load(saved_model)
-    return [_call(loaded.signatures[signature], columns) for signature, columns in calls]
+    # By the signatures as a server reads them; what Python makes of a SavedModel names its arguments otherwise.
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        loaded = tf.compat.v1.saved_model.load(session, [tf.saved_model.SERVING], saved_model)
+        return [_call(session, loaded.signature_def[signature], columns) for signature, columns in calls]
 
 
-def _call(signature: Any, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    specs = signature.structured_input_signature[1]
-    given = {name: tf.constant(values, dtype=specs[name].dtype) for name, values in columns.items() if name in specs}
-    return {name: value.numpy() for name, value in signature(**given).items()}
+def _call(session: Any, signature: Any, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    given = {
+        info.name: np.asarray(columns[name], tf.as_dtype(info.dtype).as_numpy_dtype)
+        for name, info in signature.inputs.items()
+    }
+    outputs: dict[str, np.ndarray] = session.run({n: info.name for n, info in signature.outputs.items()}, given)
+    return outputs
 
 
 if __name__ == "__main__":

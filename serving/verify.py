@@ -10,7 +10,7 @@ from ..datasets import TableTransforms
 from .c_session import read_signatures
 from .column_sides import ColumnSides
 from .compare_scores import compare_scores
-from .examples import to_examples
+from .examples import examples_argument, to_examples
 from .export_report import ExportReport
 from .fresh_process import score_in_fresh_process
 from .row_columns import raw_rows
@@ -71,8 +71,8 @@ def verify(
     rows_asked = {name: np.concatenate([values, crossed[name]]) if crossed else values for name, values in raw.items()}
     examples = np.array(to_examples(rows_asked), object)
     inputs: dict[str, Any] = {}
-    for name, (wanted, _) in names.items():
-        of_examples = next((argument for argument in ("examples", "inputs") if argument in wanted), None)
+    for name in names:
+        of_examples = examples_argument(name)
         inputs[name] = rows_asked if of_examples is None else {of_examples: examples}
     if crossed:
         inputs["rank"] = sides.fold(crossed, CANDIDATES)

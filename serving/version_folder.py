@@ -1,68 +1,27 @@
-"""A version folder that appears whole or not at all."""
+"""Where a version of a model goes, and how it appears there."""
 
-import contextlib
+import errno
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
+import re
 from pathlib import Path
 
-_UNFINISHED = ".unfinished-"
+# What TensorFlow Serving takes for a version: digits of ASCII whose number fits 64 bits.
+_VERSION = re.compile("[0-9]{1,19}")
+MAX_VERSION = 2**63 - 1
 
 
-@contextlib.contextmanager
-def new_version(path: Path) -> Iterator[Path]:
-    """A folder to work in, whose `saved_model` becomes the version in one rename when all went well.
-
-    Whatever fails inside leaves nothing behind.
+def is_version(name: str) -> bool:
+    """Whether a folder of this name is a version to TensorFlow Serving.
 
     Args:
-        path: the version folder to create; its name is the version, an integer.
-
-    Raises:
-        FileExistsError: when the version folder exists; it is never overwritten.
-        ValueError: when the version is no integer.
+        name: the folder's, without its parents.
 
     Example:
 
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with new_version(Path(folder) / "1") as work:
-    ...         (work / "saved_model").mkdir()
-    ...     [p.name for p in Path(folder).iterdir()]
-    ['1']
+    >>> is_version("12"), is_version("latest"), is_version("²")
+    (True, False, False)
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path.parent)
-    work = unfinished_folder(path.parent)
-    try:
-        yield work
-        (work / "saved_model").rename(check_version(path))
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def check_version(path: Path) -> Path:
-    """The path, if it can be a new version.
-
-    Args:
-        path: the version folder to create.
-
-    Example:
-
-    >>> check_version(Path("models/latest"))
-    Traceback (most recent call last):
-        ...
-    ValueError: The last part of `path` is the version and must be an integer...
-    """
-    if not path.name.isdigit():
-        raise ValueError(
-            f"The last part of `path` is the version and must be an integer, as TF Serving wants it. Received: {path}. "
-            f"Use e.g. {path / '1'}."
-        )
-    if path.exists():
-        newest = int(versions(path.parent)[-1].name)
-        raise FileExistsError(f"{path} exists and is never overwritten. Export to {path.parent / str(newest + 1)}.")
-    return path
+    return bool(_VERSION.fullmatch(name)) and int(name) <= MAX_VERSION
 
 
 def versions(folder: Path) -> list[Path]:
@@ -71,26 +30,94 @@ def versions(folder: Path) -> list[Path]:
     Args:
         folder: the model's folder.
     """
-    return sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
+    return sorted((p for p in folder.iterdir() if is_version(p.name)), key=lambda p: int(p.name))
 
 
-def unfinished_folder(folder: Path) -> Path:
-    """A new folder for what servers must not see, removed by the next export should this process die.
+def check_version(path: Path) -> tuple[Path, int | None]:
+    """The model's folder and the version that a path asks for, `None` for the next one.
+
+    `NAME/VERSION` asks for that version, `NAME` for the one after the newest.
 
     Args:
-        folder: the model's folder: renames from there stay on one file system. TF Serving skips names that are no
-            integers.
+        path: what the caller of an export gave.
+
+    Raises:
+        FileExistsError: when the version exists.
+        ValueError: when the path is no place for a version.
+
+    Example:
+
+    >>> check_version(Path("saved_models/my_model/3"))[1], check_version(Path("saved_models/my_model"))[1]
+    (3, None)
     """
-    return Path(tempfile.mkdtemp(prefix=f"{_UNFINISHED}{os.getpid()}-", dir=folder))
+    if is_version(path.name):
+        if path.exists():
+            raise _exists(path)
+        return path.parent, int(path.name)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"`path` must be a model's folder or a version in it. Received: {path}, which is a file.")
+    if _holds_a_model(path.parent):
+        raise ValueError(
+            f"{path.parent} is a model's folder, and a version in it must be an integer, as TF Serving wants it. "
+            f"Received: {path}. Pass {path.parent} for the next version."
+        )
+    models = [child for child in (path.iterdir() if path.is_dir() else ()) if _holds_a_model(child)]
+    if models:
+        raise ValueError(
+            f"{path} holds the folders of models, such as {models[0].name}. Pass the folder of one: "
+            f"{path / 'my_model'}."
+        )
+    return path, None
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Delete what exports killed on this machine left behind."""
-    for leftover in folder.glob(f"{_UNFINISHED}*"):
+def publish(saved_model: Path, folder: Path, version: int | None) -> Path:
+    """Rename a finished folder to a version, which appears whole or not at all.
+
+    Two processes that ask for the next version get two: the rename of the second fails, and it takes the one after.
+
+    Args:
+        saved_model: the finished folder, on the same file system.
+        folder: the model's folder.
+        version: the version, `None` for the one after the newest.
+
+    Returns:
+        The version folder.
+
+    Raises:
+        FileExistsError: when the version exists; it is never overwritten.
+
+    Example:
+
+    ```python
+    publish(work / "saved_model", Path("saved_models/my_model"), None)  # saved_models/my_model/1
+    ```
+    """
+    while True:
+        path = folder / str(_newest(folder) + 1 if version is None else version)
         try:
-            os.kill(int(leftover.name.removeprefix(_UNFINISHED).split("-")[0]), 0)
-        except ProcessLookupError:
-            shutil.rmtree(leftover, ignore_errors=True)
-        except (PermissionError, ValueError):
-            # Somebody else's process, or a name that is not ours: not known to be dead.
+            if path.exists():
+                raise _exists(path)
+            # A folder is renamed onto none that holds anything.
+            os.rename(saved_model, path)
+        except OSError as error:
+            if not isinstance(error, FileExistsError) and error.errno != errno.ENOTEMPTY:
+                raise
+            if version is not None:
+                raise _exists(path) from error
             continue
+        return path
+
+
+def _holds_a_model(folder: Path) -> bool:
+    return folder.is_dir() and any((version / "saved_model.pb").exists() for version in versions(folder))
+
+
+def _newest(folder: Path) -> int:
+    return max((int(path.name) for path in versions(folder)), default=0)
+
+
+def _exists(path: Path) -> FileExistsError:
+    return FileExistsError(
+        f"{path} exists and is never overwritten. Export to {path.parent / str(_newest(path.parent) + 1)}, or to "
+        f"{path.parent} for the next version."
+    )

@@ -12,6 +12,7 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
+from .signatures.argument_names import argument_names, column_name
 from .write_saved_model import load_model
 
 # What onnxruntime has run since 1.14; nothing here needs more.
@@ -29,11 +30,25 @@ def write_onnx(folder: Path) -> None:
         ids = groups(columns, training=False) if groups is not None else {}
         return {**found, **{f"{placement}_groups": codes for placement, codes in ids.items()}}
 
-    specs = {f.name: tf.TensorSpec([None, *f.shape], f.dtype, name=f.name) for f in model.schema.features}
+    arguments = argument_names(model.schema.feature_names)
+    specs = {f.name: tf.TensorSpec([None, *f.shape], f.dtype, name=arguments[f.name]) for f in model.schema.features}
     proto, _ = tf2onnx.convert.from_function(tf.function(serve, autograph=False), [specs], opset=OPSET)
+    _name_inputs(proto.graph)
     onnx.helper.set_model_props(proto, {"provenance": (folder / "provenance.json").read_text(encoding="utf-8")})
     onnx.checker.check_model(proto)
     onnx.save_model(proto, str(folder / "model.onnx"))
+
+
+def _name_inputs(graph: Any) -> None:
+    """Call the inputs as their columns are called, wherever they are read; see `argument_names`."""
+    for value in graph.input:
+        value.name = column_name(value.name)
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = column_name(name)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                _name_inputs(inner)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import tensorflow as tf
 from .check_graph import check_graph
 from .column_sides import ColumnSides
 from .signatures.predict import predict_signature
-from .write_saved_model import add_warmup, load_model, raw_columns, save_signatures
+from .write_saved_model import add_warmup, load_model, name_signatures, raw_columns, save_signatures
 
 
 def write_retrieval(folder: Path) -> None:
@@ -47,6 +47,7 @@ def write_retrieval(folder: Path) -> None:
         signatures["groups"] = predict_signature(lambda inputs: groups(inputs, training=False), columns)
     options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"]) if config["index"] == "scann" else None
     save_signatures(module, signatures, folder, options)
+    name_signatures(folder / "saved_model")
     check_graph(folder / "saved_model", known=("Scann>",) if options else ())
     add_warmup(folder, signatures, ColumnSides.of(model.user_schema, columns.sources))
 

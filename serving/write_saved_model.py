@@ -7,10 +7,8 @@ torch cannot export a model of dict inputs and JAX exports one opaque op, so eve
 comes through here.
 """
 
-import importlib
 import json
 import pickle
-import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +24,10 @@ from ..datasets import TableTransforms
 from ..schema import Schema
 from .check_graph import check_graph
 from .column_sides import ColumnSides
+from .custom_modules import import_custom_modules
 from .layout.server_files import MAX_BATCH_SIZE
 from .layout.warmup import write_warmup
+from .signatures.argument_names import column_name
 from .signatures.examples import examples_signature
 from .signatures.graph_transforms import GraphTransforms
 from .signatures.plain_columns import PlainColumns
@@ -41,7 +41,7 @@ def write_saved_model(folder: Path) -> None:
     columns = raw_columns(folder, model.schema, module)
     signatures = model_signatures(model, columns)
     save_signatures(module, signatures, folder)
-    name_methods(folder / "saved_model")
+    name_signatures(folder / "saved_model")
     check_graph(folder / "saved_model")
     add_warmup(folder, signatures, ColumnSides.of(model.schema, columns.sources))
 
@@ -69,7 +69,7 @@ def model_signatures(model: Any, columns: Any) -> dict[str, Any]:
 
 def load_model(folder: Path) -> Any:
     """The Keras model, with the modules imported that its classes come from."""
-    _import_modules(json.loads((folder / "modules.json").read_text()))
+    import_custom_modules(json.loads((folder / "modules.json").read_text(encoding="utf-8")))
     return keras.models.load_model(folder / "model.keras", compile=False)
 
 
@@ -94,34 +94,37 @@ def add_warmup(folder: Path, signatures: dict[str, Any], sides: ColumnSides) -> 
     """Write requests to warm up with, of the rows in the folder."""
     rows: dict[str, np.ndarray] = pickle.loads((folder / "rows.pickle").read_bytes())
     dtypes = {
-        name: {argument: spec.dtype for argument, spec in function.structured_input_signature[1].items()}
+        name: {column_name(given): spec.dtype for given, spec in function.structured_input_signature[1].items()}
         for name, function in signatures.items()
     }
     name = (folder / "name.txt").read_text()
     write_warmup(folder / "saved_model", name, dtypes, rows, sides, (1, 32, MAX_BATCH_SIZE))
 
 
-def name_methods(saved_model: Path) -> None:
-    """Tell the server which signatures the Classify and Regress APIs may call: `tf.saved_model.save` says Predict."""
+def name_signatures(saved_model: Path) -> None:
+    """Name what `tf.saved_model.save` cannot.
+
+    Inputs get the names of their columns (see `argument_names`). The server learns which signatures the Classify and
+    Regress APIs may call, where TensorFlow says Predict of all.
+
+    Args:
+        saved_model: the version folder.
+    """
     path = saved_model / "saved_model.pb"
     model = SavedModel.FromString(path.read_bytes())
     for meta in model.meta_graphs:
         for name, signature in meta.signature_def.items():
+            for argument in list(signature.inputs):
+                column = column_name(argument)
+                if column != argument:
+                    signature.inputs[column].CopyFrom(signature.inputs[argument])
+                    del signature.inputs[argument]
             method = "classify" if name == "classify" else "regress" if name.startswith("regress_") else None
             if method:
                 signature.method_name = f"tensorflow/serving/{method}"
     path.write_bytes(model.SerializeToString(deterministic=True))
     # It holds a checksum of the file.
     write_fingerprint(str(saved_model))
-
-
-def _import_modules(modules: dict[str, Any]) -> None:
-    """Run what registers the custom classes of the model."""
-    for name in modules["names"]:
-        importlib.import_module(name)
-    if modules["script"]:
-        # Not "__main__": the script's guarded part must not run again.
-        runpy.run_path(modules["script"], run_name="__grouprank_export__")
 
 
 def _probabilities(model: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:

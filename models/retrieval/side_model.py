@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from ...schema import Schema
+from ..distinct_names import distinct_names
 from ..frame_columns import frame_columns
 from .side_columns import batches, side_columns
 
@@ -44,7 +45,9 @@ class SideModel:
             zero = ops.zeros_like(column, dtype=feature.dtype)
             zeros[feature.name] = ops.repeat(zero, feature.shape[0], axis=1) if feature.shape else zero[:, 0]
         # One call of the whole graph: calling its layers again would give each a second place in it.
-        self.model = keras.Model(inputs, keras.Model(model.input, outputs)({**inputs, **zeros}))
+        found = keras.Model(model.input, outputs)({**inputs, **zeros})
+        distinct_names(found, inputs)
+        self.model = keras.Model(inputs, found)
 
     def predict(self, x: Any, batch_size: int | None = None) -> Any:
         """Outputs as NumPy for columns or a loader, whose columns of other sides are left aside."""

@@ -13,7 +13,7 @@ from ..layout.server_files import MAX_BATCH_SIZE
 from .grpc_transport import GrpcTransport
 from .rest_transport import RestTransport
 from .serving_error import ServingError
-from .signature import Signature
+from .signature import Signature, as_text
 
 _Answer = TypeVar("_Answer")
 
@@ -101,6 +101,9 @@ class Client:
             columns: raw columns, a polars frame or a dict.
         """
         given = {name: columns[name] for name in (columns.columns if hasattr(columns, "columns") else columns)}
+        for name, spec in self._signature("serving_default").inputs.items():
+            if spec.dtype == "string" and name in given:
+                given[name] = _text_or_missing(given[name])
         examples = np.array(to_examples(given), object)
         return self._in_batches("serving_examples", {"examples": examples})
 
@@ -109,15 +112,24 @@ class Client:
 
         Args:
             request: columns of users and context, `(requests, ...)`.
-            candidates: columns of the ads, `(requests, ads, ...)`.
+            candidates: columns of the ads, `(requests, ads, ...)`; of no ads there are no scores.
         """
         columns = self._signature("rank").columns({**request, **candidates}, "`request` and `candidates`")
         lists = {name: v.shape[1] for name, v in columns.items() if name in candidates}
         if len(set(lists.values())) > 1:
             raise ValueError(f"`candidates`: the columns differ in their number of ads. Received: {lists}.")
         count = next(iter(lists.values()))
+        if not count:
+            requests = len(next(iter(columns.values())))
+            return {name: np.zeros((requests, 0), "float32") for name in self._signature("rank").outputs}
+        answer = self._in_batches("rank", columns)
+        for name, scores in answer.items():
+            if scores.ndim != 2 or scores.shape[1] < count:
+                raise ServingError(
+                    "INTERNAL", f"{count} ads a request were sent, and output {name!r} is of shape {scores.shape}"
+                )
         # What lies beyond belongs to padding: the server's batcher makes lists of ads as long as their neighbours.
-        return {name: scores[:, :count] for name, scores in self._in_batches("rank", columns).items()}
+        return {name: scores[:, :count] for name, scores in answer.items()}
 
     def signatures(self) -> dict[str, Signature]:
         """What the server's model takes, by signature; asked once."""
@@ -152,7 +164,9 @@ class Client:
         parts = []
         for start in range(0, rows, self.max_batch_size):
             part = {column: values[start : start + self.max_batch_size] for column, values in columns.items()}
-            parts.append(self._repeat(functools.partial(self._transport.predict, name, signature, part)))
+            answer = self._repeat(functools.partial(self._transport.predict, name, signature, part))
+            _check_answer(answer, signature, min(self.max_batch_size, rows - start))
+            parts.append(answer)
         return {output: np.concatenate([part[output] for part in parts]) for output in parts[0]}
 
     def _repeat(self, call: Callable[[float], _Answer]) -> _Answer:
@@ -171,3 +185,18 @@ class Client:
                 time.sleep(wait)
                 pause *= 2
         raise AssertionError("the loop returns or raises")
+
+
+def _check_answer(answer: Mapping[str, np.ndarray], signature: Signature, rows: int) -> None:
+    """Raise if an answer is not one of as many rows: scores would go to the rows of others."""
+    missing = sorted(set(signature.outputs) - set(answer))
+    if missing or not answer:
+        raise ServingError("INTERNAL", f"the answer lacks the outputs {missing}; it has {sorted(answer)}")
+    for name, values in answer.items():
+        if not values.ndim or len(values) != rows:
+            raise ServingError("INTERNAL", f"{rows} rows were sent, and output {name!r} is of shape {values.shape}")
+
+
+def _text_or_missing(values: Any) -> list[Any]:
+    """A column of strings for examples: integers are their decimal text, what is missing stays missing."""
+    return [None if value is None else text for value, text in zip(values, as_text(values), strict=True)]

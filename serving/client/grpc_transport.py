@@ -14,6 +14,7 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServic
 from .requests import predict_request
 from .serving_error import ServingError
 from .signature import Signature, TensorSpec
+from .tensor_values import tensor_values
 
 # Serialized examples and lists of ads are larger than gRPC's 4 MiB soon.
 MAX_MESSAGE_BYTES = 256 * 2**20
@@ -41,9 +42,13 @@ class GrpcTransport:
         self._address(request.model_spec)
         response = self._call(self._predictions.GetModelMetadata, request, timeout)
         found = SignatureDefMap()
-        response.metadata["signature_def"].Unpack(found)
+        if "signature_def" not in response.metadata or not response.metadata["signature_def"].Unpack(found):
+            raise ServingError("INTERNAL", "the answer holds no signatures")
         return {
-            name: Signature({column: _spec(info) for column, info in sorted(signature.inputs.items())})
+            name: Signature(
+                {column: _spec(info) for column, info in sorted(signature.inputs.items())},
+                tuple(sorted(signature.outputs)),
+            )
             for name, signature in found.signature_def.items()
             if not name.startswith("__")
         }
@@ -55,7 +60,10 @@ class GrpcTransport:
         dtypes = {column: spec.dtype for column, spec in signature.inputs.items()}
         request = predict_request(self._model, name, columns, dtypes, self._version)
         response = self._call(self._predictions.Predict, request, timeout)
-        return {output: tf.make_ndarray(tensor) for output, tensor in sorted(response.outputs.items())}
+        try:
+            return {output: tensor_values(tensor) for output, tensor in sorted(response.outputs.items())}
+        except ValueError as error:
+            raise ServingError("INTERNAL", f"the answer is no tensor: {error}") from error
 
     def states(self, timeout: float) -> dict[int, str]:
         """State of each version that the server knows, such as `"AVAILABLE"`."""

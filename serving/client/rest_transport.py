@@ -1,16 +1,16 @@
 """TensorFlow Serving by HTTP and JSON."""
 
 import base64
+import contextlib
 import http.client
 import json
-import socket
-import urllib.error
-import urllib.request
-from collections.abc import Mapping
+import urllib.parse
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from .http_request import http_request
 from .serving_error import ServingError
 from .signature import Signature, TensorSpec
 
@@ -38,56 +38,67 @@ class RestTransport:
 
     def __init__(self, address: str, model: str, version: int | None = None) -> None:
         versioned = "" if version is None else f"/versions/{version}"
-        self._url = f"{address.rstrip('/')}/v1/models/{model}{versioned}"
+        self._url = f"{address.rstrip('/')}/v1/models/{urllib.parse.quote(model, safe='')}{versioned}"
 
     def signatures(self, timeout: float) -> dict[str, Signature]:
         """The signatures that the server offers."""
-        found = self._call(f"{self._url}/metadata", None, timeout)["metadata"]["signature_def"]["signature_def"]
-        return {
-            name: Signature({column: _spec(info) for column, info in sorted(signature["inputs"].items())})
-            for name, signature in found.items()
-            if not name.startswith("__")
-        }
+        answer = self._call(f"{self._url}/metadata", None, timeout)
+        with _read("signatures", answer):
+            found = answer["metadata"]["signature_def"]["signature_def"]
+            return {
+                name: Signature(
+                    {column: _spec(info) for column, info in sorted(signature["inputs"].items())},
+                    tuple(sorted(signature.get("outputs", ()))),
+                )
+                for name, signature in found.items()
+                if not name.startswith("__")
+            }
 
     def predict(
         self, name: str, signature: Signature, columns: Mapping[str, np.ndarray], timeout: float
     ) -> dict[str, np.ndarray]:
         """Outputs of a signature by name."""
         inputs = {column: _to_json(columns[column]) for column in signature.inputs}
-        answer = self._call(f"{self._url}:predict", {"signature_name": name, "inputs": inputs}, timeout)["outputs"]
-        if not isinstance(answer, dict):
-            # The server does not name an output that is alone.
-            answer = {"outputs": answer}
-        return {output: _from_json(values) for output, values in sorted(answer.items())}
+        answer = self._call(f"{self._url}:predict", {"signature_name": name, "inputs": inputs}, timeout)
+        with _read("outputs", answer):
+            outputs = answer["outputs"]
+            if not isinstance(outputs, dict):
+                # The server does not name an output that is alone.
+                outputs = {signature.outputs[0] if len(signature.outputs) == 1 else "outputs": outputs}
+            return {output: _from_json(values) for output, values in sorted(outputs.items())}
 
     def states(self, timeout: float) -> dict[int, str]:
         """State of each version that the server knows, such as `"AVAILABLE"`."""
-        found = self._call(self._url, None, timeout)["model_version_status"]
-        return {int(status["version"]): status["state"] for status in found}
+        answer = self._call(self._url, None, timeout)
+        with _read("versions", answer):
+            return {int(status["version"]): str(status["state"]) for status in answer["model_version_status"]}
 
     def close(self) -> None:
         """Nothing: each call has a connection of its own."""
 
     def _call(self, url: str, body: Any, timeout: float) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-        try:
-            with urllib.request.urlopen(request, timeout=timeout) as response:
-                return json.loads(response.read())
-        except urllib.error.HTTPError as error:
-            text = error.read().decode(errors="replace")
+        status, text = http_request(url, data, timeout)
+        if status != 200:
             try:
-                text = json.loads(text)["error"]
-            except (json.JSONDecodeError, KeyError, TypeError):
-                text = text or error.reason
-            raise ServingError(_CODES.get(error.code, "INTERNAL"), str(text)) from error
-        except TimeoutError as error:
-            raise ServingError("DEADLINE_EXCEEDED", f"no answer within {timeout:.3g} s") from error
-        except urllib.error.URLError as error:
-            slow = isinstance(error.reason, socket.timeout)
-            raise ServingError("DEADLINE_EXCEEDED" if slow else "UNAVAILABLE", str(error.reason)) from error
-        except (http.client.HTTPException, ConnectionError) as error:
-            raise ServingError("UNAVAILABLE", f"the connection broke: {error!r}") from error
+                words = str(json.loads(text)["error"])
+            except (ValueError, KeyError, TypeError, RecursionError):
+                words = text.decode(errors="replace") or http.client.responses.get(status, str(status))
+            raise ServingError(_CODES.get(status, "INTERNAL"), words)
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ServingError("INTERNAL", f"the answer is no JSON: {error}. It begins {text[:80]!r}") from error
+
+
+@contextlib.contextmanager
+def _read(what: str, answer: Any) -> Iterator[None]:
+    """What an answer lacks or holds instead becomes an error of the server's."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        shown = json.dumps(answer)
+        raise ServingError("INTERNAL", f"the answer holds no {what}. It begins {shown[:200]}") from error
 
 
 def _spec(info: Mapping[str, Any]) -> TensorSpec:
@@ -107,10 +118,10 @@ def _to_json(values: np.ndarray) -> Any:
 
 def _from_json(values: Any) -> np.ndarray:
     array = np.array(values)
+    if array.dtype.kind not in "biufU":
+        raise ValueError(f"expected numbers or strings. Received: {array.dtype}.")
     if array.dtype.kind == "f":
         return array.astype("float32")
-    return (
-        array
-        if array.dtype.kind != "U"
-        else np.array([v.encode() for v in array.reshape(-1)], object).reshape(array.shape)
-    )
+    if array.dtype.kind != "U":
+        return array
+    return np.array([v.encode() for v in array.reshape(-1)], object).reshape(array.shape)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from .as_integers import as_integers
+
 
 @dataclasses.dataclass(frozen=True)
 class TensorSpec:
@@ -27,6 +29,7 @@ class Signature:
 
     Args:
         inputs: dtype and shape by name.
+        outputs: names of what it answers. Defaults to `()`.
 
     Example:
 
@@ -36,6 +39,7 @@ class Signature:
     """
 
     inputs: Mapping[str, TensorSpec]
+    outputs: tuple[str, ...] = ()
 
     def columns(self, given: Any, what: str) -> dict[str, np.ndarray]:
         """The columns that the signature takes, as arrays of its dtypes.
@@ -60,29 +64,48 @@ class Signature:
         return columns
 
 
+def as_text(values: Any) -> np.ndarray:
+    """Strings as an array of objects, in which integers are their decimal text and missing ones empty.
+
+    Args:
+        values: a column; what is neither stays as it is.
+
+    Example:
+
+    >>> as_text(np.array([84, 7]))
+    array([b'84', b'7'], dtype=object)
+    """
+    if isinstance(values, pl.Series) and values.dtype.is_integer():
+        # With nulls among them NumPy would make floats of them.
+        values = values.cast(pl.String)
+    array = np.asarray(values.to_numpy() if isinstance(values, pl.Series) else values, object)
+    found = np.empty(array.size, object)
+    found[:] = [_encoded(value) for value in array.reshape(-1)]
+    return found.reshape(array.shape)
+
+
 def _column(name: str, values: Any, spec: TensorSpec, what: str) -> np.ndarray:
-    if isinstance(values, pl.Series):
-        values = values.fill_null("").to_numpy() if values.dtype == pl.String else values.to_numpy()
-    array = np.asarray(values, object) if spec.dtype == "string" else np.asarray(values)
     wanted = {"string": "strings", "int64": "integers", "int32": "integers", "float32": "numbers"}.get(
         spec.dtype, spec.dtype
     )
     if spec.dtype == "string":
-        flat = [_encoded(value) for value in array.reshape(-1)]
-        fits = all(value is not None for value in flat)
-        if fits:
-            strings = np.empty(len(flat), object)
-            strings[:] = flat
-            array = strings.reshape(array.shape)
-    elif spec.dtype.startswith("int"):
-        fits = array.dtype.kind in "iub"
+        array = as_text(values)
+        odd = next((value for value in array.reshape(-1) if not isinstance(value, bytes)), None)
+        fits, dtype = odd is None, getattr(values, "dtype", type(odd).__name__)
     else:
-        fits = array.dtype.kind in "iubf"
+        array = np.asarray(values.to_numpy() if isinstance(values, pl.Series) else values)
+        # A list without values has no kind.
+        fits = array.dtype.kind in ("iub" if spec.dtype.startswith("int") else "iubf") or not array.size
+        odd, dtype = next(iter(array.reshape(-1)), None), array.dtype
     if not fits:
-        odd = next((v for v in array.reshape(-1) if spec.dtype != "string" or _encoded(v) is None), array.dtype)
         shown = odd.item() if isinstance(odd, np.generic) else odd
-        raise ValueError(f"{what}, column {name!r}: expected {wanted}. Received: {shown!r} ({array.dtype}).")
-    if spec.dtype != "string":
+        raise ValueError(f"{what}, column {name!r}: expected {wanted}. Received: {shown!r} ({dtype}).")
+    if spec.dtype.startswith("int") and array.size:
+        try:
+            array = as_integers(array, spec.dtype)
+        except ValueError as error:
+            raise ValueError(f"{what}, column {name!r}: {error}.") from error
+    elif spec.dtype != "string":
         array = array.astype(spec.dtype)
     if len(array.shape) != len(spec.shape) or any(
         w is not None and w != s for w, s in zip(spec.shape, array.shape, strict=True)
@@ -92,8 +115,10 @@ def _column(name: str, values: Any, spec: TensorSpec, what: str) -> np.ndarray:
     return array
 
 
-def _encoded(value: Any) -> bytes | None:
-    """A string as bytes, nothing for a missing one, `None` for what is no string."""
+def _encoded(value: Any) -> Any:
+    """A string as bytes, nothing for a missing one, an integer's decimal text; anything else as it is."""
     if value is None:
         return b""
-    return value if isinstance(value, bytes) else value.encode() if isinstance(value, str) else None
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        value = str(value)
+    return value.encode() if isinstance(value, str) else value

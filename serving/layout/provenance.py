@@ -4,12 +4,13 @@ import datetime
 import importlib.metadata
 import json
 import platform
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+
+from .git_revision import git_revision
 
 # In the version folder.
 PROVENANCE_FILE = Path("assets.extra", "provenance.json")
@@ -43,7 +44,7 @@ def describe(model: Any, given: Mapping[str, Any] | None = None) -> dict[str, An
         "backend": keras.backend.backend(),
         "packages": {name: _version(name) for name in PACKAGES},
         "python": platform.python_version(),
-        "git": _git_revision(),
+        "git": git_revision(Path.cwd()),
     }
     taken = sorted({*written, *LATER} & (given or {}).keys())
     if taken:
@@ -72,17 +73,3 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _git_revision() -> dict[str, Any] | None:
-    """Commit of the working folder and whether it has changes; `None` outside of a repository."""
-    try:
-        commit = _git("rev-parse", "HEAD")
-        return {"commit": commit, "changed": bool(_git("status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=Path.cwd(), capture_output=True, text=True, check=True)
-    return done.stdout.strip()

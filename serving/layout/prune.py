@@ -1,9 +1,9 @@
 """Deletes old versions of a model."""
 
-import shutil
 from pathlib import Path
 
-from ..version_folder import unfinished_folder, versions
+from ..unfinished_folder import unfinished_folder
+from ..version_folder import versions
 
 
 def prune(folder: str | Path, keep: int) -> list[Path]:
@@ -41,7 +41,6 @@ def prune(folder: str | Path, keep: int) -> list[Path]:
         raise FileNotFoundError(f"{folder} is no folder. Pass a model's, such as saved_models/my_model.")
     old = versions(folder)[:-keep]
     for path in old:
-        hidden = unfinished_folder(folder)
-        path.rename(hidden / path.name)
-        shutil.rmtree(hidden)
+        with unfinished_folder(folder) as hidden:
+            path.rename(hidden / path.name)
     return old

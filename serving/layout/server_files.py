@@ -2,6 +2,7 @@
 
 import os
 import re
+import uuid
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -92,7 +93,8 @@ def write_server_files(folder: Path) -> list[Path]:
     for name, text in server_files(folder.resolve().name).items():
         path = folder / name
         if not path.exists():
-            partial = path.with_name(f".{name}.{os.getpid()}")
+            # A process of another container may have this one's number.
+            partial = path.with_name(f".{name}.{uuid.uuid4().hex}")
             partial.write_text(text, encoding="utf-8")
             os.replace(partial, path)
             written.append(path)

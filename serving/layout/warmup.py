@@ -12,7 +12,7 @@ from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 
 from ..client.requests import examples_request, predict_request
 from ..column_sides import ColumnSides
-from ..examples import to_examples
+from ..examples import examples_argument, to_examples
 
 # Where the server looks.
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
@@ -44,7 +44,10 @@ def write_warmup(
             crossed = sides.fold(sides.cross(raw, 1, size), size)
             examples = to_examples(rows)
             for signature, dtypes in signatures.items():
-                columns = crossed if signature == "rank" else {**rows, "examples": np.array(examples, object)}
+                of_examples = examples_argument(signature)
+                columns = crossed if signature == "rank" else rows
+                if of_examples is not None:
+                    columns = {of_examples: np.array(examples, object)}
                 writer.write(_log(name, signature, columns, dtypes, examples).SerializeToString())
     return path
 

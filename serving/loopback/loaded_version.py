@@ -12,6 +12,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from ..c_session import CSession, CSessionError
+from ..client.tensor_values import tensor_values
 from ..layout.warmup import WARMUP_FILE
 
 INVALID_ARGUMENT = 3
@@ -122,8 +123,8 @@ def request_columns(request: Any) -> dict[str, np.ndarray]:
         columns = {}
         for name, tensor in request.inputs.items():
             try:
-                columns[name] = tf.make_ndarray(tensor)
-            except (TypeError, ValueError) as error:
+                columns[name] = tensor_values(tensor)
+            except ValueError as error:
                 raise CSessionError(f"tensor parsing error: {name}: {error}", INVALID_ARGUMENT) from error
         return columns
     examples = [example.SerializeToString() for example in request.input.example_list.examples]
@@ -138,5 +139,5 @@ def read_json(text: bytes) -> Any:
     """A JSON body, as the REST API takes it: NaN and Infinity are numbers."""
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CSessionError(f"JSON Parse error: {error}", INVALID_ARGUMENT) from error

@@ -35,7 +35,11 @@ class ModelVersions:
 
     def poll(self) -> None:
         """Look at the folder, load what is new and unload what is old."""
-        found = versions(self.folder) if self.folder.is_dir() else []
+        try:
+            found = versions(self.folder) if self.folder.is_dir() else []
+        except OSError:
+            # It vanished between the two, or cannot be read now: the next look may tell more.
+            return
         present = {int(path.name) for path in found}
         self.errors = {version: error for version, error in self.errors.items() if version in present}
         if not found:

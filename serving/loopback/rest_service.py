@@ -5,7 +5,8 @@ import binascii
 import http.server
 import json
 import re
-from collections.abc import Mapping
+import urllib.parse
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,23 @@ import tensorflow as tf
 from google.protobuf import json_format
 
 from ..c_session import CSessionError
+from ..client.as_integers import as_integers
+from ..client.grpc_transport import MAX_MESSAGE_BYTES
 from .loaded_version import INVALID_ARGUMENT, LoadedVersion, read_json
 from .model_versions import NOT_FOUND, ModelVersions
 
 _STATUSES = {3: 400, 4: 504, 5: 404, 8: 429, 9: 412, 12: 501, 14: 503}
-_PATH = re.compile(r"/v1/models/(?P<name>[^/:]+)(/versions/(?P<version>\d+))?(?P<what>/metadata|:predict)?")
+_PATH = re.compile(r"/v1/models/(?P<name>[^/:]+)(/versions/(?P<version>[0-9]+))?(?P<what>/metadata|:predict)?")
+# Of a body that stops coming.
+_SECONDS_OF_SILENCE = 60
+
+
+class _RefusedError(Exception):
+    """A request that HTTP itself has a status for."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def make_handler(models: Mapping[str, ModelVersions]) -> type[http.server.BaseHTTPRequestHandler]:
@@ -29,25 +42,53 @@ def make_handler(models: Mapping[str, ModelVersions]) -> type[http.server.BaseHT
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        timeout = _SECONDS_OF_SILENCE
 
         def do_GET(self) -> None:
-            self._answer(None)
+            self._answer(lambda: _respond(models, self.path, None))
 
         def do_POST(self) -> None:
-            self._answer(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+            self._answer(lambda: _respond(models, self.path, self._body()))
 
         def log_message(self, *arguments: Any) -> None:
             """Nothing is printed for each request."""
 
-        def _answer(self, body: bytes | None) -> None:
+        def _body(self) -> bytes:
+            """What was posted; after a body that is left unread the connection cannot go on."""
+            self.close_connection = True
+            length = self.headers.get("Content-Length")
+            if length is None:
+                raise _RefusedError(411, "Expected a Content-Length header: bodies in chunks are not read.")
+            if not re.fullmatch("[0-9]+", length):
+                raise _RefusedError(400, f"Expected Content-Length to be a number of bytes. Received: {length!r}.")
+            if len(length) > len(str(MAX_MESSAGE_BYTES)) or int(length) > MAX_MESSAGE_BYTES:
+                raise _RefusedError(
+                    413, f"Expected a body of at most {MAX_MESSAGE_BYTES} bytes. Received: {length[:30]}."
+                )
+            body = self.rfile.read(int(length))
+            if len(body) < int(length):
+                raise _RefusedError(400, f"Expected {length} bytes, and {len(body)} came.")
+            self.close_connection = self.headers.get("Connection", "").lower() == "close"
+            return body
+
+        def _answer(self, respond: Callable[[], Any]) -> None:
             try:
-                status, answer = 200, _respond(models, self.path, body)
+                status, answer = 200, respond()
+            except _RefusedError as error:
+                status, answer = error.status, {"error": str(error)}
             except CSessionError as error:
                 status, answer = _STATUSES.get(error.code, 500), {"error": str(error)}
+            except TimeoutError:
+                status, answer = 408, {"error": f"Nothing came for {_SECONDS_OF_SILENCE} seconds."}
+            except Exception as error:
+                # A mistake of ours costs this request, and the caller reads which it was.
+                status, answer = 500, {"error": f"{type(error).__name__}: {error}"}
             text = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(text)))
+            if self.close_connection:
+                self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(text)
 
@@ -59,7 +100,7 @@ def _respond(models: Mapping[str, ModelVersions], path: str, body: bytes | None)
     asks_scores = found is not None and found["what"] == ":predict"
     if found is None or asks_scores != (body is not None):
         raise CSessionError(f"Malformed request: {'POST' if body is not None else 'GET'} {path}", INVALID_ARGUMENT)
-    name = found["name"]
+    name = urllib.parse.unquote(found["name"])
     if name not in models:
         raise CSessionError(f"Servable not found for request: Latest({name})", NOT_FOUND)
     if found["what"] is None:
@@ -87,8 +128,11 @@ def _predict(served: LoadedVersion, request: Any) -> Any:
         raise CSessionError(
             "Missing 'inputs' or 'instances' key: the request is an object with exactly one of them.", INVALID_ARGUMENT
         )
-    signature = request.get("signature_name") or "serving_default"
-    inputs = served.signature_defs[signature].inputs if signature in served.signature_defs else {}
+    signature = request.get("signature_name", "")
+    if not isinstance(signature, str):
+        raise CSessionError(f"Expected 'signature_name' to be a string. Received: {signature!r}.", INVALID_ARGUMENT)
+    signature = signature or "serving_default"
+    inputs = dict(served.signature_defs[signature].inputs) if signature in served.signature_defs else {}
     in_rows = "instances" in request
     columns = _columns_of_rows(request["instances"], inputs) if in_rows else request["inputs"]
     if not isinstance(columns, dict):
@@ -121,12 +165,20 @@ def _array(name: str, values: Any, info: Any) -> np.ndarray:
         if dtype == tf.string:
             return _strings(values)
         array = np.array(values)
+        if not array.size:
+            # A list without numbers has no kind.
+            return array.astype(dtype.as_numpy_dtype)
+        if dtype.is_integer and array.dtype.kind in "fO":
+            # NumPy makes other numbers of integers that 64 bits do not hold.
+            exact = np.array(values, object)
+            if all(type(value) is int for value in exact.reshape(-1)):
+                return as_integers(exact, dtype.as_numpy_dtype)
         if array.dtype == object or array.dtype.kind not in "iuf" + ("b" if dtype == tf.bool else ""):
             raise ValueError(f"JSON values are not {dtype.name}")
         if dtype.is_integer and array.dtype.kind == "f":
             raise ValueError(f"JSON numbers with a fraction are not {dtype.name}")
-        return array.astype(dtype.as_numpy_dtype)
-    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
+        return as_integers(array, dtype.as_numpy_dtype) if dtype.is_integer else array.astype(dtype.as_numpy_dtype)
+    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error) as error:
         raise CSessionError(
             f"Failed to process element of input {name!r}: {error}. Expected {dtype.name}.", INVALID_ARGUMENT
         ) from error

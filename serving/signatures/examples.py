@@ -55,7 +55,22 @@ def _column(name: str, values: Any, spec: tf.TensorSpec) -> tuple[Any, Any]:
         ],
         summarize=8,
     )
-    with tf.control_dependencies([check]):
+    checks = [check]
+    if spec.dtype.is_integer and spec.dtype != tf.int64:
+        # An Example holds 64 bits; a cast would make another id of what has more than the column.
+        outside = tf.logical_or(values.flat_values < spec.dtype.min, values.flat_values > spec.dtype.max)
+        checks.append(
+            tf.debugging.Assert(
+                tf.logical_not(tf.reduce_any(outside)),
+                [
+                    f"Feature {name} of an Example holds {spec.dtype.name}, {spec.dtype.min} to {spec.dtype.max}. "
+                    "Received in some rows:",
+                    tf.boolean_mask(values.flat_values, outside),
+                ],
+                summarize=8,
+            )
+        )
+    with tf.control_dependencies(checks):
         values = tf.identity(values)
     default = {tf.int64: 0, tf.float32: float("nan"), tf.string: NO_TOKEN}[_stored(spec.dtype)]
     dense = tf.cast(values.to_tensor(default, shape=[None, width]), spec.dtype)

@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from .argument_names import argument_names
 from .check_rows import check_rows
 
 
@@ -15,13 +16,29 @@ def predict_signature(function: Callable[..., Any], columns: Any) -> Any:
         function: model inputs in, a dict of outputs out.
         columns: `GraphTransforms` or `PlainColumns`.
     """
+    specs = columns.signature()
+    arguments = argument_names(specs)
 
-    def serve(**raw: Any) -> dict[str, Any]:
-        return named(function(columns(check_rows(raw))))
+    def serve(**given: Any) -> dict[str, Any]:
+        return named(function(columns(check_rows({name: given[arguments[name]] for name in specs}))))
 
-    return tf.function(serve).get_concrete_function(**columns.signature())
+    return trace(serve, specs)
+
+
+def trace(serve: Callable[..., Any], specs: Mapping[str, Any]) -> Any:
+    """A concrete function of the columns, whose arguments are named by `argument_names`.
+
+    Args:
+        serve: the function.
+        specs: a spec by column.
+    """
+    arguments = argument_names(specs)
+    return tf.function(serve).get_concrete_function(
+        **{arguments[name]: tf.TensorSpec(s.shape, s.dtype, name=arguments[name]) for name, s in specs.items()}
+    )
 
 
 def named(outputs: Mapping[str, Any]) -> dict[str, Any]:
     """Outputs under names that show in the graph."""
-    return {name: tf.identity(value, name=name) for name, value in outputs.items()}
+    names = argument_names(outputs)
+    return {name: tf.identity(value, name=names[name]) for name, value in outputs.items()}

@@ -5,8 +5,9 @@ from typing import Any
 import tensorflow as tf
 
 from ..column_sides import ColumnSides
+from .argument_names import argument_names
 from .check_rows import check_rows
-from .predict import named
+from .predict import named, trace
 
 
 def rank_signature(model: Any, columns: Any) -> Any:
@@ -25,10 +26,11 @@ def rank_signature(model: Any, columns: Any) -> Any:
     given = {name: specs[name] for name in once}
     for name in each:
         shape = specs[name].shape
-        given[name] = tf.TensorSpec([None, None, *shape[1:]], specs[name].dtype, name=name)
+        given[name] = tf.TensorSpec([None, None, *shape[1:]], specs[name].dtype)
+    arguments = argument_names(given)
 
-    def serve(**raw: Any) -> dict[str, Any]:
-        raw = check_rows(raw)
+    def serve(**received: Any) -> dict[str, Any]:
+        raw = check_rows({name: received[arguments[name]] for name in given})
         raw |= check_rows({name: raw[name] for name in each}, axis=1)
         request = columns({name: raw[name] for name in once})
         lead = tf.shape(raw[each[0]])[:2]
@@ -40,4 +42,4 @@ def rank_signature(model: Any, columns: Any) -> Any:
         lists = {name: tf.ensure_shape(value, [None, None, *flat[name].shape[1:]]) for name, value in lists.items()}
         return named({task: tf.sigmoid(logits) for task, logits in model.rank_logits(request, lists).items()})
 
-    return tf.function(serve).get_concrete_function(**given)
+    return trace(serve, given)

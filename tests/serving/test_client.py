@@ -143,7 +143,7 @@ def test_classify_and_regress_by_their_own_apis(server, exported):
         ({"os": None}, r"`columns` lacks the columns \['os'\]\. Expected: \['age'"),
         ({"bid": np.array(["a"] * ROWS)}, r"column 'bid': expected numbers\. Received: 'a'"),
         ({"user_id": np.full(ROWS, 0.5)}, r"column 'user_id': expected integers\. Received: .*0\.5"),
-        ({"os": list(range(ROWS))}, r"column 'os': expected strings\. Received: 0"),
+        ({"os": [0.5] * ROWS}, r"column 'os': expected strings\. Received: 0\.5"),
         ({"image": np.zeros((ROWS, 3), "float32")}, r"'image': expected the shape \('any', 4\)\. Received: \(50, 3\)"),
         ({"age": np.zeros(3, "float32")}, r"differ in their number of rows\. Received: .*'age': 3"),
     ],

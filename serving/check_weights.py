@@ -1,0 +1,57 @@
+"""Refuses models whose weights are no numbers any more."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+# Weights that an error names.
+_NAMED = 5
+# Rows of a table that are looked at together: a large one is not held twice.
+_ROWS = 2**18
+
+
+def check_weights(model: Any) -> None:
+    """Raise if a weight is NaN or infinite: rows that happen to be compared may all miss the broken one.
+
+    Args:
+        model: a Keras model.
+
+    Raises:
+        ValueError: naming the weights, how many of their values are broken and where the first one is.
+
+    Example:
+
+    >>> layer = keras.layers.Dense(1, name="click")
+    >>> model = keras.Sequential([keras.Input((2,)), layer])
+    >>> layer.set_weights([np.array([[1.0], [np.nan]]), np.zeros(1)])
+    >>> check_weights(model)
+    Traceback (most recent call last):
+        ...
+    ValueError: 1 weight of the model is NaN or infinite. click/kernel: 1 of 2 values, the first at (1, 0) is nan...
+    """
+    broken = [words for weight in model.weights if (words := _broken(weight))]
+    if broken:
+        one = len(broken) == 1
+        more = f"; and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
+        raise ValueError(
+            f"{len(broken)} weight{'' if one else 's'} of the model {'is' if one else 'are'} NaN or infinite. "
+            f"{'; '.join(broken[:_NAMED])}{more}. Training diverged: train again with a smaller learning rate or "
+            "`clipnorm`, or export a checkpoint from before."
+        )
+
+
+def _broken(weight: Any) -> str:
+    """What is wrong with a weight, nothing if all is well."""
+    if not keras.backend.is_float_dtype(weight.dtype):
+        return ""
+    values = np.atleast_1d(keras.ops.convert_to_numpy(weight.value))
+    count, first = 0, None
+    for start in range(0, len(values), _ROWS):
+        wrong = np.argwhere(~np.isfinite(values[start : start + _ROWS]))
+        if len(wrong) and first is None:
+            first = (start + int(wrong[0][0]), *map(int, wrong[0][1:]))
+        count += len(wrong)
+    if first is None:
+        return ""
+    return f"{weight.path}: {count:,} of {values.size:,} values, the first at {first} is {float(values[first])}"

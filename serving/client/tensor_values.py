@@ -1,0 +1,43 @@
+"""A tensor of a message as an array."""
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+# A message may say once what many elements are. So many, and no more: a few bytes must not fill the memory.
+MAX_REPEATED = 2**20
+
+
+def tensor_values(tensor: Any) -> np.ndarray:
+    """The values of a `TensorProto`, once it is known that its shape is theirs.
+
+    Args:
+        tensor: the protocol buffer.
+
+    Raises:
+        ValueError: when it is no tensor, or its shape has another number of elements than came. One value may
+            stand for up to 1,048,576 equal ones, and none for as many zeros.
+
+    Example:
+
+    >>> tensor_values(tf.make_tensor_proto([1.0, 2.0]))
+    array([1., 2.], dtype=float32)
+    """
+    shape = [int(axis.size) for axis in tensor.tensor_shape.dim]
+    elements = math.prod(shape)
+    if tensor.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+        raise ValueError(f"expected a shape of known sizes. Received: {shape}")
+    if tensor.tensor_content:
+        given = len(tensor.tensor_content) // max(1, tf.as_dtype(tensor.dtype).size)
+    else:
+        given = sum(len(values) for field, values in tensor.ListFields() if field.name.endswith("_val"))
+    # An axis beside an empty one is no smaller for those who reckon with it.
+    fits = max(shape, default=0) <= max(given, MAX_REPEATED)
+    if not fits or (given != elements and not (given <= 1 and elements <= MAX_REPEATED)):
+        raise ValueError(f"the shape {shape} has {elements} elements, and {given} came")
+    try:
+        return tf.make_ndarray(tensor)
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ValueError(str(error)) from error
