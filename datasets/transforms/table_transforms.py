@@ -178,12 +178,13 @@ class TableTransforms:
         shares = {name: float(entry.pop("oov_share")) for name, entry in entries.items() if "oov_share" in entry}
         columns = {name: _load_transform(Path(folder), entry) for name, entry in entries.items()}
         schema = Schema.from_dict(config["schema"])
-        for feature in schema.features:
-            if fingerprint_of(feature) not in (None, getattr(columns.get(feature.name), "fingerprint", None)):
+        for name, transform in columns.items():
+            if isinstance(transform, VocabularyTransform | SequenceTransform) and (
+                fingerprint_of(schema[name]) not in (None, transform.fingerprint)
+            ):
                 raise ValueError(
-                    f"{path}: feature {feature.name!r} was fitted with another vocabulary, or other moments, than lie "
-                    "here. A file was edited, or comes from another run: take the folder whole, or prepare the data "
-                    "again."
+                    f"{path}: feature {name!r} was fitted with another vocabulary than lies here. A file was edited, "
+                    "or comes from another run: take the folder whole, or prepare the data again."
                 )
         return cls(schema, columns, shares)
 

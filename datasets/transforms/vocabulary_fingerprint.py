@@ -16,7 +16,7 @@ def vocabulary_fingerprint(tokens: np.ndarray) -> str:
 
     Example:
     >>> vocabulary_fingerprint(np.array(["a", "b"], dtype=object))
-    '7dc1ff0f5dfb8d8f'
+    '0bfbaa59380ad112'
     """
     parts = (tokens[start : start + _TOKENS_AT_A_TIME] for start in range(0, len(tokens), _TOKENS_AT_A_TIME))
     return fingerprint("".join(f"{token}\n" for token in part) for part in parts)
