@@ -36,9 +36,10 @@ class Tabular:
     better than it is.
 
     A text file holds one row a line; lists in it are strings with a separator, a Parquet file may have list columns
-    for sequences and has them for vectors. Rows that do not fit the description are bad rows, named by their line (a
-    Parquet file's row number). A column whose name cannot name an input of a served model, such as `Price (EUR)`, is
-    served under its feature's name.
+    for sequences and has them for vectors. A served model takes a list as one string, joined by the feature's
+    `separator`, so a row whose items hold it is a bad row. Rows that do not fit the description are bad rows, named
+    by their line (a Parquet file's row number). A column whose name cannot name an input of a served model, such as
+    `Price (EUR)`, is served under its feature's name.
 
     Args:
         path: the table.
