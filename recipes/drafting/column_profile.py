@@ -1,6 +1,7 @@
 """What the values of a table's columns look like."""
 
 import functools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ _EXAMPLE_LENGTH = 20
 # Among fewer rows, values of their own prove nothing.
 _ENOUGH = 100
 # Logarithm of a probability that is none: one in a thousand millions.
-_CHANCE = float(np.log(1e-9))
+_CHANCE = math.log(1e-9)
 
 
 class ColumnProfile:
@@ -156,7 +157,7 @@ class ColumnProfile:
         known = int(there.sum())
         if known in (0, len(there)) or (there & ~positive).any():
             return False
-        return known * np.log(positive.mean()) < _CHANCE
+        return known * math.log(int(positive.sum()) / len(positive)) < _CHANCE
 
     @staticmethod
     def _flags(values: pl.Series) -> pl.Series:
