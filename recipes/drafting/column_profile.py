@@ -75,6 +75,13 @@ class ColumnProfile:
         return None if whole is None else IntegerShape.of(whole)
 
     @property
+    def is_readable(self) -> bool:
+        """Whether a table of this type of values can be read: structs, durations, bytes and nested lists cannot."""
+        dtype = self._values.dtype
+        inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
+        return not (inner.is_nested() or inner in (pl.Binary, pl.Duration, pl.Time, pl.Object))
+
+    @property
     def has_leading_zeros(self) -> bool:
         """Whether some values begin with a zero that a number would lose, as codes do."""
         return self._values.dtype == pl.String and bool(self._values.str.contains(r"^0\d").any())

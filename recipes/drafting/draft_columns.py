@@ -87,6 +87,8 @@ def _leave_out_useless(draft: ColumnDraft) -> None:
         draft.leave_out("`--validation split` splits by it; rename it in the table if it is a feature", doubtful=True)
     elif profile.rows == 0:
         draft.leave_out("no value in the rows looked at")
+    elif not profile.is_readable:
+        draft.leave_out("values of this type are not read")
     elif profile.distinct == 1 and not profile.missing:
         draft.leave_out("the same value in every row")
 
