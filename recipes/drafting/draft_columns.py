@@ -155,13 +155,10 @@ def _is_called_time(name: str) -> bool:
 
 
 def _rank(draft: ColumnDraft) -> tuple[bool, bool, bool, int]:
+    """Of every row, of the log rather than of a life, surely a time, and fine."""
     profile = draft.profile
-    return (
-        bool(profile.missing),
-        among(profile.name, OTHER_TIMES),
-        not _is_called_time(profile.name),
-        -profile.distinct,
-    )
+    guessed = "since" in (profile.time_form or "") and not _is_called_time(profile.name)
+    return bool(profile.missing), among(profile.name, OTHER_TIMES), guessed, -profile.distinct
 
 
 def _leave_out_late(draft: ColumnDraft) -> None:
