@@ -254,9 +254,9 @@ def test_descriptions_without_content(tmp_path, described):
         TableDescription.read(tmp_path / "nowhere.yaml")
     for text, message in [
         ("", "must be a mapping"),
-        ("features: []\ntasks: [click]", "`features` must be a list with at least one"),
+        ("features: []\ntasks: [click]", "`features` is empty. Fill it in"),
         ("features: [price]\ntasks: [click]", "A feature must be a mapping"),
-        ("features: [{name: a, kind: numeric, side: ad}]\ntasks:", "`tasks` must be a list"),
+        ("features: [{name: a, kind: numeric, side: ad}]\ntasks:", "`tasks` is empty. Fill it in"),
     ]:
         with pytest.raises(ValueError, match=message):
             TableDescription.read(described(text=text))
