@@ -27,7 +27,7 @@ class Terminal(Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, **options})
 
-    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+    def render_str(self, text: str, **options: Any) -> Text:
         """The text as Rich prints it: messages, cells and titles all come through here."""
         return super().render_str(visible_text(text, keep="\n\t"), **options)
 

@@ -1,6 +1,7 @@
 """What the values of a table's columns look like."""
 
 import functools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ _EXAMPLE_LENGTH = 20
 # Among fewer rows, values of their own prove nothing.
 _ENOUGH = 100
 # Logarithm of a probability that is none: one in a thousand millions.
-_CHANCE = float(np.log(1e-9))
+_CHANCE = math.log(1e-9)
 
 
 class ColumnProfile:
@@ -72,6 +73,13 @@ class ColumnProfile:
         """How the values are spread, `None` unless all are whole numbers of at least two values."""
         whole = self._whole(self._values) if self.is_number and self.distinct > 1 else None
         return None if whole is None else IntegerShape.of(whole)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether a table of this type of values can be read: structs, durations, bytes and nested lists cannot."""
+        dtype = self._values.dtype
+        inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
+        return not (inner.is_nested() or inner in (pl.Binary, pl.Duration, pl.Time, pl.Object))
 
     @property
     def has_leading_zeros(self) -> bool:
@@ -156,7 +164,7 @@ class ColumnProfile:
         known = int(there.sum())
         if known in (0, len(there)) or (there & ~positive).any():
             return False
-        return known * np.log(positive.mean()) < _CHANCE
+        return known * math.log(int(positive.sum()) / len(positive)) < _CHANCE
 
     @staticmethod
     def _flags(values: pl.Series) -> pl.Series:

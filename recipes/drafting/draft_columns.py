@@ -87,6 +87,8 @@ def _leave_out_useless(draft: ColumnDraft) -> None:
         draft.leave_out("`--validation split` splits by it; rename it in the table if it is a feature", doubtful=True)
     elif profile.rows == 0:
         draft.leave_out("no value in the rows looked at")
+    elif not profile.is_readable:
+        draft.leave_out("values of this type are not read")
     elif profile.distinct == 1 and not profile.missing:
         draft.leave_out("the same value in every row")
 
@@ -153,13 +155,10 @@ def _is_called_time(name: str) -> bool:
 
 
 def _rank(draft: ColumnDraft) -> tuple[bool, bool, bool, int]:
+    """Of every row, of the log rather than of a life, surely a time, and fine."""
     profile = draft.profile
-    return (
-        bool(profile.missing),
-        among(profile.name, OTHER_TIMES),
-        not _is_called_time(profile.name),
-        -profile.distinct,
-    )
+    guessed = "since" in (profile.time_form or "") and not _is_called_time(profile.name)
+    return bool(profile.missing), among(profile.name, OTHER_TIMES), guessed, -profile.distinct
 
 
 def _leave_out_late(draft: ColumnDraft) -> None:

@@ -40,7 +40,8 @@ def to_yaml(drafts: Sequence[ColumnDraft], source: str) -> str:
     if left_out:
         lines.append("# Left out:")
         lines += [
-            f"# - {visible_text(draft.profile.name)}: {_comment(draft, len(draft.note) == 0)}" for draft in left_out
+            f"# - {visible_text(draft.profile.name) or '(without a name)'}: {_comment(draft, summary=not draft.note)}"
+            for draft in left_out
         ]
     text = "\n".join(lines) + "\n"
     _check(text)

@@ -1,5 +1,8 @@
 """What `tabular --init` makes of tables it has not seen: kinds, labels, times, doubts and odd names."""
 
+import datetime
+
+import keras
 import numpy as np
 import polars as pl
 import pytest
@@ -257,6 +260,24 @@ def test_every_draft_can_be_read_back(draft, tmp_path, seed):
     assert config["tasks"]
 
 
+def test_types_that_are_not_read_are_left_out(draft):
+    table = pl.DataFrame(
+        {
+            "click": [0, 1] * 100,
+            "user": np.arange(200) % 7,
+            "bytes": [b"a", b"\xff"] * 100,
+            "lasted": [datetime.timedelta(1), datetime.timedelta(2)] * 100,
+            "at": [datetime.time(1), datetime.time(2)] * 100,
+            "pair": [{"a": 1}, {"a": 2}] * 100,
+            "lists": [[[1], [2]], [[3]]] * 100,
+        }
+    )
+    text, config = draft(table, "t.parquet")
+    assert kinds(config) == {"user": "categorical"}
+    assert text.count("values of this type are not read") == 5
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="takes seconds, and no backend has a part in it")
 def test_criteo(real_data, draft):
     """Counts and categories of the official file; these hashed, as integers, and numbered."""
     path = real_data("criteo-dac") / "train.txt"
