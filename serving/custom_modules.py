@@ -45,7 +45,7 @@ def custom_modules(model: Any) -> dict[str, Any]:
             "Move them to a module and import it."
         )
     # Functions that the layers name in their configs.
-    registered = [one for one in keras.saving.get_custom_objects().values() if hasattr(one, "__qualname__")]
+    registered: list[Any] = [one for one in keras.saving.get_custom_objects().values() if hasattr(one, "__qualname__")]
     also = {_top_level_name(one) for one in registered if one.__module__ == "__main__"}
     path = Path(str(file)).resolve()
     script = {
