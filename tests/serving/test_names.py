@@ -88,7 +88,7 @@ def test_signatures_take_columns_by_their_names(tmp_path):
     """Without a model, which would take its time: each signature returns what it was asked."""
     import tensorflow as tf
 
-    from grouprank.serving.c_session import CSession, read_signatures
+    from grouprank.serving.c_session import CSession, CSessionError, read_signatures
     from grouprank.serving.examples import examples_argument, to_examples
     from grouprank.serving.score_rows import score_rows
     from grouprank.serving.signatures.examples import examples_signature
@@ -131,6 +131,10 @@ def test_signatures_take_columns_by_their_names(tmp_path):
     ]  # fmt: skip
     for answer in (*(session.run(*call) for call in calls), *score_rows(str(path), calls)):
         np.testing.assert_allclose(answer["_like"], expected, rtol=1e-5)
+    wrong = np.array(to_examples({**x, "ad_id": np.full(4, 2**32 + 1)}), object)
+    for name, argument in (("serving_examples", "examples"), ("regress__like", "inputs")):
+        with pytest.raises(CSessionError, match="Feature ad_id of an Example holds int32.*4294967297"):
+            session.run(name, {argument: wrong})
     made = session.run("features", x)
     assert set(made) == set(small.feature_names)
     np.testing.assert_array_equal(made["self"], x["self"])
