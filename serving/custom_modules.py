@@ -45,7 +45,7 @@ def custom_modules(model: Any) -> dict[str, Any]:
             "Move them to a module and import it."
         )
     # Functions that the layers name in their configs.
-    registered = [one for one in keras.saving.get_custom_objects().values() if hasattr(one, "__qualname__")]
+    registered: list[Any] = [one for one in keras.saving.get_custom_objects().values() if hasattr(one, "__qualname__")]
     also = {_top_level_name(one) for one in registered if one.__module__ == "__main__"}
     path = Path(str(file)).resolve()
     script = {
@@ -58,9 +58,10 @@ def custom_modules(model: Any) -> dict[str, Any]:
 
 def _top_level_name(one: Any) -> str:
     """What the script calls a class or function, or what it is part of."""
-    if "<locals>" in one.__qualname__ and getattr(sys.modules["__main__"], one.__name__, None) is one:
-        return str(one.__name__)
-    return str(one.__qualname__) if "<locals>" in one.__qualname__ else one.__qualname__.split(".")[0]
+    name, place = str(one.__name__), str(one.__qualname__)
+    if "<locals>" not in place:
+        return place.split(".")[0]
+    return name if getattr(sys.modules["__main__"], name, None) is one else place
 
 
 def import_custom_modules(modules: dict[str, Any]) -> None:

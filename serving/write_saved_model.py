@@ -114,11 +114,14 @@ def name_signatures(saved_model: Path) -> None:
     model = SavedModel.FromString(path.read_bytes())
     for meta in model.meta_graphs:
         for name, signature in meta.signature_def.items():
-            for argument in list(signature.inputs):
-                column = column_name(argument)
-                if column != argument:
-                    signature.inputs[column].CopyFrom(signature.inputs[argument])
-                    del signature.inputs[argument]
+            inputs = [
+                (column_name(argument), type(info).FromString(info.SerializeToString()))
+                for argument, info in signature.inputs.items()
+            ]
+            # All at once: what one column is named may be what another's argument was.
+            signature.ClearField("inputs")
+            for column, info in inputs:
+                signature.inputs[column].CopyFrom(info)
             method = "classify" if name == "classify" else "regress" if name.startswith("regress_") else None
             if method:
                 signature.method_name = f"tensorflow/serving/{method}"

@@ -88,7 +88,7 @@ def test_signatures_take_columns_by_their_names(tmp_path):
     """Without a model, which would take its time: each signature returns what it was asked."""
     import tensorflow as tf
 
-    from grouprank.serving.c_session import CSession, read_signatures
+    from grouprank.serving.c_session import CSession, CSessionError, read_signatures
     from grouprank.serving.examples import examples_argument, to_examples
     from grouprank.serving.score_rows import score_rows
     from grouprank.serving.signatures.examples import examples_signature
@@ -131,10 +131,48 @@ def test_signatures_take_columns_by_their_names(tmp_path):
     ]  # fmt: skip
     for answer in (*(session.run(*call) for call in calls), *score_rows(str(path), calls)):
         np.testing.assert_allclose(answer["_like"], expected, rtol=1e-5)
+    wrong = np.array(to_examples({**x, "ad_id": np.full(4, 2**32 + 1)}), object)
+    for name, argument in (("serving_examples", "examples"), ("regress__like", "inputs")):
+        with pytest.raises(CSessionError, match="Feature ad_id of an Example holds int32.*4294967297"):
+            session.run(name, {argument: wrong})
     made = session.run("features", x)
     assert set(made) == set(small.feature_names)
     np.testing.assert_array_equal(made["self"], x["self"])
     ads = {f.name for f in small.on_side("ad")}
     ranked = session.run("rank", {name: v[np.newaxis] if name in ads else v[:1] for name, v in x.items()})
     np.testing.assert_allclose(ranked["_like"], 1 / (1 + np.exp(-x["ad_id"][np.newaxis])), rtol=1e-5)
+    session.close()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="signatures are TensorFlow's graphs")
+def test_raw_columns_may_have_any_name(tmp_path):
+    import tensorflow as tf
+
+    from grouprank.datasets import NumericTransform, TableTransforms, VocabularyTransform
+    from grouprank.serving.c_session import CSession
+    from grouprank.serving.examples import to_examples
+    from grouprank.serving.signatures.examples import examples_signature
+    from grouprank.serving.signatures.graph_transforms import GraphTransforms
+    from grouprank.serving.signatures.predict import predict_signature
+    from grouprank.serving.write_saved_model import name_signatures, save_signatures
+
+    tokens, module = np.array(["a", "b"], object), tf.Module()
+    transforms = {
+        "price": NumericTransform("Price (EUR)", "identity", 0.0, 1.0),
+        "os": VocabularyTransform("日本 os", "string", tokens),
+    }
+    schema = gr.Schema([gr.Numeric("price"), gr.Categorical("os", 3)], [gr.Task("click")])
+    module.columns = GraphTransforms(TableTransforms(schema, transforms), tmp_path / "vocabularies")
+    signatures = {
+        "serving_default": predict_signature(dict, module.columns),
+        "serving_examples": examples_signature(dict, module.columns),
+    }
+    save_signatures(module, signatures, tmp_path)
+    name_signatures(tmp_path / "saved_model")
+    session = CSession(tmp_path / "saved_model")
+    raw = {"Price (EUR)": np.array([1.0, 2.0], "float32"), "日本 os": np.array([b"b", b"x"], object)}
+    examples = np.array(to_examples(raw), object)
+    for call in (("serving_default", raw), ("serving_examples", {"examples": examples})):
+        found = session.run(*call)
+        assert (found["price"].tolist(), found["os"].tolist()) == ([1.0, 2.0], [2, 0])
     session.close()
