@@ -34,6 +34,8 @@ def raw_columns(table: PreparedTable, split: str, names: Sequence[str], rows: sl
             columns[name] = pl.Series(tokens[values], dtype=pl.String)
         elif isinstance(transform, NumericTransform):
             raw = values.astype("float64") * transform.std + transform.mean
+            # What is left of 0 after float32.
+            raw[np.abs(raw) < 1e-6 * transform.std] = 0.0
             columns[name] = pl.Series(np.sign(raw) * np.expm1(np.abs(raw)) if transform.function == "log1p" else raw)
         else:
             raise ValueError(f"Column {name!r} is a {transform.kind} and has no single value to show.")
