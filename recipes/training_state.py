@@ -78,8 +78,8 @@ def _generators() -> dict[str, np.ndarray]:
         return {}
     import torch
 
-    states = {"cpu": torch.get_rng_state(), **dict(enumerate(torch.cuda.get_rng_state_all()))}
-    return {str(device): state.numpy() for device, state in states.items()}
+    on_gpus = {str(device): state.numpy() for device, state in enumerate(torch.cuda.get_rng_state_all())}
+    return {"cpu": torch.get_rng_state().numpy(), **on_gpus}
 
 
 def _set_generators(states: dict[str, np.ndarray]) -> None:
