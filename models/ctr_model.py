@@ -254,7 +254,6 @@ class CTRModel(RankingModel):
 
     def _check_more_targets(self, targets: Mapping[str, Any]) -> None:
         if self.residual_learning is not None:
-            self.residual_learning.check_columns(targets, self.schema.task_names)
             self.residual_learning.check(targets, self.schema.task_names)
 
     def _probability_columns(self) -> tuple[str, ...]:
@@ -267,7 +266,8 @@ class CTRModel(RankingModel):
         if not self.group_concats:
             return {}
         x, _ = self._checked(x)
-        ids = self.group_ids_model().predict(x, batch_size=batch_size, verbose=verbose)
+        with self._batch_check(labels=False) as watch:
+            ids = self.group_ids_model().predict(watch(x), batch_size=batch_size, verbose=verbose)
         return {placement: ids[placement] for placement in self.group_concats}
 
     def group_ids_model(self) -> keras.Model:

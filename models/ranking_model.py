@@ -276,9 +276,11 @@ class RankingModel(keras.Model):
             self._check_more_targets(y)
             _checked_weight(y, weight)
 
-    def predict_proba(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> dict[str, np.ndarray]:
-        """Probabilities by task, float32 of shape `(rows,)`, for columns or a loader."""
-        logits = self.predict(x, batch_size=batch_size, verbose=verbose)
+    def predict_proba(
+        self, x: Any, batch_size: int | None = None, verbose: Any = 0, check: bool = True
+    ) -> dict[str, np.ndarray]:
+        """Probabilities by task, float32 of shape `(rows,)`, for columns or a loader; checked like `fit`."""
+        logits = self.predict(x, batch_size, check, verbose=verbose)
         return {name: probabilities_of(logits[name].reshape(-1)) for name in self.prediction_names}
 
     def logits_model(self) -> keras.Model:
