@@ -57,8 +57,8 @@ class BatchCheck:
         self.targets = targets
         self.probabilities = probabilities
         self.error: Exception | None = None
-        # Tasks of which no batch so far had a label.
-        self.unlabelled = set(schema.task_names if targets is not None else ())
+        # Tasks of which no row so far had a label; `None` as long as no labels were looked at.
+        self.unlabelled: set[str] | None = None
         self._check = check
 
     def __call__(self, data: Any) -> Any:
@@ -109,7 +109,8 @@ class BatchCheck:
 
     def note_labels(self, targets: Mapping[str, np.ndarray]) -> None:
         """Note which tasks have a label in some rows."""
-        self.unlabelled = {task for task in self.unlabelled if np.isnan(targets[task]).all()}
+        tasks = self.schema.task_names if self.unlabelled is None else self.unlabelled
+        self.unlabelled = {task for task in tasks if np.isnan(targets[task]).all()}
 
     def _generate(self, data: Iterator[Any]) -> Iterator[Any]:
         for batch in data:

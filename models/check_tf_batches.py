@@ -27,6 +27,9 @@ def check_tf_batches(dataset: Any, check: Any) -> Any:
     """
     import tensorflow as tf
 
+    # Python sees too few of the batches to know.
+    check.unlabelled = set()
+
     def look(*parts: Any) -> Any:
         batch = parts[0] if len(parts) == 1 and not isinstance(dataset.element_spec, tuple) else parts
         leaves = keras.tree.flatten(batch)

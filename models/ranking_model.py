@@ -211,8 +211,9 @@ class RankingModel(keras.Model):
         validation = kwargs.get("validation_data")
         validation_watch = self._batch_check()
         if isinstance(validation, tuple | list):
-            checked = self._checked(*validation[:2], watch=validation_watch)
-            kwargs["validation_data"] = (*checked, *(_checked_weight(checked[1], w) for w in validation[2:]))
+            columns, labels, weight = keras.utils.unpack_x_y_sample_weight(validation)
+            columns, labels = self._checked(columns, labels, validation_watch)
+            kwargs["validation_data"] = (columns, labels, _checked_weight(labels, weight))
         elif check:
             kwargs["validation_data"] = validation_watch(validation)
         callbacks = kwargs.get("callbacks") or []
