@@ -41,7 +41,9 @@ class LossWatch(keras.callbacks.Callback):
     # It touches nothing of the model, so Keras may call it from a thread.
     async_safe = True
 
-    def __init__(self, task_names: Iterable[str] = (), unlabelled: Callable[[], Iterable[str] | None] | None = None) -> None:
+    def __init__(
+        self, task_names: Iterable[str] = (), unlabelled: Callable[[], Iterable[str] | None] | None = None
+    ) -> None:
         super().__init__()
         self._task_names = list(task_names)
         self._unlabelled = unlabelled
