@@ -284,7 +284,7 @@ class CTRModel(RankingModel):
 
         Args:
             request: columns of the user's side and the context, `(requests, ...)`.
-            candidates: columns of the ads' side, `(requests, candidates, ...)`.
+            candidates: columns of the ads' side, `(requests, candidates, ...)`. An empty list of ads has no scores.
 
         Raises:
             ValueError: when a column is missing or of another shape, or the schema lacks one of the sides.

@@ -216,9 +216,10 @@ class RankingModel(keras.Model):
             kwargs["validation_data"] = (columns, labels, _checked_weight(labels, weight))
         elif check:
             kwargs["validation_data"] = validation_watch(validation)
-        callbacks = kwargs.get("callbacks") or []
-        if isinstance(callbacks, list | tuple):
-            kwargs["callbacks"] = [*callbacks, LossWatch(self.prediction_names, lambda: watch.unlabelled)]
+        callbacks = kwargs.get("callbacks")
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            loss_watch = LossWatch(self.prediction_names, lambda: watch.unlabelled)
+            kwargs["callbacks"] = [*keras.tree.flatten(callbacks or []), loss_watch]
         self._check_shards(x, batch_size)
         with weights_survive(self), watch, validation_watch:
             return super().fit(watch(x) if check else x, y, batch_size, epochs, **kwargs)
