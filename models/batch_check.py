@@ -65,8 +65,10 @@ class BatchCheck:
         """The same data, checked when it is read."""
         if getattr(data, "check", True) is False:
             return data
-        if hasattr(data, "rows") and hasattr(data, "batch_size"):
-            check_shards(data.rows, data.batch_size)
+        rows, batch_size = getattr(data, "rows", None), getattr(data, "batch_size", None)
+        if isinstance(rows, int) and isinstance(batch_size, int):
+            # A `BatchLoader`: the last batch is known beforehand.
+            check_shards(rows, batch_size)
         size = _number_of_batches(data)
         if size == 0:
             raise ValueError(f"The data has no rows: {type(data).__name__} of 0 batches. Expected at least one row.")
