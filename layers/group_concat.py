@@ -81,6 +81,7 @@ class GroupConcat(keras.layers.Layer):
 
     Raises:
         ValueError: on an unknown `aggregate`, `output_gradient` or `codebook_update`.
+        RuntimeError: in training in several replicas, see `ResidualQuantizer`.
 
     Example:
 

@@ -57,16 +57,18 @@ class BatchCheck:
         self.targets = targets
         self.probabilities = probabilities
         self.error: Exception | None = None
-        # Tasks of which no batch so far had a label.
-        self.unlabelled = set(schema.task_names if targets is not None else ())
+        # Tasks of which no row so far had a label; `None` as long as no labels were looked at.
+        self.unlabelled: set[str] | None = None
         self._check = check
 
     def __call__(self, data: Any) -> Any:
         """The same data, checked when it is read."""
         if getattr(data, "check", True) is False:
             return data
-        if hasattr(data, "rows") and hasattr(data, "batch_size"):
-            check_shards(data.rows, data.batch_size)
+        rows, batch_size = getattr(data, "rows", None), getattr(data, "batch_size", None)
+        if isinstance(rows, int) and isinstance(batch_size, int):
+            # A `BatchLoader`: the last batch is known beforehand.
+            check_shards(rows, batch_size)
         size = _number_of_batches(data)
         if size == 0:
             raise ValueError(f"The data has no rows: {type(data).__name__} of 0 batches. Expected at least one row.")
@@ -109,7 +111,8 @@ class BatchCheck:
 
     def note_labels(self, targets: Mapping[str, np.ndarray]) -> None:
         """Note which tasks have a label in some rows."""
-        self.unlabelled = {task for task in self.unlabelled if np.isnan(targets[task]).all()}
+        tasks = self.schema.task_names if self.unlabelled is None else self.unlabelled
+        self.unlabelled = {task for task in tasks if np.isnan(targets[task]).all()}
 
     def _generate(self, data: Iterator[Any]) -> Iterator[Any]:
         for batch in data:

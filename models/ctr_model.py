@@ -290,7 +290,6 @@ class CTRModel(RankingModel):
 
     def _check_more_targets(self, targets: Mapping[str, Any]) -> None:
         if self.residual_learning is not None:
-            self.residual_learning.check_columns(targets, self.schema.task_names)
             self.residual_learning.check(targets, self.schema.task_names)
 
     def _probability_columns(self) -> tuple[str, ...]:
@@ -303,7 +302,8 @@ class CTRModel(RankingModel):
         if not self.group_concats:
             return {}
         x, _ = self._checked(x)
-        ids = self.group_ids_model().predict(x, batch_size=batch_size, verbose=verbose)
+        with self._batch_check(labels=False) as watch:
+            ids = self.group_ids_model().predict(watch(x), batch_size=batch_size, verbose=verbose)
         return {placement: ids[placement] for placement in self.group_concats}
 
     def group_ids_model(self) -> keras.Model:
@@ -321,7 +321,7 @@ class CTRModel(RankingModel):
 
         Args:
             request: columns of the user's side and the context, `(requests, ...)`.
-            candidates: columns of the ads' side, `(requests, candidates, ...)`.
+            candidates: columns of the ads' side, `(requests, candidates, ...)`. An empty list of ads has no scores.
 
         Raises:
             ValueError: when a column is missing or of another shape, or the schema lacks one of the sides.

@@ -21,8 +21,8 @@ class LossWatch(keras.callbacks.Callback):
 
     Args:
         task_names: the tasks; metrics are told apart by names that begin with theirs. Defaults to `()`.
-        unlabelled: gives the tasks of which no row so far had a label; asked at the end of the first epoch.
-            Defaults to `None`.
+        unlabelled: gives the tasks of which no row so far had a label, or `None`; asked at the end of the first
+            epoch. Defaults to `None`.
 
     Raises:
         FloatingPointError: in training, when the loss is NaN or infinite.
@@ -41,7 +41,9 @@ class LossWatch(keras.callbacks.Callback):
     # It touches nothing of the model, so Keras may call it from a thread.
     async_safe = True
 
-    def __init__(self, task_names: Iterable[str] = (), unlabelled: Callable[[], Iterable[str]] | None = None) -> None:
+    def __init__(
+        self, task_names: Iterable[str] = (), unlabelled: Callable[[], Iterable[str] | None] | None = None
+    ) -> None:
         super().__init__()
         self._task_names = list(task_names)
         self._unlabelled = unlabelled
@@ -84,7 +86,7 @@ class LossWatch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Tell of tasks without any label."""
-        tasks = sorted(self._unlabelled()) if self._unlabelled is not None else []
+        tasks = sorted(self._unlabelled() or ()) if self._unlabelled is not None else []
         self._unlabelled = None
         if tasks:
             warnings.warn(

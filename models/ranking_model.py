@@ -217,13 +217,15 @@ class RankingModel(keras.Model):
         self.schema.check_loader(validation)
         validation_watch = self._batch_check()
         if isinstance(validation, tuple | list):
-            checked = self._checked(*validation[:2], watch=validation_watch)
-            kwargs["validation_data"] = (*checked, *(_checked_weight(checked[1], w) for w in validation[2:]))
+            columns, labels, weight = keras.utils.unpack_x_y_sample_weight(validation)
+            columns, labels = self._checked(columns, labels, validation_watch)
+            kwargs["validation_data"] = (columns, labels, _checked_weight(labels, weight))
         elif check:
             kwargs["validation_data"] = validation_watch(validation)
-        callbacks = kwargs.get("callbacks") or []
-        if isinstance(callbacks, list | tuple):
-            kwargs["callbacks"] = [*callbacks, LossWatch(self.prediction_names, lambda: watch.unlabelled)]
+        callbacks = kwargs.get("callbacks")
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            loss_watch = LossWatch(self.prediction_names, lambda: watch.unlabelled)
+            kwargs["callbacks"] = [*keras.tree.flatten(callbacks or []), loss_watch]
         self._check_shards(x, batch_size)
         with weights_survive(self), watch, validation_watch:
             self._before_training(x, y, kwargs["sample_weight"])
@@ -283,9 +285,11 @@ class RankingModel(keras.Model):
             self._check_more_targets(y)
             _checked_weight(y, weight)
 
-    def predict_proba(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> dict[str, np.ndarray]:
-        """Probabilities by task, float32 of shape `(rows,)`, for columns or a loader."""
-        logits = self.predict(x, batch_size=batch_size, verbose=verbose)
+    def predict_proba(
+        self, x: Any, batch_size: int | None = None, verbose: Any = 0, check: bool = True
+    ) -> dict[str, np.ndarray]:
+        """Probabilities by task, float32 of shape `(rows,)`, for columns or a loader; checked like `fit`."""
+        logits = self.predict(x, batch_size, check, verbose=verbose)
         return {name: probabilities_of(logits[name].reshape(-1)) for name in self.prediction_names}
 
     def logits_model(self) -> keras.Model:

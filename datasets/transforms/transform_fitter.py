@@ -1,5 +1,6 @@
 """Fitting of a table's transforms, chunk by chunk."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -89,9 +90,16 @@ class TransformFitter:
                 self._counts[name].add(part)
 
     def finish(self) -> TableTransforms:
-        """The transforms fitted to the chunks so far."""
+        """The transforms fitted to the chunks so far; a numeric column without any number is warned about."""
         self._vocabularies.clear()
         self._integers.clear()
+        empty = [name for name, moments in self._moments.items() if not moments.count]
+        if empty:
+            warnings.warn(
+                f"No training row has a finite number in {', '.join(map(repr, empty))}: the feature is 0 in every row. "
+                "Look at how the column is read (its separator, decimal mark and kind), or leave it out.",
+                stacklevel=2,
+            )
         transforms = {column.name: self._transform(column) for column in self._columns}
         features = [column.feature(getattr(transforms[column.name], "vocabulary_size", 1)) for column in self._columns]
         return TableTransforms(Schema(features, self._tasks), transforms)

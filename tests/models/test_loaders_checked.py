@@ -115,6 +115,13 @@ def test_a_good_loader_gives_what_the_arrays_give(ads, model):
         assert loss == pytest.approx(expected, rel=1e-5), kind
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_nothing_is_told_of_good_data(ads, model, check, recwarn):
+    for kind in ("tf_data", "py_dataset"):
+        model.fit(LOADERS[kind](ads, ads.columns(), ads.labels()), check=check, verbose=0, shuffle=False)
+    assert not [warning for warning in recwarn if "label" in str(warning.message)]
+
+
 def test_a_generator_loses_no_batch(ads, model):
     seen = []
 

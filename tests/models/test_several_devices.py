@@ -129,7 +129,6 @@ ragged(lambda: two.fit(loader(7), verbose=0))
 ragged(lambda: two.fit(((first(x, n), first(y, n)) for n in (4, 4, 3)), verbose=0))
 ragged(lambda: two.evaluate(first(x, 7), first(y, 7), verbose=0))
 ragged(lambda: two.predict(first(x, 7), verbose=0))
-two.evaluate(x, y, verbose=0)
 assert np.isfinite(two.predict(x, verbose=0)["click"]).all()
 # The same training on one device.
 keras.distribution.set_distribution(None)
@@ -154,7 +153,7 @@ def start(program, *arguments):
 
 
 def check_ends_well(process):
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
 
 
