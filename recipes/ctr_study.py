@@ -15,6 +15,8 @@ from rich.table import Table
 from ..datasets import Dataset, PreparedTable, prepare
 from ..layers import GroupConcat
 from ..models import CTRModel, CVRModel, ResidualLearning
+from ..models.make_embedder import FUSED_FROM_ROWS
+from ..schema import Categorical, Sequence
 from ..serving import ExportReport, export, verify
 from .choose_batch_size import choose_batch_size
 from .out_of_time_teacher import out_of_time_pseudo_labels
@@ -26,6 +28,7 @@ from .validation_entropy import ValidationEntropy
 TEACHERS = ("self", "out_of_time", "column")
 EXPORTED = ("candidate", "better")
 EXPORT_ROWS = 2000
+SMALL_TABLE_L2 = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +48,8 @@ class StudySettings:
             training rows) or `"column"` (the dataset's `teacher_TASK` columns).
         embedding_dim: width of embeddings.
         dropout: dropout rate.
-        embedding_l2: L2 factor of the embedding table.
+        embedding_l2: L2 factor of the embedding table. `None` takes 0.001 for a table of fewer than 100,000 ids, which
+            a small log learns by heart otherwise, and 0 for a larger one, which would be read whole at every step.
         learning_rate: of Adam.
         batch_size: rows per step, or `None` to follow the table's size, see `choose_batch_size`.
         epochs: most passes over the training rows.
@@ -65,7 +69,7 @@ class StudySettings:
     teacher: str = "self"
     embedding_dim: int = 16
     dropout: float = 0.0
-    embedding_l2: float = 0.0
+    embedding_l2: float | None = None
     learning_rate: float = 1e-3
     batch_size: int | None = None
     epochs: int = 20
@@ -81,9 +85,14 @@ class StudySettings:
 
     def for_table(self, table: PreparedTable) -> "StudySettings":
         """These settings, with what follows the table's size filled in."""
-        if self.batch_size is not None:
-            return self
-        return dataclasses.replace(self, batch_size=choose_batch_size(table.rows("train")))
+        batch_size, embedding_l2 = self.batch_size, self.embedding_l2
+        if batch_size is None:
+            batch_size = choose_batch_size(table.rows("train"))
+        if embedding_l2 is None:
+            owners = (f for f in table.schema.features if isinstance(f, Categorical | Sequence))
+            ids = sum(f.vocabulary_size for f in owners if isinstance(f, Categorical) or not f.shares)
+            embedding_l2 = SMALL_TABLE_L2 if ids < FUSED_FROM_ROWS else 0.0
+        return dataclasses.replace(self, batch_size=batch_size, embedding_l2=embedding_l2)
 
     def pseudo_label_column(self, task: str) -> str:
         """Name of the target column that holds a task's pseudo-labels."""
