@@ -99,10 +99,9 @@ class MLP(keras.layers.Layer):
         return self._stack[0] if self._stack else None
 
     @property
-    def last(self) -> keras.layers.Dense | None:
-        """The layer that gives the outputs, `None` without layers."""
-        dense = [layer for layer in self._stack if isinstance(layer, keras.layers.Dense)]
-        return dense[-1] if dense else None
+    def last_bias(self) -> Any:
+        """Biases of the last layer; exists once the layer is built."""
+        return next(layer.bias for layer in reversed(self._stack) if isinstance(layer, keras.layers.Dense))
 
     def after_first(self, outputs: Any) -> Any:
         """Apply all layers but the first to its outputs, as in inference.

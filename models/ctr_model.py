@@ -278,9 +278,6 @@ class CTRModel(RankingModel):
         return super().fit(x, y, batch_size, epochs, check, **kwargs)
 
     def _before_training(self, x: Any, y: Any, sample_weight: Any) -> None:
-        self._start_at_rate(x, y, sample_weight)
-
-    def _start_at_rate(self, x: Any, y: Any, sample_weight: Any) -> None:
         optimizer = getattr(self, "optimizer", None)
         trained = optimizer is not None and int(ops.convert_to_numpy(optimizer.iterations)) > 0
         if not self.start_at_rate or trained:
@@ -361,7 +358,7 @@ class CTRModel(RankingModel):
             y: labels by task, if `x` holds columns. Without them `fit` looks for the rates. Defaults to `None`.
         """
         x, y = self._checked(x, y)
-        self._start_at_rate(x, y, None)
+        self._before_training(x, y, None)
         for placement, layer in self.group_concats.items():
             # One after another: the representation depends on the groups before it.
             vectors = keras.Model(self.input, self._placement_inputs[placement])

@@ -82,10 +82,10 @@ def make_ranking_graph(
             name=f"{task}_tower",
         )
         logit = tower(by_task[task])
-        biases[task] = (tower.last.bias, 0)
+        biases[task] = (tower.last_bias, 0)
         # Float32 under every dtype policy: cross entropy needs the range, serving the precision.
         logits[task] = keras.layers.Activation("linear", dtype="float32", name=task)(logit)
-    heads = {}
+    heads: dict[str, Any] = {}
     if learning is not None:
         heads, biases_of_heads = learning.make_heads(by_task)
         biases.update(biases_of_heads)

@@ -82,10 +82,10 @@ class RateStart:
             for task in tasks:
                 of_task = weight.get(task) if isinstance(weight, Mapping) else weight
                 sums[task] += _sums(labels[task], of_task)
-        found = {}
+        found: dict[str, float] = {}
         for task, (rows, weights, positives) in sums.items():
             if weights > 0.0:
-                found[task] = min(max(positives / weights, 0.5 / rows), 1.0 - 0.5 / rows)
+                found[task] = float(np.clip(positives / weights, 0.5 / rows, 1.0 - 0.5 / rows))
         return found
 
     def _parts(self, data: Any, y: Any, sample_weight: Any, tasks: Sequence[str]) -> Iterator[tuple[Any, Any]]:

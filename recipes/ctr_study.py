@@ -14,8 +14,10 @@ from rich.text import Text
 from ..datasets import Dataset, PreparedTable, prepare
 from ..layers import GroupConcat
 from ..models import CTRModel, CVRModel, ResidualLearning
+from ..models.make_embedder import FUSED_FROM_ROWS
 from ..reports.terminal import Terminal
 from ..reports.visible_text import visible_text
+from ..schema import Categorical, Sequence
 from ..serving import ExportReport, export, verify
 from .choose_batch_size import choose_batch_size
 from .out_of_time_teacher import out_of_time_pseudo_labels
@@ -29,6 +31,7 @@ from .validation_entropy import ValidationEntropy
 TEACHERS = ("self", "out_of_time", "column")
 EXPORTED = ("candidate", "better")
 EXPORT_ROWS = 2000
+SMALL_TABLE_L2 = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +51,8 @@ class StudySettings:
             training rows) or `"column"` (the dataset's `teacher_TASK` columns).
         embedding_dim: width of embeddings.
         dropout: dropout rate.
-        embedding_l2: L2 factor of the embedding table.
+        embedding_l2: L2 factor of the embedding table. `None` takes 0.001 for a table of fewer than 100,000 ids, which
+            a small log learns by heart otherwise, and 0 for a larger one, which would be read whole at every step.
         learning_rate: of Adam.
         batch_size: rows per step, or `None` to follow the table's size, see `choose_batch_size`.
         epochs: most passes over the training rows.
@@ -68,7 +72,7 @@ class StudySettings:
     teacher: str = "self"
     embedding_dim: int = 16
     dropout: float = 0.0
-    embedding_l2: float = 0.0
+    embedding_l2: float | None = None
     learning_rate: float = 1e-3
     batch_size: int | None = None
     epochs: int = 20
@@ -84,9 +88,14 @@ class StudySettings:
 
     def for_table(self, table: PreparedTable) -> "StudySettings":
         """These settings, with what follows the table's size filled in."""
-        if self.batch_size is not None:
-            return self
-        return dataclasses.replace(self, batch_size=choose_batch_size(table.rows("train")))
+        batch_size, embedding_l2 = self.batch_size, self.embedding_l2
+        if batch_size is None:
+            batch_size = choose_batch_size(table.rows("train"))
+        if embedding_l2 is None:
+            owners = (f for f in table.schema.features if isinstance(f, Categorical | Sequence))
+            ids = sum(f.vocabulary_size for f in owners if isinstance(f, Categorical) or not f.shares)
+            embedding_l2 = SMALL_TABLE_L2 if ids < FUSED_FROM_ROWS else 0.0
+        return dataclasses.replace(self, batch_size=batch_size, embedding_l2=embedding_l2)
 
     def pseudo_label_column(self, task: str) -> str:
         """Name of the target column that holds a task's pseudo-labels."""
@@ -199,9 +208,8 @@ def _run(
         console.print(note, soft_wrap=True, highlight=False)
     for warning in comparison.warnings():
         console.tagged("Warning: ", "bold yellow", warning)
-    page = write_study_page(
-        dataset.name, table, comparison.sums, candidate, run, comparison.unit, config, comparison.warnings()
-    )
+    remarks = [f"**Warning**: {text}" for text in comparison.warnings()]
+    page = write_study_page(dataset.name, table, comparison.sums, candidate, run, comparison.unit, config, remarks)
     console.print(f"Report: {page}", soft_wrap=True)
     chosen = _choose(settings, models, table, folder, console)
     report = _export(dataset, models[chosen], table, folder, saved_models, max_bad_rows)

@@ -41,7 +41,7 @@ class StudyComparison:
 
     def rows(self) -> list[tuple[str, ...]]:
         """The table's cells as text, in the order of `HEADER`."""
-        cells = []
+        cells: list[tuple[str, ...]] = []
         baseline = self.comparison.baseline_name
         for task in self.comparison.baseline:
             for name, by_task in self._figures.items():

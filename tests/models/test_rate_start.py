@@ -35,7 +35,7 @@ def make(kind=gr.models.CTRModel, given=None, **arguments):
 
 
 def bias(model, task):
-    return float(as_array(model.get_layer(f"{task}_tower").last.bias)[0])
+    return float(as_array(model.get_layer(f"{task}_tower").last_bias)[0])
 
 
 def logit(rate):

@@ -75,12 +75,26 @@ def test_what_makes_figures_doubtful_is_said(table):
     assert compared(table, 0.25, steps=None).warnings() == []
 
 
+def table_of(rows, vocabulary_size):
+    features = [
+        gr.Categorical("ad", vocabulary_size),
+        gr.Sequence("seen", vocabulary_size, 3, side="user", shares="ad"),
+    ]
+    return types.SimpleNamespace(rows=lambda split: rows, schema=Schema(features, [gr.Task("click")]))
+
+
+@pytest.mark.parametrize(("ids", "embedding_l2"), [(99_999, 1e-3), (100_000, 0.0)])
+def test_a_table_of_few_ids_is_not_learned_by_heart(ids, embedding_l2):
+    assert StudySettings().for_table(table_of(1000, ids)).embedding_l2 == embedding_l2
+    assert StudySettings(embedding_l2=0.5).for_table(table_of(1000, ids)).embedding_l2 == 0.5
+
+
 @pytest.mark.parametrize(
     ("rows", "batch_size"), [(10, 32), (12_800, 64), (25_000, 64), (204_800, 1024), (10_000_000, 4096)]
 )
 def test_batches_follow_the_table(rows, batch_size):
     assert choose_batch_size(rows) == batch_size
-    table = types.SimpleNamespace(rows=lambda split: rows)
+    table = table_of(rows, vocabulary_size=10)
     assert StudySettings().for_table(table).batch_size == batch_size
     assert StudySettings(batch_size=7).for_table(table).batch_size == 7
 
