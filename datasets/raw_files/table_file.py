@@ -41,7 +41,7 @@ class TableFile:
             self.columns = self._text.columns
         elif path.suffix in _PARQUET:
             try:
-                self.columns = pl.scan_parquet(path).collect_schema().names()
+                self.columns = pl.scan_parquet(path, glob=False).collect_schema().names()
             except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
                 raise ValueError(f"{path} is not a Parquet file ({error}). Write it again.") from error
         else:
@@ -56,7 +56,7 @@ class TableFile:
         """Number of rows, malformed ones included."""
         if self._text:
             return self._text.count_rows()
-        return int(self._collect(pl.scan_parquet(self.path).select(pl.len()), "its number of rows").item())
+        return int(self._collect(pl.scan_parquet(self.path, glob=False).select(pl.len()), "its number of rows").item())
 
     def _collect(self, query: pl.LazyFrame, what: str) -> pl.DataFrame:
         try:
@@ -86,7 +86,7 @@ class TableFile:
             raise ValueError(f"{self.path} has no rows. Write it again.")
         width = _SLICE_CHUNKS * chunk_rows
         for start in range(0, rows, width):
-            query = pl.scan_parquet(self.path).select(columns).slice(start, width)
+            query = pl.scan_parquet(self.path, glob=False).select(columns).slice(start, width)
             piece = self._collect(query, f"a row from {start + 1} to {min(start + width, rows)}")
             for first in range(0, len(piece), chunk_rows):
                 frame = piece.slice(first, chunk_rows)
