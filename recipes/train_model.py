@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from rich.console import Console
 
 from ..datasets import PreparedTable
@@ -78,21 +79,30 @@ def train_model(
         # Start from the shuffled first epoch: the file's own order would show k-means one day only.
         model.adapt(loader)
     if not backup.stopped and backup.epochs < epochs:
-        model.fit(
-            loader,
-            epochs=epochs,
-            initial_epoch=backup.epochs,
-            validation_data=table.batches("validation", 8192),
-            # The loader shuffles already, in blocks.
-            shuffle=False,
-            verbose=0,
-            callbacks=[
-                loader.follow(),
-                keras.callbacks.TensorBoard(str(folder / "tensorboard"), write_graph=False),
-                report,
-                backup,
-            ],
-        )
+        logs = folder / "tensorboard"
+        try:
+            model.fit(
+                loader,
+                epochs=epochs,
+                initial_epoch=backup.epochs,
+                validation_data=table.batches("validation", 8192),
+                # The loader shuffles already, in blocks.
+                shuffle=False,
+                verbose=0,
+                callbacks=[
+                    loader.follow(),
+                    keras.callbacks.TensorBoard(str(logs), write_graph=False),
+                    report,
+                    backup,
+                ],
+            )
+        except tf.errors.OpError as error:
+            # TensorBoard writes through TensorFlow, whose errors are no OSError.
+            if str(logs) not in error.message:
+                raise
+            raise OSError(
+                f"{logs} could not be written: {error.message}. Make room and give the command again"
+            ) from error
     backup.load_best(model)
     if patience is not None:
         report.show_best(backup.best, backup.epochs)

@@ -1,7 +1,6 @@
 """A run that was killed, at whatever moment, ends as one that was not."""
 
 import os
-import resource
 import signal
 import sys
 
@@ -9,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from support.fixed_weights import as_array
+from support.full_disk import room_for
 
 import grouprank as gr
 from grouprank.recipes.epoch_backup import EpochBackup
@@ -241,20 +241,6 @@ def test_states_of_another_model_are_refused(tmp_path):
 def test_what_cannot_be_stopped_by():
     with pytest.raises(ValueError, match="`patience` must be at least 1"):
         EpochBackup("backup", "history.csv", patience=0)
-
-
-def room_for(size):
-    """No file may grow beyond that: what a full disk does, for a moment."""
-
-    class Limit:
-        def __enter__(self):
-            self.before = resource.getrlimit(resource.RLIMIT_FSIZE)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, self.before[1]))
-
-        def __exit__(self, *error):
-            resource.setrlimit(resource.RLIMIT_FSIZE, self.before)
-
-    return Limit()
 
 
 class TestTrainingState:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from rich.console import Console
+from support.full_disk import room_for
 
 import grouprank as gr
 from grouprank.recipes.epoch_backup import EpochBackup
@@ -103,6 +104,11 @@ def test_a_killed_run_ends_as_one_that_was_not(whole, table, tmp_path, monkeypat
     assert_same(train(tmp_path, table), model, table)
     assert (tmp_path / "history.csv").read_bytes() == (folder / "history.csv").read_bytes()
     assert not (tmp_path / "backup").exists()
+
+
+def test_a_full_disk_is_told_for_tensorboard_too(table, tmp_path):
+    with room_for(10), pytest.raises(OSError, match=r"(?s)tensorboard could not be written: .*Make room"):
+        train(tmp_path, table)
 
 
 def test_labels_that_are_all_alike_do_not_decide(table, tmp_path, monkeypatch):
