@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pandas
 import polars as pl
 import pytest
 
@@ -19,7 +20,6 @@ def model(ads):
 def frames(library, x, y):
     if library == "polars":
         return tuple(pl.DataFrame({n: c.tolist() if c.ndim > 1 else c for n, c in part.items()}) for part in (x, y))
-    pandas = pytest.importorskip("pandas")
     return tuple(pandas.DataFrame({n: list(c) if c.ndim > 1 else c for n, c in part.items()}) for part in (x, y))
 
 
@@ -59,7 +59,6 @@ def test_labels_of_one_task(ads, one_task, library):
 
 
 def test_missing_numbers_of_pandas(ads, one_task):
-    pandas = pytest.importorskip("pandas")
     click = pandas.array([1, None] * (ads.rows // 2), dtype="Int64")
     expected = one_task.evaluate(ads.columns(), np.tile([1, np.nan], ads.rows // 2), verbose=0)
     given = one_task.evaluate(ads.columns(), pandas.DataFrame({"click": click}), verbose=0)
@@ -80,6 +79,7 @@ def test_frames_of_two_towers(ads):
 def test_class_weight_of_one_task(ads, one_task):
     x, y = ads.columns(), ads.labels()["click"].copy()
     y[:5] = np.nan
+    one_task.fit(x, y, verbose=0)  # the first `fit` of all also sets the rates
     weights = one_task.get_weights()
 
     def loss(**arguments):

@@ -1,6 +1,7 @@
 """Frames of pandas and plain columns, where reports take frames of polars."""
 
 import numpy as np
+import pandas
 import polars as pl
 import pytest
 from support.prediction_frame import prediction_frame
@@ -19,7 +20,6 @@ def frame():
 
 
 def pandas_of(frame):
-    pandas = pytest.importorskip("pandas")
     return pandas.DataFrame({name: frame[name].to_list() for name in frame.columns})
 
 
@@ -52,7 +52,6 @@ def test_pandas_describes_groups_and_finds_slices(frame):
 
 
 def test_columns_of_pandas_keep_what_they_say():
-    pandas = pytest.importorskip("pandas")
     given = pandas.DataFrame(
         {
             "nullable": pandas.array([1, None, 3], dtype="Int64"),
@@ -78,6 +77,5 @@ def test_what_is_no_frame_is_named(frame):
         sums.update([1, 2])
     with pytest.raises(ValueError, match="The column of users 'user' is missing"):
         sums.update({"click": np.ones(3)})
-    pandas = pytest.importorskip("pandas")
     with pytest.raises(ValueError, match=r"one column of each name. Received more than one of: \['click'\]"):
         sums.update(pandas.DataFrame([[1, 2]], columns=["click", "click"]))
