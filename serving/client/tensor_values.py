@@ -29,8 +29,12 @@ def tensor_values(tensor: Any) -> np.ndarray:
     elements = math.prod(shape)
     if tensor.tensor_shape.unknown_rank or any(size < 0 for size in shape):
         raise ValueError(f"expected a shape of known sizes. Received: {shape}")
+    try:
+        width = tf.as_dtype(tensor.dtype).size or 1
+    except TypeError as error:
+        raise ValueError(str(error)) from error
     if tensor.tensor_content:
-        given = len(tensor.tensor_content) // max(1, tf.as_dtype(tensor.dtype).size)
+        given = len(tensor.tensor_content) // width
     else:
         given = sum(len(values) for field, values in tensor.ListFields() if field.name.endswith("_val"))
     # An axis beside an empty one is no smaller for those who reckon with it.

@@ -87,7 +87,7 @@ def test_a_disagreement_publishes_nothing(exported, tmp_path):
 
 def test_what_the_user_gets_wrong(exported, tmp_path):
     model, path, _ = exported
-    with pytest.raises(ValueError, match=r"version and must be an integer.*Received: .*latest"):
+    with pytest.raises(ValueError, match=r"a version in it must be an integer.*Received: .*latest"):
         gr.serving.export(model, path.parent / "latest", transforms=TRANSFORMS)
     with pytest.raises(ValueError, match="`model` must be a grouprank model"):
         gr.serving.export(keras.Sequential(), tmp_path / "1")

@@ -136,6 +136,10 @@ def test_a_value_may_stand_for_some():
     assert tensor_values(tensor([b"x"], [2, 2], tf.string)).tolist() == [[b"x", b"x"], [b"x", b"x"]]
     with pytest.raises(ValueError, match=r"shape \[3\] has 3 elements, and 2 came"):
         tensor_values(tensor([1.0, 2.0], [3]))
+    untyped = tf.make_tensor_proto([1.0, 2.0])
+    untyped.dtype = 0
+    with pytest.raises(ValueError, match="0 to a TensorFlow DType"):
+        tensor_values(untyped)
 
 
 def test_memory_that_is_not_there_is_an_error(server):
