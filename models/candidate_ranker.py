@@ -85,8 +85,6 @@ class CandidateRanker:
         ):
             _check(features, columns, argument, axes)
         rows, count = ops.shape(candidates[sides[1][0].name])[:2]
-        if 0 in (rows, count) and isinstance(rows, int) and isinstance(count, int):
-            return {name: ops.zeros((rows, count)) for name in self._outputs}
         flat = {f.name: ops.reshape(candidates[f.name], (-1, *f.shape)) for f in sides[1]}
 
         of = CandidateRows(rows, count, self._kept)
