@@ -61,6 +61,7 @@ class EpochReport(keras.callbacks.Callback):
         self._console.print(
             f"{self._name}: epoch {epoch + 1}/{self.params['epochs']}  loss: {losses}  validation NE: {figures}",
             highlight=False,
+            soft_wrap=True,
         )
 
     def show_best(self, best: int, epochs: int) -> None:
