@@ -125,7 +125,7 @@ def run_recipe(recipe, arguments, monkeypatch):
     """What a recipe asks the study for, from its command line; the study itself does not run."""
     asked = {}
 
-    def study(dataset, settings, run, saved_models, max_bad_rows, console):
+    def study(dataset, settings, run, saved_models, max_bad_rows, console, chunk_rows):
         asked.update(dataset=dataset, settings=settings, run=run, saved_models=saved_models)
 
     monkeypatch.setattr(command, "run_ctr_study", study)
