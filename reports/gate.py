@@ -65,7 +65,7 @@ def show(result: GateResult) -> None:
     for check in result.checks:
         word = {PASSED: "passed", BROKEN: "BROKEN"}.get(check.status, "BROKEN" if result.strict else "warning")
         style = STYLES.get(check.status, "bold red" if result.strict else "yellow")
-        terminal.tagged(f"{word:8}", style, check)
+        terminal.tagged(f"{word:8}", style, " ".join(str(check).split()))
     terminal.print(f"{len(result.failures)} of {len(result.checks)} checks broken.")
 
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from grouprank.reports import Comparison, compare, task_metrics
 
@@ -53,14 +54,13 @@ def test_markdown():
 
 
 def test_rich_table():
-    console_module = pytest.importorskip("rich.console")
     baseline, better = example()
-    console = console_module.Console(width=120, record=True, file=io.StringIO())
+    console = Console(width=120, record=True, file=io.StringIO())
     names = {"[/b]": "click", "\x1b[31m:smile:": "buy"}
     odd = [{name: figures[task] for name, task in names.items()} for figures in (baseline, better)]
     console.print(compare(odd[0], {"ours": odd[1]}).to_table("[/i] \x1b"))
     text = console.export_text()
-    assert all(shown in text for shown in ("ours", "[/b]", "�[31m:smile:", "[/i] �"))
+    assert all(shown in text for shown in ("ours", "[/b]", "\\x1b[31m:smile:", "[/i] \\x1b"))
     assert "\x1b" not in text
     assert "NE gain" in text
 

@@ -238,7 +238,7 @@ class TestCommandLine:
         path = tmp_path / "report.json"
         path.write_text(json.dumps({"baseline": "old", "gains": [entry]}))
         found = call(path, "--max-loss", "0.2")
-        assert found.stdout.splitlines()[0].startswith("passed  [/b]�[31m:smile: click, all rows: NE gain +1.000 %")
+        assert found.stdout.splitlines()[0].startswith("passed  [/b]\\x1b[31m:smile: click, all rows: NE gain +1.000 %")
         assert found.exit_code == 0
         wrong = call(path, "--max-loss", "0.2", "--task", "\x1b[/i]")
         assert "no task '\\x1b[/i]'" in wrong.stderr
