@@ -30,7 +30,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(bin)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(bin)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[recipes]"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt

@@ -1,7 +1,12 @@
 """Group structure learning and residual learning for ads ranking, on Keras 3."""
 
-from . import datasets, layers, losses, metrics, models, reports, schema, serving
+from typing import TYPE_CHECKING, Any
+
+from . import datasets, layers, losses, metrics, models, reports, schema
 from .schema import Categorical, Numeric, Schema, Sequence, Task, Vector
+
+if TYPE_CHECKING:
+    from . import serving
 
 __version__ = "0.1.0"
 
@@ -21,3 +26,12 @@ __all__ = [
     "schema",
     "serving",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`grouprank.serving`, imported when it is asked for: it needs TensorFlow, and the rest does not."""
+    if name == "serving":
+        from importlib import import_module
+
+        return import_module(".serving", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

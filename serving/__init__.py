@@ -2,6 +2,11 @@
 
 from typing import Any
 
+from ..extras import require_extra
+
+# Before the imports below, which would fail without a word about the extra.
+require_extra("serving", "grouprank.serving")
+
 from .check_skew import check_skew
 from .examples import to_examples
 from .export import export

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from ...extras import require_extra
 from ..clean import clean
 from .theme import COLORS, color
 
@@ -78,6 +79,7 @@ class SvgFigure:
         self.figure: Figure
 
     def __enter__(self) -> "SvgFigure":
+        require_extra("reports", "A chart of a report")
         from matplotlib import style
         from matplotlib.figure import Figure
 
