@@ -340,17 +340,6 @@ class CTRModel(RankingModel):
         """Arrange weights for `row_logits` and `rank_logits` once and for all; see `CandidateRanker.keep_weights`."""
         self._ranker.keep_weights(hold)
 
-    def shift_logits(self, shifts: Mapping[str, float]) -> None:
-        """Add a number to the logits of tasks, for instance so that a trained model meets the rates of later rows.
-
-        Args:
-            shifts: what to add, by task.
-
-        Raises:
-            KeyError: for a task that the model does not have.
-        """
-        self._rate_start.shift(shifts)
-
     def residual_norms(self, x: Any, batch_size: int | None = None) -> dict[str, np.ndarray]:
         """Mean length of what each level of the groups leaves over, float32 `(num_levels,)` by placement."""
         x, _ = self._checked(x)

@@ -51,19 +51,6 @@ class RateStart:
                     if f"{task}/{kind}" in self._biases:
                         self._set(f"{task}/{kind}", values)
 
-    def shift(self, shifts: Mapping[str, float]) -> None:
-        """Add to the biases of tasks.
-
-        Args:
-            shifts: what to add, by task.
-        """
-        unknown = [task for task in shifts if task not in self._biases]
-        if unknown:
-            raise KeyError(f"No task is named {unknown}. The outputs are {list(self._biases)}.")
-        for task, shift in shifts.items():
-            weight, position = self._biases[task]
-            self._set(task, [float(self._flat(weight)[position]) + shift])
-
     def _set(self, output: str, values: Iterable[float]) -> None:
         weight, position = self._biases[output]
         flat = self._flat(weight)

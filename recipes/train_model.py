@@ -12,7 +12,6 @@ from rich.console import Console
 
 from ..datasets import PreparedTable
 from ..models import CTRModel
-from .calibrate_on_validation import calibrate_on_validation
 from .epoch_backup import EpochBackup
 from .epoch_report import EpochReport
 from .whole_file import whole_file
@@ -40,8 +39,7 @@ def train_model(
 
     With `patience`, training stops when the mean validation NE has not improved for
     so many epochs, and the best epoch's model is returned and saved. In that mean
-    every task counts alike; `val_loss` would be decided by the most frequent one. The biases
-    of that model are then calibrated on the validation rows, see `calibrate_on_validation`.
+    every task counts alike; `val_loss` would be decided by the most frequent one.
 
     Args:
         build: makes the untrained model; called after the seed is set.
@@ -108,10 +106,6 @@ def train_model(
     backup.load_best(model)
     if patience is not None:
         report.show_best(backup.best, backup.epochs)
-    if patience is not None and rows is None:
-        # A teacher of earlier rows stays as those rows made it.
-        for task, shift in calibrate_on_validation(model, table).items():
-            tell(f"{task}: {shift:+.3f} was added to the logit, so that the validation rows are calibrated")
     with whole_file(finished) as partial:
         model.save(partial)
     shutil.rmtree(states)
