@@ -51,6 +51,13 @@ def _fixed_seeds_and_policy():
     keras.config.set_dtype_policy(policy)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _warm_exports():
+    """Exports wait once for TensorFlow's start, and not at all where nothing is exported."""
+    with gr.serving.warm_exports():
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """Folder of a real dataset's files, by name; skips where they are absent."""
