@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from support.summary import summary
 
 TESTS = Path(__file__).parent
@@ -38,6 +39,17 @@ def test_what_runs_on_one_backend_is_skipped_on_none(request):
     files.discard(Path(__file__))
     asking = [file.name for file in files if "backend.backend()" in file.read_text(encoding="utf-8")]
     assert not asking, "tests that depend on the backend, in a file of ANY_BACKEND (tests/conftest.py)"
+
+
+def test_the_workflow_runs_every_backend_on_every_python():
+    workflow = yaml.safe_load((TESTS.parent / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    suite = workflow["jobs"]["suite"]
+    matrix = suite["strategy"]["matrix"]
+    makefile = (TESTS.parent / "Makefile").read_text(encoding="utf-8")
+    assert f"BACKENDS ?= {' '.join(matrix['backend'])}\n" in makefile
+    assert suite["steps"][-1]["run"] == f"make test-${{{{ matrix.backend }}}} FIRST={matrix['backend'][0]}"
+    (supported,) = re.findall(r'requires-python = "(.*)"', (TESTS.parent / "pyproject.toml").read_text("utf-8"))
+    assert supported == f">={matrix['python'][0]},<3.{int(matrix['python'][-1].split('.')[1]) + 1}"
 
 
 def test_failures_of_each_backend_are_named(tmp_path):
