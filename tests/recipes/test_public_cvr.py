@@ -171,7 +171,7 @@ def test_recipe_trains(tmp_path, monkeypatch, recipe, build, options, name, task
     for task in others:
         observed = table.column("test", task)
         given = ~np.isnan(observed)
-        assert predicted[task].min() > 0
+        assert np.isfinite(predicted[task]).all()
         assert abs(predicted[task][given].mean() - observed[given].mean()) < 0.35, task
 
 
