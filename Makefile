@@ -2,8 +2,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BACKENDS ?= tensorflow jax torch
+# Processes that a backend's tests are dealt over.
+WORKERS ?= auto
+RESULTS := .build/tests
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
+# The suite on JAX mostly compiles. What it compiles is kept for the next run, apart for each kind of processor.
+processor := $(shell (grep -m1 flags /proc/cpuinfo || uname -mp) 2>/dev/null | cksum | cut -d' ' -f1)
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.build/jax-$(processor)
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 bin := $(abspath $(VENV))/bin
 
 .PHONY: demo test lint clean $(addprefix test-,$(BACKENDS))
@@ -11,12 +18,18 @@ bin := $(abspath $(VENV))/bin
 demo: $(VENV)/.installed
 	KERAS_BACKEND=tensorflow $(bin)/python -m grouprank.recipes.demo
 
-# A backend's suite keeps about one core busy, so two run side by side; each prints when it is done.
+# The suite on one backend after the other, each dealt over the cores. Tests that do not depend on the backend run with the
+# first backend alone. A backend that fails does not keep the others from running; what failed is named at the end.
 test: lint
-	@$(MAKE) --no-print-directory --output-sync=target -j2 $(addprefix test-,$(BACKENDS))
+	@rm -rf $(RESULTS) && mkdir -p $(RESULTS)
+	@$(MAKE) --no-print-directory --keep-going FIRST=$(firstword $(BACKENDS)) $(addprefix test-,$(BACKENDS)) || \
+		touch $(RESULTS)/failed
+	@$(bin)/python tests/support/summary.py $(RESULTS) $(BACKENDS) && test ! -e $(RESULTS)/failed
 
+# A backend alone runs all tests.
 $(addprefix test-,$(BACKENDS)): test-%: $(VENV)/.installed-dev
-	KERAS_BACKEND=$* $(bin)/python -m pytest tests
+	KERAS_BACKEND=$* $(bin)/python -m pytest tests --numprocesses=$(WORKERS) --dist=worksteal \
+		--junitxml=$(RESULTS)/$*.xml $(if $(filter-out $(or $(FIRST),$*),$*),-m "not any_backend")
 
 lint: $(VENV)/.installed-dev
 	$(bin)/ruff check .

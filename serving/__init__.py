@@ -16,6 +16,7 @@ from .layout.prune import prune
 from .retrieval_report import RetrievalReport
 from .skew_report import SkewReport
 from .verify import verify
+from .warm_exports import warm_exports
 
 __all__ = [
     "Client",
@@ -29,6 +30,7 @@ __all__ = [
     "prune",
     "to_examples",
     "verify",
+    "warm_exports",
 ]
 
 

@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from .c_session import has_c_library
+from .warm_exports import export_server
 
 
 def run_fresh_process(arguments: list[str], failure: str, variables: Mapping[str, str] | None = None) -> None:
     """Run `python ARGUMENTS`; on an error raise a `RuntimeError` that starts with `failure`.
+
+    In a block of `warm_exports`, a module runs in a fork of its process instead.
 
     Args:
         arguments: what follows the interpreter's name on the command line.
@@ -30,9 +33,16 @@ def run_fresh_process(arguments: list[str], failure: str, variables: Mapping[str
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
         **(variables or {}),
     }
-    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines()
+    server = export_server()
+    # A program that is started by its path must not find this package imported.
+    if server is not None and arguments[0] == "-m":
+        status, printed = server.run(arguments, environment)
+    else:
+        command = [sys.executable, *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        status, printed = done.returncode, done.stderr or done.stdout
+    if status:
+        lines = printed.strip().splitlines()
         raise RuntimeError(f"{failure}: {lines[-1] if lines else 'no message'}\n" + "\n".join(lines[-30:]))
 
 

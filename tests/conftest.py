@@ -1,5 +1,6 @@
 """What every test starts from: fixed seeds and the float32 policy; and real data where it is at hand."""
 
+import fnmatch
 import os
 from pathlib import Path
 
@@ -14,6 +15,33 @@ import pytest
 
 import grouprank as gr
 
+# Tests of these files do not depend on the Keras backend. They are marked `any_backend`, and `make test` runs them on
+# the first backend alone.
+ANY_BACKEND = (
+    "schema/*",
+    "reports/*",
+    "datasets/*",
+    "benchmarks/test_figures.py",
+    "benchmarks/test_loader.py",
+    "benchmarks/test_report.py",
+    "benchmarks/test_rounds.py",
+    "peers/test_peer_outputs.py",
+    "recipes/test_chunk_rows.py",
+    "recipes/test_run_lock.py",
+    "recipes/test_shown_data.py",
+    "serving/test_git_revision.py",
+    "test_suite.py",
+)
+# A file of a room above that trains models.
+EVERY_BACKEND = ("datasets/test_batch_loader.py",)
+
+
+def pytest_itemcollected(item):
+    path = item.path.relative_to(Path(__file__).parent).as_posix()
+    listed = any(fnmatch.fnmatch(path, pattern) for pattern in ANY_BACKEND)
+    if listed and path not in EVERY_BACKEND:
+        item.add_marker("any_backend")
+
 
 @pytest.fixture(autouse=True)
 def _fixed_seeds_and_policy():
@@ -21,6 +49,13 @@ def _fixed_seeds_and_policy():
     policy = keras.config.dtype_policy()
     yield
     keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_exports():
+    """Exports wait once for TensorFlow's start, and not at all where nothing is exported."""
+    with gr.serving.warm_exports():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,17 +4,12 @@ import gzip
 import random
 import tracemalloc
 
-import keras
 import numpy as np
 import pytest
 
 from grouprank.datasets.raw_files.bad_rows import BadRows
 from grouprank.datasets.raw_files.delimited_file import DelimitedFile
 from grouprank.datasets.raw_files.line_parser import LineParser
-
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="files are read without Keras; one backend says it all"
-)
 
 LONG = "x" * 200_000
 LINES = [

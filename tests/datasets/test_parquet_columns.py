@@ -3,16 +3,11 @@
 import datetime
 import decimal
 
-import keras
 import numpy as np
 import polars as pl
 import pytest
 
 from grouprank.datasets import TableDescription, Tabular
-
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="files are read without Keras; one backend says it all"
-)
 
 ROWS = 20
 DAY = datetime.datetime(2022, 5, 1, 12, 30)

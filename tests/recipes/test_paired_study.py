@@ -78,8 +78,36 @@ def test_a_table_brings_its_own_teacher(table, tmp_path):
         pseudo_labels("column", without, TRAINING, tmp_path)
 
 
-def test_a_label_does_not_reach_its_own_pseudo_label(table, tmp_path):
-    """A cross-fitted teacher told wrong labels of one part predicts that part as before."""
+class WrongLabels:
+    """A prepared table whose training labels are turned around in some rows."""
+
+    def __init__(self, table, rows):
+        self.table, self.wrong = table, rows
+
+    def __getattr__(self, name):
+        return getattr(self.table, name)
+
+    def column(self, split, name):
+        values = self.table.column(split, name)
+        if split != "train" or name not in TASKS:
+            return values
+        values = np.array(values)
+        values[self.wrong] = 1 - values[self.wrong]
+        return values
+
+
+@pytest.mark.parametrize("part", [0, 3])
+def test_a_label_does_not_reach_its_own_pseudo_label(table, labels, tmp_path, part):
+    """Cross-fitted teachers that are told wrong labels of one part predict that part as before, and no other."""
+    rows = table.rows("train")
+    wrong = np.arange(rows) * 4 // rows == part
+    told = pseudo_labels("cross_fitted", WrongLabels(table, wrong), TRAINING, tmp_path)
+    for name, expected in labels.items():
+        np.testing.assert_allclose(told[name][wrong], expected[wrong], atol=1e-6)
+        assert np.abs(told[name][~wrong] - expected[~wrong]).mean() > 1e-3, "no teacher has learned from the labels"
+
+
+def test_a_study_trains_on_the_rows_that_it_is_given(table):
     fold = np.random.default_rng(0).integers(0, 4, table.rows("train"))
     columns = StudyColumns(table)
     rows, held = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)
