@@ -13,8 +13,7 @@ from .blockwise_initializer import BlockwiseInitializer
 from .row_tables import Exchange, RowStore, RowTable
 from .row_tables.base_row_table import refuse_accumulation
 from .stochastic_rounding import stochastic_round
-
-STORAGE_DTYPES = ("float32", "bfloat16", "float16")
+from .table_config import STORAGE_DTYPES
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
