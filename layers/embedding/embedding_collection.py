@@ -193,7 +193,7 @@ class EmbeddingCollection(keras.layers.Layer):
     def embeddings(self) -> keras.Variable:
         """The one stack of all tables; `rows_of` finds a feature's rows where there are several stacks."""
         if len(self._stacks) > 1:
-            raise AttributeError(
+            raise ValueError(
                 f"{self.name!r} has {len(self._stacks)} stacks of tables, and `embeddings` is for one. Use `rows_of`."
             )
         return self._stacks[0].embeddings
