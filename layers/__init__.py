@@ -1,6 +1,6 @@
 """Keras layers: residual quantization, group concatenation, embeddings, towers."""
 
-from .embedding import EmbeddingCollection, FusedEmbedding, FusedEmbeddingCollection, NumericEmbedding
+from .embedding import EmbeddingCollection, FusedEmbedding, FusedEmbeddingCollection, NumericEmbedding, TableConfig
 from .embedding import optimizers as embedding_optimizers
 from .group_concat import GroupConcat
 from .group_ids import GroupIds
@@ -51,6 +51,7 @@ __all__ = [
     "SemanticIds",
     "SequenceEncoder",
     "SharedBottom",
+    "TableConfig",
     "TargetAttention",
     "TaskWeighting",
     "UncertaintyWeighting",

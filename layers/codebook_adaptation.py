@@ -1,4 +1,4 @@
-"""k-means start of residual codebooks, in NumPy."""
+"""k-means start of residual codebooks."""
 
 from typing import Any
 
@@ -66,37 +66,21 @@ def k_means(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Centers and assignments by Lloyd's iterations from a k-means++ start.
 
-    With fewer distinct rows than clusters the spare centers repeat rows; they lose
+    With no more distinct rows than clusters, each distinct row is a center. The spare centers repeat rows; they lose
     every tie and are left for the quantizer's reset to move.
 
     Reference:
         Arthur and Vassilvitskii, *k-means++: the advantages of careful seeding*, 2007.
     """
-    centers = np.empty((num_clusters, rows.shape[1]), rows.dtype)
-    centers[0] = rows[generator.integers(len(rows))]
-    nearest = ((rows - centers[0]) ** 2).sum(axis=1, dtype="float64")
-    for index in range(1, num_clusters):
-        total = nearest.sum()
-        pick = np.searchsorted(np.cumsum(nearest), generator.random() * total) if total > 0 else index
-        centers[index] = rows[pick % len(rows)]
-        nearest = np.minimum(nearest, ((rows - centers[index]) ** 2).sum(axis=1))
-    codes = _assign(rows, centers)
-    for _ in range(iterations):
-        counts = np.bincount(codes, minlength=num_clusters)
-        order = np.argsort(codes, kind="stable")
-        filled = np.flatnonzero(counts)
-        starts = np.concatenate([[0], np.cumsum(counts[filled])[:-1]])
-        sums = np.add.reduceat(rows[order], starts, axis=0, dtype="float64")
-        centers[filled] = sums / counts[filled, np.newaxis]
-        updated = _assign(rows, centers)
-        if np.array_equal(updated, codes):
-            break
-        codes = updated
-    return centers, codes
+    # Imported here, since it takes longer than the rest of this room and only `adapt` needs it.
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
-
-def _assign(rows: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    norms = (centers**2).sum(axis=1)
-    # Blocks bound the distance matrix, which would otherwise outgrow the rows themselves.
-    blocks = np.array_split(rows, max(1, len(rows) // 8192))
-    return np.concatenate([np.argmin(norms - 2.0 * block @ centers.T, axis=1) for block in blocks])
+    seed = int(generator.integers(2**31))
+    if len({row.tobytes() for row in rows}) <= num_clusters:
+        distinct, codes = np.unique(rows, axis=0, return_inverse=True)
+        return distinct[np.arange(num_clusters) % len(distinct)], codes
+    # Several threads add up the centers in an order of their own, and a run could not be repeated to the last bit.
+    with threadpool_limits(1, "openmp"):
+        fitted = KMeans(num_clusters, n_init=1, max_iter=iterations, tol=0.0, random_state=seed).fit(rows)
+    return fitted.cluster_centers_, fitted.labels_

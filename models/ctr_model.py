@@ -1,13 +1,13 @@
 """Multi-task click models with group structure learning and residual learning."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from ..layers import GroupIds
+from ..layers import GroupIds, TableConfig
 from ..losses import ObservedBinaryCrossentropy
 from ..metrics import CodebookHealth
 from ..schema import Schema
@@ -83,6 +83,9 @@ class CTRModel(RankingModel):
             50,000 of a loader, spread over it; of an iterator none. `evaluate` sets nothing, nor does `fit` on a
             trained, resumed or loaded model. The kernels of the outputs start at a tenth of the usual size, so that
             the first predictions lie close to the rates. Defaults to `True`.
+        tables: a `grouprank.layers.TableConfig` for each embedding table that is to differ from the arguments above:
+            room for more rows, a width, an initializer or an optimizer of its own. A feature's table has the
+            feature's name, unless its `table` or `shares` names another. Defaults to `()`.
         **kwargs: `name` and `trainable`.
 
     Call arguments:
@@ -140,6 +143,8 @@ class CTRModel(RankingModel):
         semantic_ids: Mapping[str, Any] | None = None,
         embedding_storage_dtype: str = "float32",
         start_at_rate: bool = True,
+        *,
+        tables: Iterable[TableConfig] = (),
         **kwargs: Any,
     ) -> None:
         if not isinstance(schema, Schema):
@@ -150,6 +155,7 @@ class CTRModel(RankingModel):
         if learning is not None:
             learning.check_tasks(schema.task_names)
         regularizer = keras.regularizers.get(embeddings_regularizer)
+        tables = tuple(tables)
         # === Layers ===
         group_concats = make_group_concats(group_structure, schema, embedding_dim)
         network = backbones.get(backbone, schema, dropout=dropout, name="backbone")
@@ -167,6 +173,7 @@ class CTRModel(RankingModel):
             encoders,
             semantic_embeddings,
             embedding_storage_dtype,
+            tables,
         )
         fields = embedder.fields(*embedder.vectors(inputs))
         # Backbones that end in a normalization would drown the rate in the noise of a kernel of the usual size.
@@ -202,6 +209,7 @@ class CTRModel(RankingModel):
         self.sequence_encoders = encoders
         self.semantic_embeddings = semantic_embeddings
         self.start_at_rate = start_at_rate
+        self.tables = tables
         self._placement_inputs = graph.placement_inputs
         self._rate_start = RateStart(graph.biases, learning)
         self._ranker = CandidateRanker(embedder, fields, self._of_tasks(outputs))
@@ -391,6 +399,7 @@ class CTRModel(RankingModel):
             "sequence_encoder": {name: serialize(layer) for name, layer in self.sequence_encoders.items()},
             "semantic_ids": {name: serialize(layer) for name, layer in self.semantic_embeddings.items()},
             "start_at_rate": self.start_at_rate,
+            "tables": [table.get_config() for table in self.tables],
         }
 
     @classmethod
@@ -398,6 +407,8 @@ class CTRModel(RankingModel):
         """Inverse of `get_config`."""
         config = dict(config)
         config["schema"] = Schema.from_dict(config["schema"])
+        # Files of earlier versions name no tables.
+        config["tables"] = [TableConfig.from_config(table) for table in config.get("tables", ())]
         deserialize = keras.saving.deserialize_keras_object
         for part in ("backbone", "multi_task", "task_weighting"):
             config[part] = deserialize(config[part], custom_objects=custom_objects)

@@ -9,6 +9,23 @@ from ..layers import EmbeddingCollection, NumericEmbedding, SequenceEncoder
 from ..schema import Categorical, Numeric, Schema, Sequence, Vector
 
 
+def target_of(schema: Schema, sequence: str) -> str | None:
+    """The categorical feature whose ids a sequence lists: the one it shares, or the only one of its table.
+
+    Args:
+        schema: the table.
+        sequence: name of a `Sequence`.
+    """
+    feature = schema[sequence]
+    owner = feature.shares if isinstance(feature, Sequence) else None
+    if owner is not None:
+        # One that shares another sequence's rows has no single target.
+        return owner if isinstance(schema[owner], Categorical) else None
+    table = schema.table_of(sequence)
+    found = [f.name for f in schema.features if isinstance(f, Categorical) and schema.table_of(f.name) == table]
+    return found[0] if len(found) == 1 else None
+
+
 class FeatureEmbedder:
     """Makes a vector of every column that is given, with the layers of a model.
 
@@ -78,9 +95,7 @@ class FeatureEmbedder:
 
     def target(self, sequence: str) -> str | None:
         """The feature that a history is made of, if it shares the rows of what is ranked."""
-        owner = next((f.shares for f in self._given([sequence], Sequence)), None)
-        # One that shares another sequence's rows has no single target.
-        return owner if owner is not None and isinstance(self.schema[owner], Categorical) else None
+        return target_of(self.schema, sequence)
 
     @property
     def _numbers(self) -> list[str]:

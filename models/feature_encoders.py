@@ -6,6 +6,7 @@ from typing import Any
 from ..layers import SemanticIdEmbedding, SemanticIds, SequenceEncoder, TargetAttention
 from ..layers.sequence import get as get_encoder
 from ..schema import Categorical, Schema, Sequence
+from .feature_embedder import target_of
 
 
 def make_sequence_encoders(identifier: Any, schema: Schema) -> dict[str, SequenceEncoder]:
@@ -47,9 +48,9 @@ def _known(identifier: str) -> dict[str, Any]:
 
 
 def _check_target(name: str, schema: Schema) -> None:
-    feature = schema[name]
-    shares = feature.shares if isinstance(feature, Sequence) else None
-    if shares is None or not isinstance(schema[shares], Categorical):
+    if target_of(schema, name) is None:
+        feature = schema[name]
+        shares = feature.shares if isinstance(feature, Sequence) else None
         candidates = [f.name for f in schema.on_side("ad") if isinstance(f, Categorical)]
         raise ValueError(
             f"Target attention weighs the history {name!r} for an ad, so it must share the table of the ad's id: "

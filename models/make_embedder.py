@@ -1,6 +1,6 @@
 """From a schema to a model's inputs and the layers that embed them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ from ..layers import (
     NumericEmbedding,
     SemanticIdEmbedding,
     SequenceEncoder,
+    TableConfig,
 )
 from ..schema import Categorical, Numeric, Schema, Sequence, Vector
 from .feature_embedder import FeatureEmbedder
@@ -33,8 +34,9 @@ def make_embedder(
     sequence_encoders: Mapping[str, SequenceEncoder] | None = None,
     semantic_ids: Mapping[str, SemanticIdEmbedding] | None = None,
     storage_dtype: str = "float32",
+    tables: Iterable[TableConfig] = (),
 ) -> FeatureEmbedder:
-    """The layers that make every feature a field of shape `(batch, embedding_dim)`.
+    """The layers that make every feature a field of shape `(batch, width)`, which is `embedding_dim` or its table's.
 
     Args:
         schema: the table.
@@ -44,6 +46,7 @@ def make_embedder(
         sequence_encoders: encoders of the sequences that are not simply averaged, by feature name.
         semantic_ids: embeddings by semantic id; each is one more field, `"FEATURE:semantic_ids"`.
         storage_dtype: how a fused table keeps its rows.
+        tables: what is special about single tables.
     """
     encoders = dict(sequence_encoders or {})
     ids = [f for f in schema.features if isinstance(f, Categorical | Sequence)]
@@ -51,7 +54,7 @@ def make_embedder(
     collection = numeric = None
     if ids:
         collection = _make_collection(
-            ids, embedding_dim, embeddings_regularizer, embedding_optimizer, encoders, storage_dtype
+            schema, ids, embedding_dim, embeddings_regularizer, embedding_optimizer, encoders, storage_dtype, tables
         )
     if numbers:
         numeric = NumericEmbedding(embedding_dim, name="numeric_embedding")
@@ -72,25 +75,34 @@ def make_embedder(
 
 
 def _make_collection(
+    schema: Schema,
     ids: list[Any],
     embedding_dim: int,
     regularizer: Any,
     optimizer: Any,
     encoders: Mapping[str, Any],
     storage_dtype: str,
+    tables: Iterable[TableConfig],
 ) -> EmbeddingCollection:
-    """The one table: trained by the optimizer of `compile`, or fused with its own."""
+    """The tables: trained by the optimizer of `compile`, or fused with their own."""
     sizes = {f.name: f.vocabulary_size for f in ids}
+    configs = {table.name: table for table in tables}
     arguments = {
         "sequences": [f.name for f in ids if isinstance(f, Sequence)],
         "shares": {f.name: f.shares for f in ids if isinstance(f, Sequence) and f.shares},
         "embeddings_regularizer": regularizer,
         "unpooled": list(encoders),
+        "tables": tables,
+        "feature_tables": {f.name: f.table for f in ids if f.table},
         "name": "embedding",
     }
     if isinstance(optimizer, str) and optimizer == "auto":
-        rows = sum(size for name, size in sizes.items() if name not in arguments["shares"])
-        optimizer = "adam" if rows >= FUSED_FROM_ROWS and regularizer is None else None
+        rows = {schema.table_of(name): size for name, size in sizes.items()}
+        rows.update({name: table.rows for name, table in configs.items() if table.rows and name in rows})
+        # A table with an optimizer of its own is fused whatever the others are.
+        own = {name for name, table in configs.items() if table.optimizer is not None}
+        large = sum(size for name, size in rows.items() if name not in own) >= FUSED_FROM_ROWS
+        optimizer = "adam" if large and regularizer is None else None
     if optimizer is not None:
         return FusedEmbeddingCollection(sizes, embedding_dim, optimizer, storage_dtype, **arguments)
     if storage_dtype != "float32":

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..layers import GroupIds
+from ..layers import GroupIds, TableConfig
 from ..schema import Categorical, Schema
 from .distinct_names import distinct_names
 from .group_placements import make_group_concats, side_fields
@@ -67,6 +67,7 @@ class TwoTowerModel(RetrievalModel):
         embedding_optimizer: what trains the embedding table, see `CTRModel`. Defaults
             to `"auto"`.
         embeddings_regularizer: regularizer of the embedding table. Defaults to `None`.
+        tables: a `grouprank.layers.TableConfig` for each table that is to differ, see `CTRModel`. Defaults to `()`.
         **kwargs: `name` and `trainable`.
 
     Call arguments:
@@ -118,10 +119,13 @@ class TwoTowerModel(RetrievalModel):
         dropout: float = 0.0,
         embedding_optimizer: Any = "auto",
         embeddings_regularizer: Any = None,
+        *,
+        tables: Iterable[TableConfig] = (),
         **kwargs: Any,
     ) -> None:
         ads = _check_arguments(schema, ad_id, positive, group_structure)
         regularizer = keras.regularizers.get(embeddings_regularizer)
+        tables = tuple(tables)
         user_sides = ("user", "context") if context_in_user_tower else ("user",)
         used = Schema(schema.on_side(*user_sides, "ad"), schema.tasks)
         # === Layers ===
@@ -131,7 +135,7 @@ class TwoTowerModel(RetrievalModel):
         }
         # === Functional graph ===
         inputs = make_inputs(used)
-        embedder = make_embedder(used, embedding_dim, regularizer, embedding_optimizer)
+        embedder = make_embedder(used, embedding_dim, regularizer, embedding_optimizer, tables=tables)
         fields = embedder.fields(*embedder.vectors(inputs))
         user_fields = {f.name: fields[f.name] for f in used.on_side(*user_sides)}
         group_input = side_fields(used, "user", fields) if group_concats else None
@@ -160,6 +164,7 @@ class TwoTowerModel(RetrievalModel):
         self.dropout = dropout
         self.embedding_optimizer = embedding_optimizer
         self.embeddings_regularizer = regularizer
+        self.tables = tables
         self.user_schema = side_schema(schema, *user_sides)
         self.ad_schema = side_schema(schema, "ad")
         self._group_input = group_input
@@ -290,12 +295,15 @@ class TwoTowerModel(RetrievalModel):
             "dropout": self.dropout,
             "embedding_optimizer": optimizer if isinstance(optimizer, str | None) else serialize(optimizer),
             "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
+            "tables": [table.get_config() for table in self.tables],
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "TwoTowerModel":
         """Inverse of `get_config`."""
         config = {**config, "schema": Schema.from_dict(config["schema"])}
+        # Files of earlier versions name no tables.
+        config["tables"] = [TableConfig.from_config(table) for table in config.get("tables", ())]
         deserialize = keras.saving.deserialize_keras_object
         config["group_structure"] = {
             placement: deserialize(layer, custom_objects=custom_objects)

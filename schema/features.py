@@ -36,6 +36,11 @@ def _check_fingerprint(owner: str, argument: str, value: Any) -> None:
         )
 
 
+def _check_table_name(owner: str, value: Any) -> None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ValueError(f"{owner}: `table` must be the name of a table or None. Received: table={value!r}.")
+
+
 @dataclasses.dataclass(frozen=True)
 class _Feature:
     name: str
@@ -90,6 +95,8 @@ class Categorical(_Feature):
         side: `"user"`, `"ad"` or `"context"`. Defaults to `"ad"`.
         vocabulary: fingerprint of the tokens that the ids stand for; fitted transforms fill it in.
             Defaults to `None`, not known.
+        table: name of the embedding table that this feature uses; features of one table share its rows.
+            Defaults to `None`, a table of the feature's own name.
 
     Example:
 
@@ -100,6 +107,7 @@ class Categorical(_Feature):
     vocabulary_size: int
     side: str = "ad"
     vocabulary: str | None = None
+    table: str | None = None
     kind: ClassVar[str] = "categorical"
     dtype: ClassVar[str] = "int32"
 
@@ -107,6 +115,7 @@ class Categorical(_Feature):
         super().__post_init__()
         _check_size(f"Categorical {self.name!r}", "vocabulary_size", self.vocabulary_size, 1)
         _check_fingerprint(f"Categorical {self.name!r}", "vocabulary", self.vocabulary)
+        _check_table_name(f"Categorical {self.name!r}", self.table)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,9 +127,12 @@ class Sequence(_Feature):
         vocabulary_size: number of ids, id 0 (padding and out-of-vocabulary) included.
         length: number of positions after padding or cutting.
         side: `"user"`, `"ad"` or `"context"`. Defaults to `"user"`.
-        shares: name of a `Categorical` or `Sequence` whose embedding table this one uses, or `None`.
+        shares: name of a `Categorical` or `Sequence` whose embedding table this one uses, or `None`: the same as
+            `table` with that feature's table.
         vocabulary: fingerprint of the tokens that the ids stand for, the owner's if it shares a table; fitted
             transforms fill it in. Defaults to `None`, not known.
+        table: name of the embedding table that this feature uses, see `Categorical`; not together with `shares`.
+            Defaults to `None`.
 
     Example:
 
@@ -133,6 +145,7 @@ class Sequence(_Feature):
     side: str = "user"
     shares: str | None = None
     vocabulary: str | None = None
+    table: str | None = None
     kind: ClassVar[str] = "sequence"
     dtype: ClassVar[str] = "int32"
 
@@ -146,6 +159,12 @@ class Sequence(_Feature):
                 f"Received: shares={self.shares!r}."
             )
         _check_fingerprint(f"Sequence {self.name!r}", "vocabulary", self.vocabulary)
+        _check_table_name(f"Sequence {self.name!r}", self.table)
+        if self.shares is not None and self.table is not None:
+            raise ValueError(
+                f"Sequence {self.name!r}: `shares` and `table` both name the embedding table; set one of them. "
+                f"Received: shares={self.shares!r}, table={self.table!r}."
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -29,8 +29,8 @@ class Schema:
 
     Raises:
         ValueError: on a repeated name, an unknown parent task or a cycle of
-            parents, or a `Sequence` that shares an unknown or differently
-            sized table.
+            parents, a `Sequence` that shares an unknown or differently
+            sized table, or features of one table whose ids differ.
 
     Example:
 
@@ -99,6 +99,21 @@ class Schema:
                     f"tokens: vocabulary={feature.vocabulary!r} against {owner.vocabulary!r}. Fit both together."
                 )
 
+        first: dict[str, Categorical | Sequence] = {}
+        for feature in self.features:
+            if not isinstance(feature, Categorical | Sequence):
+                continue
+            other = first.setdefault(self.table_of(feature.name), feature)
+            if other.vocabulary_size != feature.vocabulary_size or (
+                None not in (other.vocabulary, feature.vocabulary) and other.vocabulary != feature.vocabulary
+            ):
+                raise ValueError(
+                    f"The features {other.name!r} and {feature.name!r} use the table {self.table_of(feature.name)!r}, "
+                    f"but their ids differ: vocabulary_size={other.vocabulary_size} against "
+                    f"{feature.vocabulary_size}, vocabulary={other.vocabulary!r} against {feature.vocabulary!r}. Fit "
+                    "both together, or give them tables of their own."
+                )
+
     def _check_parents(self) -> None:
         parents = {task.name: task.given for task in self.tasks}
         for name, parent in parents.items():
@@ -125,6 +140,23 @@ class Schema:
     def task_names(self) -> list[str]:
         """Names of the tasks, in order."""
         return [task.name for task in self.tasks]
+
+    def table_of(self, name: str) -> str:
+        """The embedding table of a feature of ids: what its `table` says, or else a table of its own name.
+
+        Args:
+            name: name of a `Categorical` or `Sequence`.
+
+        Example:
+
+        >>> history = Sequence("history", 9, length=3, shares="ad_id")
+        >>> Schema([Categorical("ad_id", 9), history], [Task("click")]).table_of("history")
+        'ad_id'
+        """
+        feature = self[name]
+        if isinstance(feature, Sequence) and feature.shares is not None:
+            feature = self[feature.shares]
+        return getattr(feature, "table", None) or feature.name
 
     def path(self, task: str) -> tuple[str, ...]:
         """A task and what it is given, from the root down: `("click", "purchase")`."""
@@ -264,9 +296,9 @@ class Schema:
 
 
 def _arguments(feature: Feature) -> dict[str, Any]:
-    """A feature's arguments; a fingerprint only where it is known, so that what is written by hand stays as it is."""
+    """A feature's arguments; fingerprint and table only where given, so that what is written by hand stays as it is."""
     entries = dataclasses.asdict(feature)
-    return {k: v for k, v in entries.items() if v is not None or k not in ("moments", "vocabulary")}
+    return {k: v for k, v in entries.items() if v is not None or k not in ("moments", "vocabulary", "table")}
 
 
 def _entries(config: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

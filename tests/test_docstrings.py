@@ -28,7 +28,9 @@ def module_names():
         for info in pkgutil.walk_packages([str(folder)], f"grouprank.{room}."):
             backend = keras.backend.backend()
             of_another = (
-                info.name.endswith("_row_table") and f".{backend}_" not in info.name and ".base_" not in info.name
+                info.name.endswith(("_row_store", "_row_table"))
+                and f".{backend}_" not in info.name
+                and ".base_" not in info.name
             )
             if not of_another and (info.name not in TENSORFLOW_ONLY or backend == "tensorflow"):
                 yield info.name

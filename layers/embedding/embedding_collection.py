@@ -1,21 +1,25 @@
-"""One embedding table for many features."""
+"""The embedding tables of many features."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-COMBINERS = ("mean", "sum")
+from . import optimizers as embedding_optimizers
+from .pool import COMBINERS, pool
+from .stacked_tables import StackedTables, stack_tables
+from .table_config import TableConfig
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
 class EmbeddingCollection(keras.layers.Layer):
-    """Looks up the embeddings of many categorical features in one stacked table.
+    """Looks up the embeddings of many categorical features in stacked tables.
 
-    Ranking models have tens of id columns. One table with an offset per feature
-    turns their lookups into one gather and their weights into one variable.
+    Ranking models have tens of id columns. Tables of one width, initializer and
+    optimizer are stacked into one, with an offset per table: one gather looks all
+    of their features up, and their weights are one variable. Without `tables` that
+    is one stack for all features, a table each.
 
     Id 0 is out-of-vocabulary. An id outside its feature's range is read as 0 on
     every backend: JAX would return NaN for it, TensorFlow and torch raise. (JAX cuts
@@ -27,38 +31,53 @@ class EmbeddingCollection(keras.layers.Layer):
 
     Args:
         vocabulary_sizes: feature name to number of ids, id 0 included.
-        embedding_dim: width of an embedding. Defaults to `16`.
+        embedding_dim: width of an embedding, where `tables` name no other. Defaults to `16`.
         sequences: names of features with several ids a row, padded to one length;
             their embeddings are combined into one, but see `unpooled`. Defaults to `()`.
         combiner: `"mean"` or `"sum"` over the ids of a sequence that count; a
-            sequence without any is zero. Defaults to `"mean"`.
+            sequence without any is zero. See `tables` and `weights`. Defaults to `"mean"`.
         padding_id: id that does not count in sequences, `None` if every id does (see
             `masks`). Defaults to `0`.
         shares: feature name to the name of the feature whose rows it uses; such
             a feature has no rows of its own. Defaults to `None`.
         unpooled: names of sequences that come out as they are, a vector per id and
             zeros for ids that do not count, for a `SequenceEncoder`. Defaults to `()`.
-        embeddings_initializer: initializer of the table. Defaults to a normal
+        embeddings_initializer: initializer of the tables. Defaults to a normal
             distribution of standard deviation `0.01`.
-        embeddings_regularizer: regularizer of the table. Defaults to `None`.
+        embeddings_regularizer: regularizer of the tables that the optimizer of `compile`
+            trains. Defaults to `None`.
+        tables: a `TableConfig` for each table that is to differ from the arguments above
+            and below. One with an optimizer is a fused table (see `FusedEmbedding`). Defaults to `()`.
+        feature_tables: feature name to the name of its table; features of one table share its
+            rows. A feature left out has a table of its own name, or that of the feature it
+            `shares`. Defaults to `None`.
+        optimizer: what trains the tables whose config names no optimizer: `None` for the optimizer of
+            `compile`, else see `FusedEmbeddingCollection`. Defaults to `None`.
+        storage_dtype: `"float32"`, `"bfloat16"` or `"float16"`, how fused tables keep their rows.
+            Defaults to `"float32"`.
+        seed: integer seed of the rounding to half precision. Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
         inputs: dict of integer ids by feature name. Features left out are not embedded.
         masks: dict of booleans by sequence name, the shape of its ids; where `False`,
             an id does not count. Sequences left out are masked by `padding_id` alone.
+        weights: dict of non-negative numbers by sequence name, the shape of its ids, for a weighted sum or
+            mean (see `pool`). Sequences left out weigh every id that counts 1.
         training: whether to run in training mode (no effect on a plain table).
 
     Input shape:
         A dict of `(batch,)` or `(batch, 1)`; `(batch, length)` for sequences.
 
     Output shape:
-        A dict of `(batch, embedding_dim)` under the same names;
-        `(batch, length, embedding_dim)` for `unpooled` sequences.
+        A dict of `(batch, width of the table)` under the same names;
+        `(batch, length, width of the table)` for `unpooled` sequences.
 
     Raises:
         ValueError: on a size below 1, an unknown `combiner` or sequence, an `unpooled`
-            feature that is no sequence, or a `shares` entry that names no feature with rows of its own.
+            feature that is no sequence, a `shares` entry that names no feature with rows of its own,
+            a table that no feature uses, one with fewer rows than its vocabulary, or half precision
+            without an optimizer.
 
     Example:
 
@@ -67,6 +86,9 @@ class EmbeddingCollection(keras.layers.Layer):
     >>> out = layer({"user_id": np.array([3, 7]), "ad_id": np.array([1, 49])})
     >>> tuple(out["ad_id"].shape)
     (2, 8)
+    >>> wide = EmbeddingCollection({"user_id": 100, "ad_id": 50}, 8, tables=[TableConfig("ad_id", width=16)])
+    >>> tuple(wide({"user_id": np.array([3]), "ad_id": np.array([1])})["ad_id"].shape)
+    (1, 16)
     """
 
     def __init__(
@@ -80,6 +102,12 @@ class EmbeddingCollection(keras.layers.Layer):
         embeddings_initializer: Any = None,
         embeddings_regularizer: Any = None,
         unpooled: Sequence[str] = (),
+        *,
+        tables: Iterable[Any] = (),
+        feature_tables: Mapping[str, str] | None = None,
+        optimizer: Any = None,
+        storage_dtype: str = "float32",
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -94,6 +122,11 @@ class EmbeddingCollection(keras.layers.Layer):
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.01)
         )
         self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
+        self.tables = tuple(t if isinstance(t, TableConfig) else TableConfig.from_config(t) for t in tables)
+        self.feature_tables = dict(feature_tables or {})
+        self.optimizer = optimizer if optimizer is None else embedding_optimizers.get(optimizer)
+        self.storage_dtype = storage_dtype
+        self.seed = seed
         if embedding_dim < 1:
             raise ValueError(f"`embedding_dim` must be a positive integer. Received: embedding_dim={embedding_dim}.")
         for name, size in self.vocabulary_sizes.items():
@@ -103,6 +136,7 @@ class EmbeddingCollection(keras.layers.Layer):
             raise ValueError(f"`combiner` must be one of {COMBINERS}. Received: combiner={combiner!r}.")
         self._check_names("sequences", self.sequences, self.vocabulary_sizes)
         self._check_names("unpooled", self.unpooled, self.sequences)
+        self._check_names("feature_tables", self.feature_tables, self.vocabulary_sizes)
         owners = [name for name in self.vocabulary_sizes if name not in self.shares]
         for name, owner in self.shares.items():
             if name not in self.vocabulary_sizes or owner not in owners:
@@ -110,10 +144,29 @@ class EmbeddingCollection(keras.layers.Layer):
                     f"`shares` maps a feature to one that owns its rows. Received: {name!r} -> {owner!r}. "
                     f"Owners: {owners}."
                 )
-        starts = np.cumsum([0, *(self.vocabulary_sizes[name] for name in owners)])
-        self._first_row = dict(zip(owners, starts[:-1].tolist(), strict=True))
-        self._first_row.update({name: self._first_row[owner] for name, owner in self.shares.items()})
-        self.num_rows = int(starts[-1])
+        defaults = TableConfig(
+            "default", None, embedding_dim, combiner, self.embeddings_initializer, self.optimizer, storage_dtype
+        )
+        self._stacks = stack_tables(self._features_of_tables(), self.vocabulary_sizes, self.tables, defaults)
+        self.num_rows = sum(stack.num_rows for stack in self._stacks)
+        for number, stack in enumerate(self._stacks):
+            if stack.config.optimizer is not None:
+                # The name by which files keep the only table of a layer.
+                name = "table" if len(self._stacks) == 1 else f"table_{number}"
+                stack.layer = stack.fused(seed, self.dtype_policy, name)
+        fused = [stack.layer for stack in self._stacks if stack.layer is not None]
+        if len(self._stacks) == 1 and fused:
+            self.table = fused[0]
+        else:
+            self.fused_tables = fused
+
+    def _features_of_tables(self) -> dict[str, list[str]]:
+        """Table name to the features that use it."""
+        features: dict[str, list[str]] = {}
+        for name in self.vocabulary_sizes:
+            owner = self.shares.get(name, name)
+            features.setdefault(self.feature_tables.get(name, self.feature_tables.get(owner, owner)), []).append(name)
+        return features
 
     def _check_names(self, argument: str, names: Any, known: Any) -> None:
         unknown = sorted(set(names) - set(known))
@@ -121,58 +174,112 @@ class EmbeddingCollection(keras.layers.Layer):
             raise ValueError(f"`{argument}` names {unknown}. Expected names among {sorted(known)}.")
 
     def build(self, input_shape: Any) -> None:
-        """Create the stacked table."""
-        self.embeddings = self.add_weight(
-            name="embeddings",
-            shape=(self.num_rows, self.embedding_dim),
-            initializer=self.embeddings_initializer,
-            regularizer=self.embeddings_regularizer,
-            # Under mixed precision the rows looked up are cast, not the table.
-            autocast=False,
-        )
+        """Create the stacked tables."""
+        for number, stack in enumerate(self._stacks):
+            if stack.layer is not None:
+                stack.layer.build()
+                continue
+            stack.variable = self.add_weight(
+                name=f"embeddings_{number}" if number else "embeddings",
+                shape=(stack.num_rows, stack.config.width),
+                initializer=stack.config.initializer,
+                regularizer=self.embeddings_regularizer,
+                # Under mixed precision the rows looked up are cast, not the table.
+                autocast=False,
+            )
         self.built = True
 
+    @property
+    def embeddings(self) -> keras.Variable:
+        """The one stack of all tables; `rows_of` finds a feature's rows where there are several stacks."""
+        if len(self._stacks) > 1:
+            raise ValueError(
+                f"{self.name!r} has {len(self._stacks)} stacks of tables, and `embeddings` is for one. Use `rows_of`."
+            )
+        return self._stacks[0].embeddings
+
+    def rows_of(self, feature: str) -> tuple[keras.Variable, int, int]:
+        """The stack in which the rows of a feature lie, the first of them and the one after the last.
+
+        Args:
+            feature: name of a feature.
+        """
+        self._check_names("feature", [feature], self.vocabulary_sizes)
+        stack = next(stack for stack in self._stacks if feature in stack.first_row)
+        first = stack.first_row[feature]
+        return stack.embeddings, first, first + stack.num_ids[feature]
+
     def call(
-        self, inputs: Mapping[str, Any], masks: Mapping[str, Any] | None = None, training: bool | None = None
+        self,
+        inputs: Mapping[str, Any],
+        masks: Mapping[str, Any] | None = None,
+        training: bool | None = None,
+        weights: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Embed every feature that is given."""
-        masks = masks or {}
+        masks, weights = masks or {}, weights or {}
         self._check_names("masks", masks, self.sequences)
+        self._check_names("weights", weights, [name for name in self.sequences if name not in self.unpooled])
         given = [name for name in self.vocabulary_sizes if name in inputs]
         if not given:
             raise ValueError(
                 f"No feature of this table is given. Expected ids of {list(self.vocabulary_sizes)}. "
                 f"Received: {sorted(inputs)}."
             )
-        singles = [name for name in given if name not in self.sequences]
-        sequences = [name for name in self.sequences if name in given]
+        outputs: dict[str, Any] = {}
+        for stack in self._stacks:
+            names = [name for name in given if name in stack.first_row]
+            if names:
+                outputs.update(self._embed(stack, names, inputs, masks, weights, training))
+        return {name: outputs[name] for name in given}
+
+    def _embed(
+        self,
+        stack: StackedTables,
+        names: list[str],
+        inputs: Mapping[str, Any],
+        masks: Mapping[str, Any],
+        weights: Mapping[str, Any],
+        training: bool | None,
+    ) -> dict[str, Any]:
+        """Embed features of one stack."""
+        singles = [name for name in names if name not in self.sequences]
+        sequences = [name for name in self.sequences if name in names]
         # A block of lines per kind of feature, batch last, and one lookup for all of them: the backward pass of a
         # fused table wants every id of a step at once, and one large gather is faster than many small ones.
         blocks, counted = [], []
         if singles:
-            blocks.append(self._rows(singles, _concatenate([ops.reshape(inputs[name], (1, -1)) for name in singles])))
+            blocks.append(
+                self._rows(stack, singles, _concatenate([ops.reshape(inputs[name], (1, -1)) for name in singles]))
+            )
             counted.append(ops.ones_like(blocks[0], dtype="bool"))
         for name in sequences:
-            rows = self._rows([name], ops.transpose(ops.convert_to_tensor(inputs[name])))
+            rows = self._rows(stack, [name], ops.transpose(ops.convert_to_tensor(inputs[name])))
             blocks.append(rows)
             mask = masks.get(name)
-            counted.append(self._counts(name, rows, None if mask is None else ops.transpose(mask)))
+            counted.append(self._counts(stack, name, rows, None if mask is None else ops.transpose(mask)))
         mask = ops.concatenate([_flat(block) for block in counted], axis=0) if sequences else None
-        vectors = self._lookup(ops.concatenate([_flat(block) for block in blocks], axis=0), mask, training)
+        vectors = self._lookup(stack, ops.concatenate([_flat(block) for block in blocks], axis=0), mask, training)
         outputs: dict[str, Any] = {}
-        start: Any = 0
+        width, start = stack.config.width, 0
         for number, block in enumerate(blocks):
             lines, rows = ops.shape(block)
-            block_vectors = ops.reshape(vectors[start : start + lines * rows], (lines, rows, self.embedding_dim))
+            block_vectors = ops.reshape(vectors[start : start + lines * rows], (lines, rows, width))
             start = start + lines * rows
             if singles and number == 0:
                 columns = ops.split(block_vectors, len(singles), axis=0)
                 outputs.update({name: ops.squeeze(x, 0) for name, x in zip(singles, columns, strict=True)})
             else:
                 name = sequences[number - bool(singles)]
-                combine = self._leave_unpooled if name in self.unpooled else self._combine
-                outputs[name] = combine(block_vectors, counted[number])
-        return {name: outputs[name] for name in given}
+                if name in self.unpooled:
+                    outputs[name] = self._leave_unpooled(block_vectors, counted[number])
+                else:
+                    weight = ops.cast(counted[number], block_vectors.dtype)
+                    if name in weights:
+                        given = ops.cast(ops.transpose(weights[name]), weight.dtype)
+                        weight = ops.where(counted[number], given, ops.zeros_like(weight))
+                    outputs[name] = pool(block_vectors, weight, stack.combiner[name], axis=0)
+        return outputs
 
     def sequence_masks(self, inputs: Mapping[str, Any], masks: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Which ids of the `unpooled` sequences count: booleans `(batch, length)` by name.
@@ -190,48 +297,47 @@ class EmbeddingCollection(keras.layers.Layer):
             ids = inputs[name]
             if not isinstance(ids, keras.KerasTensor):
                 ids = ops.convert_to_tensor(ids)
-            found[name] = self._counts(name, self._rows([name], ids), masks.get(name))
+            stack = next(stack for stack in self._stacks if name in stack.first_row)
+            found[name] = self._counts(stack, name, self._rows(stack, [name], ids), masks.get(name))
         return found
 
-    def _rows(self, names: list[str], ids: Any) -> Any:
-        """Rows of the table for ids `(lines, batch)`, all of one feature or a line per feature."""
-        sizes = ops.convert_to_tensor([[self.vocabulary_sizes[name]] for name in names], dtype=ids.dtype)
-        first = ops.convert_to_tensor([[self._first_row[name]] for name in names], dtype="int32")
+    def _rows(self, stack: StackedTables, names: list[str], ids: Any) -> Any:
+        """Rows of the stack for ids `(lines, batch)`, all of one feature or a line per feature."""
+        sizes = ops.convert_to_tensor([[stack.num_ids[name]] for name in names], dtype=ids.dtype)
+        first = ops.convert_to_tensor([[stack.first_row[name]] for name in names], dtype="int32")
         inside = ops.logical_and(ids >= 0, ids < sizes)
         return ops.cast(ops.where(inside, ids, ops.zeros_like(ids)), "int32") + first
 
-    def _counts(self, name: str, rows: Any, mask: Any) -> Any:
+    def _counts(self, stack: StackedTables, name: str, rows: Any, mask: Any) -> Any:
         """Which ids of a sequence count, in the layout of the rows and the mask."""
         counts = ops.ones_like(rows, dtype="bool")
         if self.padding_id is not None:
-            counts = rows != self._first_row[name] + self.padding_id
+            counts = rows != stack.first_row[name] + self.padding_id
         return counts if mask is None else ops.logical_and(counts, ops.cast(mask, "bool"))
-
-    def _combine(self, vectors: Any, counted: Any) -> Any:
-        """Sum or mean over the ids of each sequence that count."""
-        weights = ops.cast(ops.expand_dims(counted, -1), vectors.dtype)
-        total = ops.sum(vectors * weights, axis=0)
-        return total / ops.maximum(ops.sum(weights, axis=0), 1.0) if self.combiner == "mean" else total
 
     def _leave_unpooled(self, vectors: Any, counted: Any) -> Any:
         """The vectors batch first, zeros where an id does not count."""
         vectors = ops.where(ops.expand_dims(counted, -1), vectors, ops.zeros_like(vectors))
         return ops.transpose(vectors, (1, 0, 2))
 
-    def _lookup(self, rows: Any, mask: Any, training: bool | None) -> Any:
+    def _lookup(self, stack: StackedTables, rows: Any, mask: Any, training: bool | None) -> Any:
         """Vectors of rows; where `mask` is `False` they do not matter."""
-        return ops.cast(ops.take(self.embeddings, rows, axis=0), self.compute_dtype)
+        if stack.layer is not None:
+            return stack.layer(rows, training=training, mask=mask)
+        return ops.cast(ops.take(stack.variable, rows, axis=0), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Mapping[str, Any]) -> dict[str, tuple[int | None, ...]]:
         """Shapes of the output dict."""
+        widths = {name: stack.config.width for stack in self._stacks for name in stack.first_row}
         return {
-            name: (*input_shape[name][: 2 if name in self.unpooled else 1], self.embedding_dim)
+            name: (*input_shape[name][: 2 if name in self.unpooled else 1], widths[name])
             for name in self.vocabulary_sizes
             if name in input_shape
         }
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
+        serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
             "vocabulary_sizes": self.vocabulary_sizes,
@@ -243,6 +349,11 @@ class EmbeddingCollection(keras.layers.Layer):
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
             "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
             "unpooled": list(self.unpooled),
+            "tables": [table.get_config() for table in self.tables],
+            "feature_tables": self.feature_tables,
+            "optimizer": self.optimizer if self.optimizer is None else serialize(self.optimizer),
+            "storage_dtype": self.storage_dtype,
+            "seed": self.seed,
         }
 
 

@@ -10,11 +10,10 @@ from keras import ops
 
 from . import optimizers
 from .blockwise_initializer import BlockwiseInitializer
-from .row_tables import RowTable
+from .row_tables import Exchange, RowStore, RowTable
 from .row_tables.base_row_table import refuse_accumulation
 from .stochastic_rounding import stochastic_round
-
-STORAGE_DTYPES = ("float32", "bfloat16", "float16")
+from .table_config import STORAGE_DTYPES
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -117,7 +116,7 @@ class FusedEmbedding(keras.layers.Layer):
     def build(self, input_shape: Any = None) -> None:
         """Create table and slots."""
         constant = keras.initializers.Constant
-        self._table = RowTable(
+        self._store = RowStore(
             self,
             self.input_dim,
             self.output_dim,
@@ -128,7 +127,9 @@ class FusedEmbedding(keras.layers.Layer):
                 for name, (width, value) in self.optimizer.slots(self.output_dim).items()
             },
         )
-        self.embeddings = self._table.embeddings
+        self._exchange = Exchange()
+        self._table = RowTable(self, self._store, self._exchange)
+        self.embeddings = self._store.embeddings
         self._learning_rate: Any = None
         if not self.optimizer.scheduled:
             self._learning_rate = self.add_weight(
@@ -144,7 +145,7 @@ class FusedEmbedding(keras.layers.Layer):
     @property
     def iterations(self) -> Any:
         """Number of training steps so far."""
-        return self._table.iterations
+        return self._store.iterations
 
     @property
     def learning_rate(self) -> Any:
@@ -167,7 +168,7 @@ class FusedEmbedding(keras.layers.Layer):
         if mask is not None:
             rows = ops.where(ops.cast(mask, "bool"), rows, self.input_dim)
         rows = ops.reshape(rows, (-1,))
-        trains = self.trainable and self._table.iterations is not None
+        trains = self.trainable and self._store.iterations is not None
         if training is None:
             # The backward pass tells, as for Keras' own weights.
             trains = trains and self._table.may_train()
@@ -188,13 +189,14 @@ class FusedEmbedding(keras.layers.Layer):
         rows = ops.cast(rows, "float32")
         if learning_rate is None:
             learning_rate = self.optimizer.learning_rate(iteration - 1.0)
-        new, new_slots = self.optimizer.update(rows, gradient, slots, learning_rate, iteration)
+        new, new_slots = self.optimizer.update(rows, gradient, slots, learning_rate, iteration, self._exchange.total)
         if self.compute_dtype == "float16":
-            finite = ops.all(ops.isfinite(gradient))
+            wrong = ops.sum(ops.cast(ops.logical_not(ops.isfinite(gradient)), "int32"))
+            finite = self._exchange.total(wrong) == 0
             new = ops.where(finite, new, rows)
             new_slots = {name: ops.where(finite, value, slots[name]) for name, value in new_slots.items()}
         if self.storage_dtype != "float32":
-            noise = self._table.uniform(ops.shape(new), self._rounding_seed, iteration)
+            noise = self._store.uniform(ops.shape(new), self._rounding_seed, iteration)
             new = stochastic_round(new, noise, self.storage_dtype)
         return new, new_slots
 
@@ -204,7 +206,7 @@ class FusedEmbedding(keras.layers.Layer):
         optimizer = getattr(self._get_call_context().entry_layer, "optimizer", None)
 
         def check() -> None:
-            self._table.check_devices()
+            self._exchange.check()
             self.check_optimizer(optimizer)
 
         return check
@@ -220,7 +222,7 @@ class FusedEmbedding(keras.layers.Layer):
         backends leave them out by themselves).
         """
         self.trainable = False
-        dropped = [*self._table.drop_slots(), self._learning_rate]
+        dropped = [*self._store.drop_slots(), self._learning_rate]
         self._learning_rate = None
         for variable in self.variables:
             if any(variable is other for other in dropped):
@@ -247,8 +249,8 @@ class FusedEmbedding(keras.layers.Layer):
     def state(self) -> dict[str, keras.Variable]:
         """What a file keeps, by name: `embeddings`, the optimizer's slots, `iterations`, `learning_rate`."""
         state = {"embeddings": self.embeddings}
-        if self._table.iterations is not None:
-            state |= {**self._table.slots, "iterations": self._table.iterations}
+        if self._store.iterations is not None:
+            state |= {**self._store.slots, "iterations": self._store.iterations}
         if self._learning_rate is not None:
             state["learning_rate"] = self._learning_rate
         return state

@@ -1,4 +1,4 @@
-"""One fused embedding table for many features."""
+"""Fused embedding tables for many features."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,38 +6,39 @@ from typing import Any
 import keras
 
 from .embedding_collection import EmbeddingCollection
-from .fused_embedding import FusedEmbedding
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
 class FusedEmbeddingCollection(EmbeddingCollection):
     """An `EmbeddingCollection` whose training cost does not grow with its size.
 
-    The features share one `FusedEmbedding`, which says how its rows are trained
-    and what it refuses. Ids that do not count (padding, `masks`) train nothing.
+    Tables of one width, initializer, optimizer and storage dtype are one
+    `FusedEmbedding`, which says how rows are trained and what it refuses: without
+    `tables` all of them. Ids that do not count (padding, `masks`) train nothing.
 
     Args:
         vocabulary_sizes: feature name to number of ids, id 0 included.
         embedding_dim: width of an embedding. Defaults to `16`.
         optimizer: `"adam"`, `"adagrad"`, `"rowwise_adagrad"`, `"sgd"` or one of
-            `grouprank.layers.embedding_optimizers`. Defaults to `"adam"`.
+            `grouprank.layers.embedding_optimizers`; a table may have another (see `tables`). Defaults to `"adam"`.
         storage_dtype: `"float32"`, `"bfloat16"` or `"float16"`, see `FusedEmbedding`.
             Defaults to `"float32"`.
         seed: integer seed of the rounding to half precision. Defaults to `None`.
-        **kwargs: `sequences`, `combiner`, `padding_id`, `shares`, `unpooled` and
-            `embeddings_initializer` of `EmbeddingCollection`, and base layer keywords.
+        **kwargs: `sequences`, `combiner`, `padding_id`, `shares`, `unpooled`, `tables`, `feature_tables`
+            and `embeddings_initializer` of `EmbeddingCollection`, and base layer keywords.
 
     Call arguments:
         inputs: dict of integer ids by feature name.
         masks: dict of booleans by sequence name, see `EmbeddingCollection`.
+        weights: dict of numbers by sequence name, see `EmbeddingCollection`.
         training: `False` looks up and no more, see `FusedEmbedding`.
 
     Input shape:
         A dict of `(batch,)` or `(batch, 1)`; `(batch, length)` for sequences.
 
     Output shape:
-        A dict of `(batch, embedding_dim)` under the same names;
-        `(batch, length, embedding_dim)` for `unpooled` sequences.
+        A dict of `(batch, width of the table)` under the same names;
+        `(batch, length, width of the table)` for `unpooled` sequences.
 
     Raises:
         ValueError: as `EmbeddingCollection`, and on an `embeddings_regularizer`, which
@@ -61,40 +62,18 @@ class FusedEmbeddingCollection(EmbeddingCollection):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(vocabulary_sizes, embedding_dim, **kwargs)
+        super().__init__(
+            vocabulary_sizes, embedding_dim, optimizer=optimizer, storage_dtype=storage_dtype, seed=seed, **kwargs
+        )
         if self.embeddings_regularizer is not None:
             raise ValueError(
                 "A fused table takes no `embeddings_regularizer`: it would read every row at every step. Use the "
                 "optimizer's `weight_decay`, which decays the rows of the batch. "
                 f"Received: embeddings_regularizer={self.embeddings_regularizer}."
             )
-        self.table = FusedEmbedding(
-            self.num_rows,
-            embedding_dim,
-            optimizer,
-            self.embeddings_initializer,
-            storage_dtype,
-            seed,
-            dtype=self.dtype_policy,
-            name="table",
-        )
-
-    def build(self, input_shape: Any) -> None:
-        """Create the table and its slots."""
-        self.table.build()
-        self.built = True
-
-    @property
-    def embeddings(self) -> keras.Variable:
-        """The stacked table."""
-        return self.table.embeddings
-
-    def _lookup(self, rows: Any, mask: Any, training: bool | None) -> Any:
-        return self.table(rows, training=training, mask=mask)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         config = super().get_config()
         del config["embeddings_regularizer"]
-        table = self.table.get_config()
-        return {**config, **{name: table[name] for name in ("optimizer", "storage_dtype", "seed")}}
+        return config

@@ -30,7 +30,7 @@ class Backbone(keras.layers.Layer):
         training: whether the model is training.
 
     Input shape:
-        A dict of `(batch, width)`; features share one width.
+        A dict of `(batch, width)`; features share one width unless `CTRModel(tables=...)` says otherwise.
 
     Output shape:
         `(batch, representation width)`.

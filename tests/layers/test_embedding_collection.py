@@ -73,7 +73,9 @@ class TestUnpooled:
         layer, _ = collection(collection_class, unpooled=["seen"])
         lookups = []
         lookup = layer._lookup
-        monkeypatch.setattr(layer, "_lookup", lambda rows, *rest: (lookups.append(rows.shape), lookup(rows, *rest))[1])
+        monkeypatch.setattr(
+            layer, "_lookup", lambda s, rows, *rest: (lookups.append(rows.shape), lookup(s, rows, *rest))[1]
+        )
         look_up(layer, user=[2, 0], ad=[1, 2], seen=[[1, 3, 0], [0, 2, 9]], tags=[[4, 0, 0]] * 2)
         assert lookups == [(2 * 2 + 6 + 6,)]
 

@@ -9,6 +9,8 @@ from support.fused_case import IDS, LABELS, ROWS, TABLE, WIDTH, make_model, trai
 from support.row_reference import RowReference
 
 from grouprank.layers import EmbeddingCollection, FusedEmbedding, FusedEmbeddingCollection, embedding_optimizers
+from grouprank.layers.embedding import fused_embedding
+from grouprank.layers.embedding.row_tables import Exchange
 
 OPTIMIZERS = embedding_optimizers.OPTIMIZERS
 
@@ -31,6 +33,36 @@ def test_twenty_steps_full_of_repeats_equal_numpy(name, options):
     np.testing.assert_allclose(as_array(layer.embeddings), expected, rtol=0, atol=1e-5)
     assert int(layer.iterations) == 20
     assert np.abs(expected - TABLE).max() > 1e-3
+
+
+class Elsewhere(Exchange):
+    """Keeps row `r` at `(7r + 3) mod ROWS`, asks for rows in their order, and speaks for four devices."""
+
+    places = (7 * np.arange(ROWS) + 3) % ROWS
+
+    def request(self, rows):
+        order = ops.argsort(rows)
+        return ops.take(ops.convert_to_tensor(self.places.astype("int32")), ops.take(rows, order)), order
+
+    def reply(self, vectors, route):
+        return ops.take(vectors, ops.argsort(route), axis=0)
+
+    def return_gradient(self, gradient, route):
+        return ops.take(gradient, route, axis=0)
+
+    def total(self, value):
+        return 4 * value
+
+
+def test_another_exchange_changes_no_optimizer(monkeypatch):
+    """Where rows lie and how they travel is the exchange's alone; of four devices the gradient is twice as long."""
+    monkeypatch.setattr(fused_embedding, "Exchange", Elsewhere)
+    model, layer = make_model(embedding_optimizers.Adagrad(0.1, clipnorm=0.02))
+    layer.embeddings.assign(TABLE[np.argsort(Elsewhere.places)])
+    np.testing.assert_array_equal(as_array(layer(IDS[0], training=False)), TABLE[IDS[0]])
+    train(model, range(5))
+    expected = train_reference(RowReference(TABLE, "adagrad", clipnorm=0.01), range(5))
+    np.testing.assert_allclose(as_array(layer.embeddings)[Elsewhere.places], expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adagrad", "adam"])

@@ -81,6 +81,21 @@ CASES = {
         IDS,
         {"user": (None, 2), "ad": (None, 2), "history": (None, 2)},
     ),
+    "embedding_collection_of_tables": (
+        LAYERS.EmbeddingCollection,
+        {
+            **COLLECTION,
+            "tables": [LAYERS.TableConfig("ad", width=3), LAYERS.TableConfig("user", rows=7, combiner="sum")],
+        },
+        IDS,
+        {"user": (None, 2), "ad": (None, 3), "history": (None, 2)},
+    ),
+    "fused_embedding_collection_of_tables": (
+        LAYERS.FusedEmbeddingCollection,
+        {**COLLECTION, "optimizer": "sgd", "tables": [LAYERS.TableConfig("ad", width=3, optimizer="adagrad")]},
+        IDS,
+        {"user": (None, 2), "ad": (None, 3), "history": (None, 2)},
+    ),
     "fused_embedding": (
         LAYERS.FusedEmbedding,
         {"input_dim": 5, "output_dim": 2, "optimizer": "adagrad"},

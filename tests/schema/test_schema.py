@@ -277,3 +277,39 @@ class TestCheck:
 
     def test_none_is_a_missing_label(self):
         full_schema().check(table(), {**labels(), "click": [0, None, 1, 0]})
+
+
+def test_features_name_their_table():
+    schema = Schema(
+        [
+            Categorical("ad_id", 9, table="ads"),
+            Categorical("last_ad", 9, side="user", table="ads"),
+            Sequence("history", 9, 3, shares="ad_id"),
+            Categorical("city", 5),
+        ],
+        [Task("click")],
+    )
+    assert [schema.table_of(name) for name in schema.feature_names] == ["ads", "ads", "ads", "city"]
+    assert Schema.from_json(schema.to_json()) == schema
+    assert "table" not in schema.to_dict()["features"][3]
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (
+            [("a", 9, {"table": "ads"}), ("b", 8, {"table": "ads"})],
+            "'a' and 'b' use the table 'ads', but their ids differ: vocabulary_size=9 against 8",
+        ),
+        ([("a", 9, {"vocabulary": "1f"}), ("b", 9, {"table": "a", "vocabulary": "2c"})], "'1f' against '2c'"),
+        ([("a", 9, {"table": ""})], "Categorical 'a': `table` must be the name of a table or None. Received: table=''"),
+    ],
+)
+def test_features_of_one_table_have_the_same_ids(features, message):
+    with pytest.raises(ValueError, match=message):
+        Schema([Categorical(name, size, **more) for name, size, more in features], [Task("click")])
+
+
+def test_a_sequence_names_its_table_once():
+    with pytest.raises(ValueError, match="`shares` and `table` both name the embedding table; set one of them"):
+        Sequence("history", 9, 3, shares="ad_id", table="ads")

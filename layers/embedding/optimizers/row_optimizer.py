@@ -1,6 +1,7 @@
 """What every optimizer of a fused table has in common."""
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -82,13 +83,20 @@ class RowOptimizer(abc.ABC):
         """New rows and slots; `rows` and `gradient` are `(touched, dim)`, `iteration` counts from 1."""
 
     def update(
-        self, rows: Any, gradient: Any, slots: dict[str, Any], learning_rate: Any, iteration: Any
+        self,
+        rows: Any,
+        gradient: Any,
+        slots: dict[str, Any],
+        learning_rate: Any,
+        iteration: Any,
+        total: Callable[[Any], Any] | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """Clip, decay, step."""
+        """Clip, decay, step; `total` sums a number over the devices that keep rows of the table, `None` if one does."""
         if self.clipvalue is not None:
             gradient = ops.clip(gradient, -self.clipvalue, self.clipvalue)
         if self.clipnorm is not None:
-            norm = ops.sqrt(ops.sum(ops.square(gradient)))
+            squared = ops.sum(ops.square(gradient))
+            norm = ops.sqrt(squared if total is None else total(squared))
             gradient = gradient * (self.clipnorm / ops.maximum(norm, self.clipnorm))
         if self.weight_decay:
             rows = rows - learning_rate * self.weight_decay * rows

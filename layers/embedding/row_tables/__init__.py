@@ -1,11 +1,15 @@
-"""How each backend keeps a fused table, looks rows up and updates them in place."""
+"""How each backend keeps the rows of a fused table, looks them up and updates them in place."""
 
 import importlib
 
 import keras
 
-_backend = importlib.import_module(f"{__name__}.{keras.backend.backend()}_row_table")
-RowTable = _backend.RowTable
-fill = _backend.fill
+from .exchange import Exchange
 
-__all__ = ["RowTable", "fill"]
+_backend = keras.backend.backend()
+_store = importlib.import_module(f"{__name__}.{_backend}_row_store")
+RowStore = _store.RowStore
+fill = _store.fill
+RowTable = importlib.import_module(f"{__name__}.{_backend}_row_table").RowTable
+
+__all__ = ["Exchange", "RowStore", "RowTable", "fill"]

@@ -2,56 +2,37 @@
 
 import functools
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-import keras
 import tensorflow as tf
-from keras.src.backend.common.stateless_scope import in_stateless_scope
 from tensorflow.python.eager import record
 
-from .base_row_table import BaseRowTable, Update, masked_zeros, refuse_second_lookup
+from .base_row_table import BaseRowTable, refuse_second_lookup
+from .exchange import Exchange
 
 
 class RowTable(BaseRowTable):
     """A table that a custom gradient updates in place.
 
-    Lookups gather from the resource: reading the variable as a tensor copies it.
-    Table, slots and claims are not trainable; the scalar `gradient_hook` is, so
-    that the tape calls the gradient.
+    The scalar `gradient_hook` is trainable, so that the tape calls the gradient.
     """
 
-    def _add_table(self, layer: Any, shape: tuple[int, ...], initializer: Any, dtype: str) -> keras.Variable:
+    def __init__(self, layer: Any, store: Any, exchange: Exchange) -> None:
+        super().__init__(layer, store, exchange)
         self._lookups: weakref.WeakSet[_Lookup] = weakref.WeakSet()
         self._hook = layer.add_weight(
             name="gradient_hook", shape=(), initializer="zeros", dtype="float32", autocast=False
         )
-        arguments = {"name": "embeddings", "shape": shape, "dtype": dtype, "trainable": False, "autocast": False}
-        return _filled(functools.partial(layer.add_weight, **arguments), initializer)
-
-    def _add_slot(self, layer: Any, name: str, shape: tuple[int, ...], initializer: Any) -> keras.Variable:
-        arguments = {"name": name, "shape": shape, "dtype": "float32", "trainable": False, "autocast": False}
-        return _filled(functools.partial(keras.Variable, **arguments), initializer)
-
-    def _add_claims(self, layer: Any, shape: tuple[int, ...]) -> keras.Variable:
-        # TensorFlow has no scatter of 32-bit integers on GPUs.
-        dtype = "int64" if tf.config.list_physical_devices("GPU") else "int32"
-        return keras.Variable("zeros", shape, dtype, trainable=False, autocast=False, name="claims")
-
-    def lookup(self, rows: Any, masked: bool) -> Any:
-        """Gather rows."""
-        if not masked:
-            return tf.cast(tf.gather(self.embeddings.value, rows), tf.float32)
-        vectors = tf.gather(self.embeddings.value, tf.minimum(rows, self.num_rows - 1))
-        return masked_zeros(tf.cast(vectors, tf.float32), rows, self.num_rows)
 
     def train_lookup(
-        self, rows: Any, masked: bool, update: Update, learning_rate: Any, check: Callable[[], None]
+        self, rows: Any, masked: bool, update: Callable[..., Any], learning_rate: Any, check: Callable[[], None]
     ) -> tuple[Any, Any]:
-        """Gather rows; the tape calls `_train` with their gradient."""
+        """Look rows up; the tape has the store train them with their gradient."""
         # The tape keeps the gradient function, and so this object, until it has called it or is dropped.
         waiting = [_Lookup(tf.compat.v1.get_default_graph() if not tf.executing_eagerly() else None)]
         self._lookups.add(waiting[0])
+        asked, route = self.exchange.request(rows)
 
         def connect(hook: Any, vectors: Any) -> Any:
             def backward(gradient: Any, loss_scale: Any) -> tuple[Any, Any]:
@@ -60,37 +41,19 @@ class RowTable(BaseRowTable):
                 if not waiting or any(other.graph is waiting[0].graph for other in others):
                     refuse_second_lookup()
                 self._lookups.discard(waiting.pop())
-                self._train(rows, tf.convert_to_tensor(gradient), update, learning_rate, loss_scale)
+                rule = functools.partial(update, learning_rate=learning_rate, loss_scale=loss_scale)
+                gradient = self.exchange.return_gradient(tf.convert_to_tensor(gradient), route)
+                self.store.update(asked, gradient, rule)
                 return tf.zeros_like(hook), None
 
             return (tf.identity(vectors), tf.zeros_like(hook)), backward
 
-        return tf.custom_gradient(connect)(self._hook.value, self.lookup(rows, masked))
+        vectors = self.exchange.reply(self.store.gather(asked, masked), route)
+        return tf.custom_gradient(connect)(self._hook.value, vectors)
 
     def may_train(self) -> bool:
         """Whether a tape records: an exported graph must not know of slots."""
         return record.could_possibly_record()
-
-    def _train(self, rows: Any, gradient: Any, update: Update, learning_rate: Any, loss_scale: Any) -> None:
-        claims = self.claims.value
-        positions = tf.range(tf.shape(rows)[0])
-        claims.scatter_update(tf.IndexedSlices(tf.cast(positions, claims.dtype), rows))
-        leaders = tf.cast(tf.gather(claims, rows), tf.int32)
-        chosen = tf.where(tf.logical_and(leaders == positions, rows < self.num_rows))[:, 0]
-        touched = tf.gather(rows, chosen)
-        sums = tf.gather(_sum_by_leader(gradient, leaders), chosen)
-        slots = {name: tf.gather(slot.value, touched) for name, slot in self.slots.items()}
-        iteration = self.iterations.value.assign_add(1.0, read_value=True)
-        rows = tf.gather(self.embeddings.value, touched)
-        new, new_slots = update(rows, sums, slots, iteration, learning_rate, loss_scale)
-        self.embeddings.value.scatter_update(tf.IndexedSlices(new, touched))
-        for name, slot in self.slots.items():
-            slot.value.scatter_update(tf.IndexedSlices(new_slots[name], touched))
-
-    @staticmethod
-    def uniform(shape: Any, seed: int, iteration: Any) -> Any:
-        """Draws from `[0, 1)`, others at each step."""
-        return tf.random.stateless_uniform(shape, tf.stack([seed, tf.cast(iteration, tf.int32)]))
 
 
 class _Lookup:
@@ -98,27 +61,3 @@ class _Lookup:
 
     def __init__(self, graph: Any) -> None:
         self.graph = graph
-
-
-# XLA compiles this to a loop that takes a tenth of the time of TensorFlow's kernel on CPUs.
-_sum_by_leader = tf.function(
-    lambda gradient, leaders: tf.math.unsorted_segment_sum(gradient, leaders, tf.shape(leaders)[0]),
-    jit_compile=True,
-    autograph=False,
-)
-
-
-def _filled(make: Callable[..., keras.Variable], initializer: Any) -> keras.Variable:
-    """A variable with its initial values, made without a second copy of them."""
-    if in_stateless_scope() or not hasattr(initializer, "blocks"):
-        return make(initializer=initializer)
-    variable = make(initializer="zeros")
-    # Of all ways to write a part of a variable, this one does not copy the rest first.
-    for start, block in initializer.blocks(variable.shape, variable.dtype):
-        variable.value.scatter_update(tf.IndexedSlices(block, tf.range(start, start + block.shape[0])))
-    return variable
-
-
-def fill(shape: tuple[int, ...], dtype: str, blocks: Iterable[tuple[int, Any]]) -> Any:
-    """One array of rows from `(first row, block)` pairs."""
-    return tf.concat([block for _, block in blocks], axis=0)

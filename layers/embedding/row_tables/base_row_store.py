@@ -1,0 +1,77 @@
+"""What the stores of all backends have in common."""
+
+import abc
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+# (rows, gradient, slots, iteration) -> new rows, new slots; see `RowOptimizer.update`
+Update = Callable[..., tuple[Any, dict[str, Any]]]
+
+
+class BaseRowStore(abc.ABC):
+    """Rows and their optimizer's slots on one device: `gather` reads rows, `update` trains them.
+
+    To sum the gradients of repeats, every position of a batch writes its number
+    into `claims[row]`; whichever number stands there afterwards names the position
+    where that row's gradients are added up. This costs one write and one read per
+    position and no sort, and needs no cleaning: each step reads only what it wrote.
+
+    Row number `num_rows` means "no row": it reads as zeros and trains nothing.
+
+    A plain object: Keras and TensorFlow count and export what hangs on a layer, and
+    of this only the table belongs there (see each backend for what it adds).
+
+    Args:
+        layer: layer that gets the weights.
+        num_rows: rows of the table.
+        width: width of a row.
+        initializer: initializer of the table.
+        dtype: dtype of the table.
+        slots: slot name to width and initializer.
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        num_rows: int,
+        width: int,
+        initializer: Any,
+        dtype: str,
+        slots: Mapping[str, tuple[int, Any]],
+    ) -> None:
+        self.num_rows = num_rows
+        self.embeddings = self._add_table(layer, (num_rows, width), initializer, dtype)
+        self.slots = {name: self._add_slot(layer, name, (num_rows, w), value) for name, (w, value) in slots.items()}
+        # A number of float32, since on JAX it comes out of the backward pass; it counts to 16 million.
+        self.iterations: Any = self._add_slot(layer, "iterations", (), "zeros")
+        self.claims: Any = self._add_claims(layer, (num_rows + 1,))
+
+    @abc.abstractmethod
+    def _add_table(self, layer: Any, shape: tuple[int, ...], initializer: Any, dtype: str) -> keras.Variable:
+        """Make the table, a weight of the layer."""
+
+    @abc.abstractmethod
+    def _add_slot(self, layer: Any, name: str, shape: tuple[int, ...], initializer: Any) -> keras.Variable:
+        """Make a slot, or another number that only training needs."""
+
+    @abc.abstractmethod
+    def _add_claims(self, layer: Any, shape: tuple[int, ...]) -> keras.Variable:
+        """Make the claims."""
+
+    @abc.abstractmethod
+    def gather(self, rows: Any, masked: bool) -> Any:
+        """Rows as float32 `(positions, width)`; `masked` says that some may be `num_rows`."""
+
+    def drop_slots(self) -> list[keras.Variable]:
+        """Forget all that only training needs, and name it."""
+        dropped = [*self.slots.values(), self.iterations, self.claims]
+        self.slots, self.iterations, self.claims = {}, None, None
+        return dropped
+
+
+def masked_zeros(vectors: Any, rows: Any, num_rows: int) -> Any:
+    """Zeros for rows that are none."""
+    return ops.where(ops.expand_dims(rows < num_rows, -1), vectors, ops.zeros_like(vectors))

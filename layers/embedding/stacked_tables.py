@@ -1,0 +1,127 @@
+"""Tables that lie below each other in one array."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from . import optimizers
+from .fused_embedding import FusedEmbedding
+from .table_config import TableConfig
+
+
+class StackedTables:
+    """Tables of one width, initializer, optimizer and storage dtype, below each other.
+
+    Args:
+        config: what the tables have in common.
+    """
+
+    def __init__(self, config: TableConfig) -> None:
+        self.config = config
+        self.num_rows = 0
+        # By feature: the first row of its table, the number of ids that have rows there, and how several are combined.
+        self.first_row: dict[str, int] = {}
+        self.num_ids: dict[str, int] = {}
+        self.combiner: dict[str, str] = {}
+        # A fused table, or the weight that the optimizer of `compile` trains.
+        self.layer: FusedEmbedding | None = None
+        self.variable: keras.Variable | None = None
+
+    def add(self, table: TableConfig, num_ids: Mapping[str, int]) -> None:
+        """Put a table below the others.
+
+        Args:
+            table: its config, with all that may be `None` filled in.
+            num_ids: feature name to its number of ids, for the features that use the table.
+        """
+        for feature, ids in num_ids.items():
+            self.first_row[feature], self.num_ids[feature] = self.num_rows, ids
+            self.combiner[feature] = str(table.combiner)
+        self.num_rows += int(table.rows or 0)
+
+    def fused(self, seed: int | None, dtype: Any, name: str) -> FusedEmbedding:
+        """The stack as a fused table."""
+        config = self.config
+        return FusedEmbedding(
+            self.num_rows,
+            int(config.width or 0),
+            config.optimizer,
+            config.initializer,
+            str(config.storage_dtype),
+            seed,
+            dtype=dtype,
+            name=name,
+        )
+
+    @property
+    def embeddings(self) -> Any:
+        """The rows of all tables."""
+        return self.layer.embeddings if self.layer is not None else self.variable
+
+
+def stack_tables(
+    features: Mapping[str, Sequence[str]],
+    vocabulary_sizes: Mapping[str, int],
+    tables: Sequence[TableConfig],
+    defaults: TableConfig,
+) -> list[StackedTables]:
+    """The stacks of a collection's tables, in the order of their first features.
+
+    Args:
+        features: table name to the features that use it.
+        vocabulary_sizes: feature name to its number of ids.
+        tables: what is said of single tables.
+        defaults: what holds where nothing is said.
+
+    Raises:
+        ValueError: on two configs of one table, a config of a table that no feature uses, fewer rows than ids, or
+            half precision without an optimizer.
+    """
+    configs = {table.name: table for table in tables}
+    names = [table.name for table in tables]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"`tables` configures {name!r} more than once. Expected one TableConfig a table.")
+        if name not in features:
+            raise ValueError(f"`tables` configures {name!r}, which no feature uses. Tables: {sorted(features)}.")
+    stacks: dict[str, StackedTables] = {}
+    for name, users in features.items():
+        given = configs.get(name, TableConfig(name))
+        said = {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
+        table = dataclasses.replace(defaults, **{key: value for key, value in said.items() if value is not None})
+        sizes = {user: vocabulary_sizes[user] for user in users}
+        if table.rows is None:
+            table = dataclasses.replace(table, rows=max(sizes.values()))
+        elif table.rows < max(sizes.values()):
+            raise ValueError(
+                f"Table {name!r} has fewer rows than ids: rows={table.rows}, vocabulary sizes {sizes}. "
+                "Give it more rows."
+            )
+        else:
+            sizes = dict.fromkeys(sizes, table.rows)
+        if table.optimizer is None and table.storage_dtype != "float32":
+            raise ValueError(
+                f"Only a fused table keeps its rows in half precision: give the table {name!r} an `optimizer`, such as "
+                f"'adam'. Received: storage_dtype={table.storage_dtype!r} without one."
+            )
+        alike = dataclasses.replace(
+            table,
+            name="stack",
+            rows=None,
+            combiner=None,
+            initializer=keras.initializers.get(table.initializer),
+            optimizer=table.optimizer if table.optimizer is None else optimizers.get(table.optimizer),
+        )
+        key = json.dumps(_values(alike.get_config()), sort_keys=True, default=str)
+        stacks.setdefault(key, StackedTables(alike)).add(table, sizes)
+    return list(stacks.values())
+
+
+def _values(config: Any) -> Any:
+    """A config without the numbers by which Keras finds one object in several places of a file."""
+    if isinstance(config, dict):
+        return {key: _values(value) for key, value in config.items() if key != "shared_object_id"}
+    return [_values(value) for value in config] if isinstance(config, list | tuple) else config
