@@ -1,0 +1,34 @@
+"""Kinds of features, one module each: raw column, fit, encoding, and the same in TensorFlow (see `Column`)."""
+
+from .categorical import CategoricalColumn, VocabularyTransform
+from .kind import Column, Transform
+from .label import LabelColumn
+from .numeric import NumericColumn, NumericTransform
+from .sequence import SequenceColumn, SequenceTransform
+from .vector import VectorColumn, VectorTransform
+
+# What a YAML file and `transforms.json` call each kind. A new kind is one module and its line here.
+_KINDS: tuple[tuple[type[Column], type[Transform]], ...] = (
+    (NumericColumn, NumericTransform),
+    (CategoricalColumn, VocabularyTransform),
+    (SequenceColumn, SequenceTransform),
+    (VectorColumn, VectorTransform),
+)
+COLUMNS = {column.kind: column for column, _ in _KINDS}
+TRANSFORMS = {transform.kind: transform for _, transform in _KINDS}
+
+__all__ = [
+    "COLUMNS",
+    "TRANSFORMS",
+    "CategoricalColumn",
+    "Column",
+    "LabelColumn",
+    "NumericColumn",
+    "NumericTransform",
+    "SequenceColumn",
+    "SequenceTransform",
+    "Transform",
+    "VectorColumn",
+    "VectorTransform",
+    "VocabularyTransform",
+]
