@@ -34,8 +34,8 @@ def nearest(name: str, names: Iterable[str]) -> str:
 class TableDescription:
     """What the columns of a user's table are: the schema before anything is fitted.
 
-    In YAML it has the keys of a `Schema`, each feature with the arguments of its column (`NumericColumn`,
-    `CategoricalColumn`, `SequenceColumn`, `VectorColumn`) instead of a vocabulary size, which fitting finds:
+    In YAML it has the keys of a `Schema`, each feature with the arguments of its column (the `Column` of its
+    kind, such as `CategoricalColumn`) instead of a vocabulary size, which fitting finds:
 
     ```yaml
     features:

@@ -208,7 +208,8 @@ def _with_missing(column: Column, missing: Sequence[str]) -> Column:
     own = getattr(column, "missing", None)  # a vector has none
     if own is None or not missing:
         return column
-    return dataclasses.replace(column, **{"missing": tuple(dict.fromkeys([*own, *missing]))})
+    both: dict[str, Any] = {"missing": tuple(dict.fromkeys([*own, *missing]))}
+    return dataclasses.replace(column, **both)
 
 
 def _check_share(value: float) -> float:

@@ -99,6 +99,7 @@ class CategoricalColumn(Column):
         integers = summary.are_integers()
         tokens = summary.tokens(self.min_count, self.max_size, TokenSpelling(self.missing, integers))
         missing = self.missing if self.dtype == "string" else missing_integers(self.missing)
+        tokens = tokens if self.dtype == "string" else tokens.astype("int64")
         return VocabularyTransform(self.raw_name, self.dtype, tokens, self.divisor, self.modulo, missing, integers)
 
     @classmethod

@@ -263,7 +263,7 @@ class Transform(_Raw):
         """
         names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
         known = {name: tuple(v) if isinstance(v, list) else v for name, v in entry.items() if name in names}
-        return cls(**known) if tokens is None else cls(**known, tokens=tokens)
+        return cls(**known if tokens is None else known | {"tokens": tokens})
 
 
 def check_count(owner: str, argument: str, value: object, minimum: int = 1) -> None:
