@@ -113,9 +113,12 @@ class Categorical(_Feature):
 class Sequence(_Feature):
     """A list of ids per row, padded with id 0 to a fixed length.
 
+    Padding counts nowhere. An item that is out of the vocabulary has an id of its own, 1 where the transforms of
+    `grouprank.datasets` make the ids.
+
     Args:
         name: column name.
-        vocabulary_size: number of ids, id 0 (padding and out-of-vocabulary) included.
+        vocabulary_size: number of ids, id 0 (padding) included.
         length: number of positions after padding or cutting.
         side: `"user"`, `"ad"` or `"context"`. Defaults to `"user"`.
         shares: name of a `Categorical` or `Sequence` whose embedding table this one uses, or `None`.

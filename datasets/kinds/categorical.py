@@ -37,7 +37,8 @@ class CategoricalColumn(Column):
         side: `"user"`, `"ad"` or `"context"`.
         raw: name of the raw column. Defaults to `name`.
         dtype: `"string"`, or `"int64"` for columns that are always integers. Defaults to `"string"`.
-        min_count: training rows a token must appear in to get its own id; rarer ones share id 0.
+        min_count: training rows a token must appear in to get its own id; rarer ones are out of the vocabulary: they
+            share id 0, or id 1 where a sequence shares the vocabulary, whose id 0 is padding.
         divisor: floor divisor of an integer column. Defaults to 1.
         modulo: modulus of an integer column after the division, or `None`.
         max_size: most tokens kept (the most frequent), out-of-vocabulary not counted, or `None` for all.
@@ -94,13 +95,15 @@ class CategoricalColumn(Column):
         known = integers[~np.isin(integers, missing_integers(self.missing))]
         return TokenCounts.of(pl.Series(_integer_tokens(known, self.divisor, self.modulo)))
 
-    def fit(self, summary: TokenCounts, owner: Any = None) -> "VocabularyTransform":
+    def fit(self, summary: TokenCounts, owner: Any = None, shared: bool = False) -> "VocabularyTransform":
         """The transform with the vocabulary of all rows."""
         integers = summary.are_integers()
         tokens = summary.tokens(self.min_count, self.max_size, TokenSpelling(self.missing, integers))
         missing = self.missing if self.dtype == "string" else missing_integers(self.missing)
         tokens = tokens if self.dtype == "string" else tokens.astype("int64")
-        return VocabularyTransform(self.raw_name, self.dtype, tokens, self.divisor, self.modulo, missing, integers)
+        return VocabularyTransform(
+            self.raw_name, self.dtype, tokens, self.divisor, self.modulo, missing, integers, int(shared)
+        )
 
     @classmethod
     def draft(cls, profile: Profile) -> dict[str, Any]:
@@ -110,17 +113,19 @@ class CategoricalColumn(Column):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class VocabularyTransform(Transform):
-    """Map a token to its id; id 0 is out-of-vocabulary.
+    """Map a token to its id; id 0 is out-of-vocabulary, or id 1 where a sequence shares the vocabulary.
 
     Args:
         raw: name of the raw column.
         dtype: `"string"` or `"int64"`, what the raw column holds.
-        tokens: the vocabulary; `tokens[i]` has id `i + 1`. Object array of `str`, or int64.
+        tokens: the vocabulary; `tokens[i]` has id `i + 1 + unknown_id`. Object array of `str`, or int64.
         divisor: floor divisor of integers before the lookup.
         modulo: modulus after the division, or `None`.
         missing: raw values that mean missing: strings that are read as `""`, or integers that are out of the
             vocabulary.
         integers: whether strings such as `"84.0"` are the token `"84"` (see `TokenSpelling`).
+        unknown_id: id of what is out of the vocabulary: 0, or 1 where id 0 is the padding of a sequence that shares the
+            vocabulary. Defaults to 0.
 
     Raises:
         ValueError: if a token is repeated, or is not as `missing` and `integers` would have it.
@@ -138,10 +143,10 @@ class VocabularyTransform(Transform):
     modulo: int | None = None
     missing: tuple[str, ...] | tuple[int, ...] = ()
     integers: bool = False
+    unknown_id: int = 0
 
     kind = "categorical"
     counts_unknown = True
-    absent_id = 0
 
     def __post_init__(self) -> None:
         self.spelling.check(self.raw, self.tokens)
@@ -149,7 +154,12 @@ class VocabularyTransform(Transform):
     @property
     def vocabulary_size(self) -> int:
         """Number of ids, out-of-vocabulary included."""
-        return len(self.tokens) + 1
+        return len(self.tokens) + 1 + self.unknown_id
+
+    @property
+    def absent_id(self) -> int:
+        """Out of the vocabulary."""
+        return self.unknown_id
 
     @functools.cached_property
     def spelling(self) -> TokenSpelling:
@@ -160,7 +170,7 @@ class VocabularyTransform(Transform):
     @functools.cached_property
     def fingerprint(self) -> str:
         """Of the vocabulary (see `Schema.check_fitted`)."""
-        return vocabulary_fingerprint(self.tokens)
+        return vocabulary_fingerprint(self.tokens, self.unknown_id)
 
     @functools.cached_property
     def _lookup(self) -> TokenLookup:
@@ -169,7 +179,8 @@ class VocabularyTransform(Transform):
     def encode(self, values: Any) -> Encoded:
         """The ids, and how many are out-of-vocabulary."""
         ids = self._ids(self._raw_tokens(values))
-        return Encoded(ids, len(ids) - int(np.count_nonzero(ids)), len(ids))
+        known = int(np.count_nonzero(ids))
+        return Encoded(ids + np.int32(self.unknown_id) if self.unknown_id else ids, len(ids) - known, len(ids))
 
     def unknown(self, values: Any) -> pl.Series:
         """The tokens that are out of the vocabulary, as they stand in the raw column, each once."""
@@ -180,6 +191,7 @@ class VocabularyTransform(Transform):
         return as_strings(self.raw, values) if self.dtype == "string" else pl.Series(as_int64(self.raw, values))
 
     def _ids(self, raw: pl.Series) -> np.ndarray:
+        """Ids from 1 on, 0 for what is out of the vocabulary."""
         if self.dtype == "string":
             return self.spelling.ids(self._lookup, raw)
         integers = raw.to_numpy()
@@ -195,14 +207,16 @@ class VocabularyTransform(Transform):
         import tensorflow as tf
 
         if self.dtype == "string":
-            return graph_ids(values, table, empty_id(self.tokens), self.spelling)
+            return graph_ids(values, table, empty_id(self.tokens), self.spelling) + self.unknown_id
         tokens = values
         if self.divisor != 1:
             tokens = tf.math.floordiv(tokens, tf.constant(self.divisor, tf.int64))
         if self.modulo is not None:
             tokens = tf.math.floormod(tokens, tf.constant(self.modulo, tf.int64))
         ids = tf.cast(table.lookup(tokens) + 1, tf.int32)
-        return tf.where(graph_is_one_of(values, self.missing), tf.zeros_like(ids), ids) if self.missing else ids
+        if self.missing:
+            ids = tf.where(graph_is_one_of(values, self.missing), tf.zeros_like(ids), ids)
+        return ids + self.unknown_id
 
     def sample(self, rows: int, generator: np.random.Generator) -> np.ndarray:
         """Tokens of the vocabulary, some that mean missing or were never seen."""
@@ -218,7 +232,8 @@ class VocabularyTransform(Transform):
 
     def readable(self, encoded: np.ndarray) -> pl.Series:
         """The tokens."""
-        tokens = np.array([UNKNOWN_TOKEN, *(str(token) for token in self.tokens)], dtype=object)
+        unknown = [UNKNOWN_TOKEN] * (1 + self.unknown_id)
+        tokens = np.array([*unknown, *(str(token) for token in self.tokens)], dtype=object)
         return pl.Series(tokens[encoded], dtype=pl.String)
 
 

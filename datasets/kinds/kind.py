@@ -141,12 +141,13 @@ class Column(_Raw):
         return False
 
     @abc.abstractmethod
-    def fit(self, summary: Any, owner: Any = None) -> "Transform":
+    def fit(self, summary: Any, owner: Any = None, shared: bool = False) -> "Transform":
         """The transform fitted to the rows that were summarized.
 
         Args:
             summary: their `Summary`, or `None`.
             owner: the transform of the column named by `owner`. Defaults to `None`.
+            shared: whether another column uses this one's fit, and so its ids. Defaults to `False`.
         """
 
     @classmethod
@@ -168,13 +169,10 @@ class Transform(_Raw):
     Class attributes:
         counts_unknown: whether `Encoded.replaced` counts tokens out of a vocabulary, which are watched in served
             rows (see `unknown`), instead of numbers that were imputed. Defaults to `False`.
-        absent_id: the id of a row that has no raw value at all, where the raw column cannot say so by a value of its
-            own (as NaN does). Defaults to `None`.
     """
 
     raw: str
     counts_unknown: ClassVar[bool] = False
-    absent_id: ClassVar[int | None] = None
 
     @property
     def vocabulary_size(self) -> int | None:
@@ -184,6 +182,11 @@ class Transform(_Raw):
     @property
     def fingerprint(self) -> str | None:
         """What changes when the same id or number means something else (see `Schema.check_fitted`)."""
+        return None
+
+    @property
+    def absent_id(self) -> int | None:
+        """The id in a row without any raw value, `None` where the raw column has a value that says so, as NaN does."""
         return None
 
     @property

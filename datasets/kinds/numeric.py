@@ -75,7 +75,7 @@ class NumericColumn(Column):
         """Whether no row had a finite number."""
         return not summary.count
 
-    def fit(self, summary: RunningMoments, owner: Any = None) -> "NumericTransform":
+    def fit(self, summary: RunningMoments, owner: Any = None, shared: bool = False) -> "NumericTransform":
         """The transform with the moments of all rows."""
         missing = missing_numbers(self.missing)
         return NumericTransform(self.raw_name, self.function, summary.mean, summary.std, missing)

@@ -14,7 +14,7 @@ from ..transforms.token_counts import TokenCounts
 from ..transforms.token_lookup import TokenLookup
 from ..transforms.token_spelling import TokenSpelling
 from ..transforms.vocabulary_fingerprint import vocabulary_fingerprint
-from .categorical import CategoricalColumn, VocabularyTransform, empty_id, sample_tokens
+from .categorical import CategoricalColumn, empty_id, sample_tokens
 from .kind import Column, Problem, Profile, Transform, check_count, check_missing
 from .token_graph import graph_ids, graph_pieces, vocabulary_table
 from .typed_values import decoded, has_text, is_list, misfit, typed_text
@@ -25,7 +25,7 @@ class SequenceColumn(Column):
     """Several tokens in one string, split, mapped to ids and padded with 0 to a fixed length.
 
     Pieces that are empty or mean missing are dropped before the list is cut to its first `length` tokens; an unknown
-    token keeps its place with id 0.
+    token keeps its place with id 1, so that it is not taken for padding. Known tokens have ids from 2 on.
 
     Args:
         name: name of the feature.
@@ -92,7 +92,7 @@ class SequenceColumn(Column):
         pieces = split_tokens(as_strings(self.raw_name, values), self.separator, TokenSpelling(self.missing))
         return TokenCounts.of(pieces.filter(pieces.list.len() > 0).explode())
 
-    def fit(self, summary: TokenCounts, owner: VocabularyTransform | None = None) -> "SequenceTransform":
+    def fit(self, summary: TokenCounts, owner: Any = None, shared: bool = False) -> "SequenceTransform":
         """The transform with the vocabulary of all rows, or of the owner."""
         if owner is not None:
             tokens, integers = owner.tokens, owner.integers
@@ -115,15 +115,17 @@ class SequenceTransform(Transform):
     """Split a string into tokens, map them to ids and pad with 0.
 
     Pieces that are empty or mean missing are dropped, then the first `length` tokens are kept; an unknown token keeps
-    its place with id 0.
+    its place with id 1.
 
     Args:
         raw: name of the raw column.
-        tokens: the vocabulary; `tokens[i]` has id `i + 1` (object array of `str`).
+        tokens: the vocabulary; `tokens[i]` has id `i + 1 + unknown_id` (object array of `str`).
         separator: what stands between tokens.
         length: number of ids per row.
         missing: strings that mean missing, of the whole column or of a piece.
         integers: whether pieces such as `"84.0"` are the token `"84"` (see `TokenSpelling`).
+        unknown_id: id of an unknown token: 1, or 0 as padding has in transforms that earlier versions wrote.
+            Defaults to 1.
 
     Raises:
         ValueError: if a token is repeated, or is not as `missing` and `integers` would have it.
@@ -131,7 +133,7 @@ class SequenceTransform(Transform):
     Example:
     >>> transform = SequenceTransform("tag", np.array(["7", "62"], dtype=object), ",", length=3)
     >>> transform(["62,7", "", "9,,62"]).tolist()
-    [[2, 1, 0], [0, 0, 0], [0, 2, 0]]
+    [[3, 2, 0], [0, 0, 0], [1, 3, 0]]
     """
 
     raw: str
@@ -140,6 +142,7 @@ class SequenceTransform(Transform):
     length: int
     missing: tuple[str, ...] = ()
     integers: bool = False
+    unknown_id: int = 1
 
     kind = "sequence"
     dtype = "string"
@@ -151,8 +154,13 @@ class SequenceTransform(Transform):
 
     @property
     def vocabulary_size(self) -> int:
-        """Number of ids, id 0 included."""
-        return len(self.tokens) + 1
+        """Number of ids, those of padding and of unknown tokens included."""
+        return len(self.tokens) + 1 + self.unknown_id
+
+    @property
+    def absent_id(self) -> int:
+        """Padding: a list of nothing."""
+        return 0
 
     @functools.cached_property
     def spelling(self) -> TokenSpelling:
@@ -162,7 +170,7 @@ class SequenceTransform(Transform):
     @functools.cached_property
     def fingerprint(self) -> str:
         """Of the vocabulary (see `Schema.check_fitted`)."""
-        return vocabulary_fingerprint(self.tokens)
+        return vocabulary_fingerprint(self.tokens, self.unknown_id)
 
     @functools.cached_property
     def _lookup(self) -> TokenLookup:
@@ -172,7 +180,9 @@ class SequenceTransform(Transform):
         """The padded ids, and how many of the kept tokens are out-of-vocabulary."""
         lengths, flat = self._pieces(values)
         ids = self.spelling.ids(self._lookup, flat)
-        return Encoded(padded(lengths, ids, self.length), len(ids) - int(np.count_nonzero(ids)), len(ids))
+        known = int(np.count_nonzero(ids))
+        ids += np.int32(self.unknown_id)
+        return Encoded(padded(lengths, ids, self.length), len(ids) - known, len(ids))
 
     def unknown(self, values: Any) -> pl.Series:
         """The kept tokens that are out of the vocabulary, as they stand in the raw column, each once."""
@@ -189,8 +199,8 @@ class SequenceTransform(Transform):
     def graph(self, values: Any, table: Any) -> Any:
         """The padded ids in TensorFlow."""
         pieces = graph_pieces(values, self.separator, self.length, self.spelling)
-        ids = pieces.with_flat_values(graph_ids(pieces.flat_values, table, empty_id(self.tokens), self.spelling))
-        return ids.to_tensor(default_value=0, shape=[None, self.length])
+        ids = graph_ids(pieces.flat_values, table, empty_id(self.tokens), self.spelling) + self.unknown_id
+        return pieces.with_flat_values(ids).to_tensor(default_value=0, shape=[None, self.length])
 
     def sample(self, rows: int, generator: np.random.Generator) -> np.ndarray:
         """Lists of the vocabulary's tokens, some that mean missing or were never seen."""

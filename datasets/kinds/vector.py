@@ -49,7 +49,7 @@ class VectorColumn(Column):
         # A row that is reported is left out in the end; until then it needs the length of the others.
         return pl.select(pl.when(~wrong).then(lists)).to_series().alias(values.name) if wrong.any() else lists
 
-    def fit(self, summary: Any, owner: Any = None) -> "VectorTransform":
+    def fit(self, summary: Any, owner: Any = None, shared: bool = False) -> "VectorTransform":
         """The transform; nothing is learnt from rows."""
         return VectorTransform(self.raw_name, self.dim)
 

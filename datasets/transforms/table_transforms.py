@@ -18,7 +18,8 @@ from .unknown_tokens import UnknownTokens, UnknownTokenWatch
 
 _FILE = "transforms.json"
 _VOCABULARIES = "vocabularies"
-_VERSION = 1
+# Of version 1 are sequences whose unknown tokens have the id of padding; they are encoded as they were fitted.
+_VERSION = 2
 
 
 class TableTransforms:
@@ -158,11 +159,15 @@ class TableTransforms:
         if not path.is_file():
             raise ValueError(f"{path} does not exist. Pass a folder that TableTransforms.save wrote.")
         config = json.loads(path.read_text(encoding="utf-8"))
-        if config.get("version") != _VERSION:
+        version = config.get("version")
+        if version not in (1, _VERSION):
             raise ValueError(
-                f"{path}: expected version {_VERSION}. Received: {config.get('version')!r}. Prepare the data again."
+                f"{path}: expected version 1 or {_VERSION}. Received: {version!r}. Prepare the data again, or read the "
+                "folder with the version of grouprank that wrote it."
             )
         entries = {name: dict(entry) for name, entry in config["columns"].items()}
+        if version == 1:
+            entries = {name: {**entry, "unknown_id": 0} for name, entry in entries.items()}
         shares = {name: float(entry.pop("oov_share")) for name, entry in entries.items() if "oov_share" in entry}
         columns = {name: _load_transform(Path(folder), entry) for name, entry in entries.items()}
         schema = Schema.from_dict(config["schema"])

@@ -67,9 +67,10 @@ class TransformFitter:
                 "Look at how the column is read (its separator, decimal mark and kind), or leave it out.",
                 stacklevel=2,
             )
+        shared = {column.owner for column in self._columns}
         transforms: dict[str, Transform] = {}
         for column in sorted(self._columns, key=lambda column: column.owner is not None):  # owners first
             owner = None if column.owner is None else transforms[column.owner]
-            transforms[column.name] = column.fit(self._summaries[column.name], owner)
+            transforms[column.name] = column.fit(self._summaries[column.name], owner, column.name in shared)
         features = [column.feature(transforms[column.name].vocabulary_size or 1) for column in self._columns]
         return TableTransforms(Schema(features, self._tasks), transforms)

@@ -43,8 +43,8 @@ class GraphTransforms(tf.Module):
 
         Args:
             raw: columns, all or some of them.
-            missing: booleans `(batch,)` by integer column: rows that have no value are out of vocabulary. Other
-                dtypes have values for that: NaN, and a string that is no token. Defaults to `None`.
+            missing: booleans `(batch,)` by column of integers or strings: rows that have no value are out of
+                vocabulary, and lists are empty. Numbers have NaN for that. Defaults to `None`.
         """
         found = {}
         for name, transform in self._transforms.columns.items():
@@ -52,6 +52,7 @@ class GraphTransforms(tf.Module):
                 continue
             found[name] = transform.graph(raw[transform.raw], self.tables.get(name))
             if missing and transform.raw in missing and transform.absent_id is not None:
-                absent = tf.fill(tf.shape(found[name]), transform.absent_id)
-                found[name] = tf.where(missing[transform.raw], absent, found[name])
+                absent = missing[transform.raw]
+                absent = absent[:, tf.newaxis] if found[name].shape.rank > 1 else absent
+                found[name] = tf.where(absent, tf.constant(transform.absent_id), found[name])
         return found
