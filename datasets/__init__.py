@@ -9,6 +9,8 @@ from .criteo_conversion_log import CriteoConversionLog
 from .criteo_dac import CriteoDAC
 from .dataset import SPLITS, Dataset
 from .kinds import (
+    BucketizedColumn,
+    BucketizedTransform,
     CategoricalColumn,
     Column,
     NumericColumn,
@@ -35,6 +37,8 @@ __all__ = [
     "AliExpress",
     "Avazu",
     "BatchLoader",
+    "BucketizedColumn",
+    "BucketizedTransform",
     "CategoricalColumn",
     "Column",
     "CriteoAttribution",

@@ -1,5 +1,6 @@
 """Kinds of features, one module each: raw column, fit, encoding, and the same in TensorFlow (see `Column`)."""
 
+from .bucketized import BucketizedColumn, BucketizedTransform
 from .categorical import CategoricalColumn, VocabularyTransform
 from .kind import Column, Transform
 from .label import LabelColumn
@@ -11,6 +12,7 @@ from .vector import VectorColumn, VectorTransform
 _KINDS: tuple[tuple[type[Column], type[Transform]], ...] = (
     (NumericColumn, NumericTransform),
     (CategoricalColumn, VocabularyTransform),
+    (BucketizedColumn, BucketizedTransform),
     (SequenceColumn, SequenceTransform),
     (VectorColumn, VectorTransform),
 )
@@ -20,6 +22,8 @@ TRANSFORMS = {transform.kind: transform for _, transform in _KINDS}
 __all__ = [
     "COLUMNS",
     "TRANSFORMS",
+    "BucketizedColumn",
+    "BucketizedTransform",
     "CategoricalColumn",
     "Column",
     "LabelColumn",

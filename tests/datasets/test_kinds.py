@@ -12,6 +12,7 @@ import pytest
 
 from grouprank import Schema, Task
 from grouprank.datasets import (
+    BucketizedColumn,
     CategoricalColumn,
     NumericColumn,
     SequenceColumn,
@@ -68,6 +69,9 @@ CASES = {
     "categorical of codes": Case(CategoricalColumn("x", "ad", missing=("NA", "-1")), CODES, STRINGS, [True]),
     "categorical of integers": Case(
         CategoricalColumn("x", "ad", dtype="int64", modulo=7, missing=("-1",)), [[1, 8, -1], [3]], INTEGERS, [1.0]
+    ),
+    "bucketized": Case(
+        BucketizedColumn("x", "ad", buckets=4, missing=("-1", "-999.9")), AMOUNTS, NUMBERS, np.array(["1"])
     ),
     "sequence": Case(
         SequenceColumn("x", "ad", length=3, missing=("NA", "a,b")),
@@ -184,6 +188,37 @@ class TestEveryKind:
         dates = pl.Series("x", [[pl.date(2020, 1, 1)]], dtype=pl.Object)
         with pytest.raises(ValueError, match=f"Column 'x', described as {column.kind}: expected"):
             column.typed(dates, lambda wrong, expected: None)
+
+
+class TestBuckets:
+    def test_they_hold_as_many_training_rows_each(self):
+        values = np.random.default_rng(0).lognormal(2, 2, 10_000).astype("float32")
+        column = BucketizedColumn("x", "ad", buckets=10)
+        transform = column.fit(column.summarize(pl.Series(values)))
+        assert np.bincount(transform(values)).tolist() == [0] + [1000] * 10
+        np.testing.assert_array_equal(transform.boundaries, np.sort(values)[1000::1000])
+        assert transform(np.array([np.inf, -1.0, 1e9, np.nan])).tolist() == [0, 1, 10, 0]
+
+    def test_equal_numbers_share_one(self):
+        column = BucketizedColumn("x", "ad", buckets=4)
+        transform = column.fit(column.summarize(pl.Series([0.0, -0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 2.0])))
+        assert transform.boundaries == (1.0,)
+        assert transform(np.array([-5.0, 0.0, 0.5, 1.0, 2.0])).tolist() == [1, 1, 1, 2, 2]
+        assert transform.readable(np.array([0, 1, 2])).to_list() == ["(missing)", "below 1", "from 1"]
+
+    def test_many_numbers_are_counted_alike_in_any_order(self, monkeypatch):
+        monkeypatch.setattr("grouprank.datasets.kinds.bucketized._MOST_NUMBERS", 200)
+        values = np.random.default_rng(0).normal(0, 50, 4000)
+        column = BucketizedColumn("x", "ad", buckets=8)
+        found = set()
+        for parts in (1, 7, 40):
+            for order in (1, -1):
+                summary = column.empty()
+                for chunk in np.array_split(values, parts)[::order]:
+                    summary.add(column.summarize(pl.Series(chunk)))
+                found.add(column.fit(summary).boundaries)
+        (boundaries,) = found
+        np.testing.assert_allclose(boundaries, np.quantile(values, np.arange(1, 8) / 8), rtol=0.1, atol=1)
 
 
 def test_labels():

@@ -137,7 +137,8 @@ def test_what_an_example_lacks_is_unknown_and_its_lists_are_empty(saved):
     assert found == {
         **dict.fromkeys(("os", "os_again", "zip", "position", "price", "age"), 0),
         "account": 1,  # a sequence shares its vocabulary
-        **dict.fromkeys(("tags", "accounts"), [0, 0, 0]),
+        "tags": [0, 0, 0],
+        "accounts": [0, 0, 0],
         "image": [0, 0],
     }
 
