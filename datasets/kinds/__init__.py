@@ -2,6 +2,7 @@
 
 from .bucketized import BucketizedColumn, BucketizedTransform
 from .categorical import CategoricalColumn, VocabularyTransform
+from .hashed import HashedColumn, HashedSequenceColumn, HashedSequenceTransform, HashedTransform
 from .kind import Column, Transform
 from .label import LabelColumn
 from .numeric import NumericColumn, NumericTransform
@@ -13,7 +14,9 @@ _KINDS: tuple[tuple[type[Column], type[Transform]], ...] = (
     (NumericColumn, NumericTransform),
     (CategoricalColumn, VocabularyTransform),
     (BucketizedColumn, BucketizedTransform),
+    (HashedColumn, HashedTransform),
     (SequenceColumn, SequenceTransform),
+    (HashedSequenceColumn, HashedSequenceTransform),
     (VectorColumn, VectorTransform),
 )
 COLUMNS = {column.kind: column for column, _ in _KINDS}
@@ -26,6 +29,10 @@ __all__ = [
     "BucketizedTransform",
     "CategoricalColumn",
     "Column",
+    "HashedColumn",
+    "HashedSequenceColumn",
+    "HashedSequenceTransform",
+    "HashedTransform",
     "LabelColumn",
     "NumericColumn",
     "NumericTransform",

@@ -32,13 +32,13 @@ class TransformFitter:
     def __init__(self, columns: Iterable[Column], tasks: Sequence[Task]) -> None:
         self._columns = tuple(columns)
         self._tasks = tuple(tasks)
-        # Repeated names fail here, not after a pass.
+        # What does not fit together fails here, not after a pass.
+        for column in self._columns:
+            for owner in self._columns:
+                if owner.name == column.owner:
+                    column.check_owner(owner)
         Schema([column.feature(1) for column in self._columns], self._tasks)
         raw_dtypes({column.name: (column.raw_name, column.dtype) for column in self._columns})
-        by_name = {column.name: column for column in self._columns}
-        for column in self._columns:
-            if column.owner is not None:
-                column.check_owner(by_name[column.owner])
         self._summaries = {column.name: column.empty() for column in self._columns}
 
     def update(self, frame: pl.DataFrame) -> None:

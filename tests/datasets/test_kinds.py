@@ -14,6 +14,8 @@ from grouprank import Schema, Task
 from grouprank.datasets import (
     BucketizedColumn,
     CategoricalColumn,
+    HashedColumn,
+    HashedSequenceColumn,
     NumericColumn,
     SequenceColumn,
     TableDescription,
@@ -22,6 +24,7 @@ from grouprank.datasets import (
 )
 from grouprank.datasets.kinds import COLUMNS, TRANSFORMS, LabelColumn
 from grouprank.datasets.transforms.raw_values import as_bytes
+from grouprank.datasets.transforms.transform_fitter import TransformFitter
 from grouprank.recipes.drafting import ColumnProfile
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="no model and no backend is involved")
@@ -72,6 +75,17 @@ CASES = {
     ),
     "bucketized": Case(
         BucketizedColumn("x", "ad", buckets=4, missing=("-1", "-999.9")), AMOUNTS, NUMBERS, np.array(["1"])
+    ),
+    "hashed": Case(HashedColumn("x", "ad", buckets=1000, missing=("NA", "-1")), WORDS, STRINGS, np.array([1.5])),
+    "hashed integers": Case(
+        HashedColumn("x", "ad", dtype="int64", buckets=2**31 - 2, missing=("-1",)), [[1, 8, -1], [3]], INTEGERS, [1.0]
+    ),
+    "hashed sequence": Case(
+        HashedSequenceColumn("x", "ad", length=3, buckets=50, missing=("NA",), integers=False),
+        WORDS,
+        STRINGS,
+        [1.5],
+        pl.Series(["a|b", "b|c|d"] * 60),
     ),
     "sequence": Case(
         SequenceColumn("x", "ad", length=3, missing=("NA", "a,b")),
@@ -188,6 +202,45 @@ class TestEveryKind:
         dates = pl.Series("x", [[pl.date(2020, 1, 1)]], dtype=pl.Object)
         with pytest.raises(ValueError, match=f"Column 'x', described as {column.kind}: expected"):
             column.typed(dates, lambda wrong, expected: None)
+
+
+class TestHashes:
+    def test_they_are_those_of_tensorflow(self, tmp_path):
+        """Strings of 0 to 300 bytes: the hash has another branch for each range of lengths."""
+        import tensorflow as tf
+
+        rng = np.random.default_rng(0)
+        letters = np.array(list("aZ09 _-é日\U0001f600"))
+        texts = ["".join(rng.choice(letters, length)) for length in range(1, 301)]
+        texts += ["x" * length for length in range(1, 301)]
+        hashed = HashedColumn("x", "ad", buckets=2**31 - 2, integers=False).fit(None)
+        np.testing.assert_array_equal(hashed(texts) - 1, tf.strings.to_hash_bucket_fast(texts, 2**31 - 2).numpy())
+        noise = [rng.integers(0, 256, length, "uint8").tobytes().replace(b"\0", b"") for length in range(1, 301)]
+        noise += [b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80", b"a\xe2\x82", b"\xef\xbb\xbfa", b"\n\n\xff\n"]
+        assert_same_bits(graph_of(hashed, noise, tmp_path), hashed(noise))
+
+    def test_a_token_has_one_id_in_every_type(self):
+        strings = HashedColumn("x", "ad", buckets=10**6).fit(None)
+        integers = HashedColumn("x", "ad", buckets=10**6, dtype="int64").fit(None)
+        lists = HashedSequenceColumn("x", "ad", length=2, buckets=10**6).fit(None)
+        ids = {*strings(["84", "84.0", b"84"]), *strings(pl.Series([84])), *integers([84]), *lists(["84,84.0"])[0]}
+        assert len(ids) == 1
+        assert strings(["", None, "x"]).tolist()[:2] == [0, 0]
+        exact = HashedColumn("x", "ad", buckets=10**6, integers=False).fit(None)
+        assert exact(["84"]) == strings(["84"]) != exact(["84.0"])
+
+    def test_a_sequence_may_share_the_ids_of_a_category(self):
+        columns = [HashedSequenceColumn("seen", "user", length=2, buckets=50, shares="ad")]
+        fitter = TransformFitter([*columns, HashedColumn("ad", "ad", buckets=50)], [Task("click")])
+        transforms = fitter.finish()  # of no rows
+        ids = transforms({"ad": ["a", "b"], "seen": ["b", "b,a"]})
+        assert ids["seen"].tolist() == [[ids["ad"][1], 0], ids["ad"][::-1].tolist()]
+        assert transforms.schema["seen"].shares == "ad"
+        for owner in (HashedColumn("ad", "ad", buckets=51), CategoricalColumn("ad", "ad")):
+            with pytest.raises(ValueError, match="'seen' shares the ids of 'ad', which must be a HashedColumn with"):
+                TransformFitter([*columns, owner], [Task("click")])
+        with pytest.raises(ValueError, match="`buckets` must be at most 2,147,483,646"):
+            HashedColumn("ad", "ad", buckets=2**31)
 
 
 class TestBuckets:
