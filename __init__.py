@@ -1,7 +1,7 @@
 """Group structure learning and residual learning for ads ranking, on Keras 3."""
 
 from . import datasets, layers, losses, metrics, models, reports, schema, serving
-from .schema import Categorical, Numeric, Schema, Sequence, Task, Vector
+from .schema import Categorical, Numeric, Schema, Sequence, Task, Vector, Weights
 
 __version__ = "0.1.0"
 
@@ -12,6 +12,7 @@ __all__ = [
     "Sequence",
     "Task",
     "Vector",
+    "Weights",
     "datasets",
     "layers",
     "losses",

@@ -24,6 +24,9 @@ from .kinds import (
     VectorColumn,
     VectorTransform,
     VocabularyTransform,
+    WeightedColumn,
+    WeightedTransform,
+    WeightsTransform,
 )
 from .kuairand import KuaiRandPure
 from .kuairand_funnel import KuaiRandFunnel
@@ -68,5 +71,8 @@ __all__ = [
     "VectorColumn",
     "VectorTransform",
     "VocabularyTransform",
+    "WeightedColumn",
+    "WeightedTransform",
+    "WeightsTransform",
     "prepare",
 ]

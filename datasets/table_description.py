@@ -76,7 +76,7 @@ class TableDescription:
     missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        Schema([column.feature(1) for column in self.columns], self.tasks)
+        Schema([feature for column in self.columns for feature in column.features(1)], self.tasks)
         for column in self.columns:
             if "split" in (column.name, column.raw_name):
                 raise ValueError(

@@ -12,7 +12,8 @@ from ..layers import (
     SemanticIdEmbedding,
     SequenceEncoder,
 )
-from ..schema import Categorical, Numeric, Schema, Sequence, Vector
+from ..layers.sequence import WeightedPooling
+from ..schema import Categorical, Numeric, Schema, Sequence, Vector, Weights
 from .feature_embedder import FeatureEmbedder
 
 # From here on `docs/benchmarks/embedding_scaling.md` finds the fused table no slower on any backend of a CPU; at a
@@ -46,12 +47,15 @@ def make_embedder(
         storage_dtype: how a fused table keeps its rows.
     """
     encoders = dict(sequence_encoders or {})
+    poolings = {
+        f.of: WeightedPooling(f.combiner, name=f"{f.of}_pooling") for f in schema.features if isinstance(f, Weights)
+    }
     ids = [f for f in schema.features if isinstance(f, Categorical | Sequence)]
     numbers = [f for f in schema.features if isinstance(f, Numeric)]
     collection = numeric = None
     if ids:
         collection = _make_collection(
-            ids, embedding_dim, embeddings_regularizer, embedding_optimizer, encoders, storage_dtype
+            ids, embedding_dim, embeddings_regularizer, embedding_optimizer, [*encoders, *poolings], storage_dtype
         )
     if numbers:
         numeric = NumericEmbedding(embedding_dim, name="numeric_embedding")
@@ -68,6 +72,7 @@ def make_embedder(
         },
         encoders,
         dict(semantic_ids or {}),
+        poolings,
     )
 
 
@@ -76,7 +81,7 @@ def _make_collection(
     embedding_dim: int,
     regularizer: Any,
     optimizer: Any,
-    encoders: Mapping[str, Any],
+    unpooled: list[str],
     storage_dtype: str,
 ) -> EmbeddingCollection:
     """The one table: trained by the optimizer of `compile`, or fused with its own."""
@@ -85,7 +90,7 @@ def _make_collection(
         "sequences": [f.name for f in ids if isinstance(f, Sequence)],
         "shares": {f.name: f.shares for f in ids if isinstance(f, Sequence) and f.shares},
         "embeddings_regularizer": regularizer,
-        "unpooled": list(encoders),
+        "unpooled": unpooled,
         "name": "embedding",
     }
     if isinstance(optimizer, str) and optimizer == "auto":

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 SIDES = ("user", "ad", "context")
+COMBINERS = ("mean", "sum")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -185,7 +186,44 @@ class Vector(_Feature):
         return (self.dim,)
 
 
-Feature = Numeric | Categorical | Sequence | Vector
+@dataclasses.dataclass(frozen=True)
+class Weights(_Feature):
+    """The weights of a `Sequence`'s ids, one for each position; a model adds the ids' embeddings up by them.
+
+    Args:
+        name: column name.
+        of: name of the `Sequence`.
+        length: number of positions, the sequence's.
+        side: `"user"`, `"ad"` or `"context"`, the sequence's. Defaults to `"user"`.
+        combiner: `"sum"` for Σ w·v, or `"mean"` for Σ w·v / Σ |w|. Defaults to `"mean"`.
+
+    Example:
+
+    >>> Weights("interests_weights", of="interests", length=20).shape
+    (20,)
+    """
+
+    of: str
+    length: int
+    side: str = "user"
+    combiner: str = "mean"
+    kind: ClassVar[str] = "weights"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_size(f"Weights {self.name!r}", "length", self.length, 1)
+        if self.combiner not in COMBINERS:
+            raise ValueError(
+                f"Weights {self.name!r}: `combiner` must be one of {COMBINERS}. Received: combiner={self.combiner!r}."
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row's value."""
+        return (self.length,)
+
+
+Feature = Numeric | Categorical | Sequence | Vector | Weights
 
 
 def fingerprint_of(feature: Feature) -> str | None:
@@ -202,7 +240,7 @@ def fingerprint_of(feature: Feature) -> str | None:
 
 
 def with_fingerprint(feature: Feature, fingerprint: str | None) -> Feature:
-    """The feature with another fingerprint; a `Vector` has none.
+    """The feature with another fingerprint; `Vector` and `Weights` have none.
 
     Example:
 

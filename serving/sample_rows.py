@@ -13,8 +13,9 @@ def sample_rows(transforms: TableTransforms | None, schema: Schema, rows: int = 
     generator = np.random.default_rng(seed)
     if transforms is None:
         return {f.name: _inputs(f, rows, generator) for f in schema.features}
-    # Later features of one raw column overwrite earlier ones, which is fine for a sample.
-    return {transform.raw: transform.sample(rows, generator) for transform in transforms.columns.values()}
+    # Of several features of one raw column the first draws, which is fine for a sample.
+    first = {transform.raw: transform for transform in reversed(transforms.columns.values())}
+    return {raw: transform.sample(rows, generator) for raw, transform in first.items()}
 
 
 def _inputs(feature: Any, rows: int, generator: np.random.Generator) -> np.ndarray:

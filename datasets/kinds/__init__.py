@@ -8,19 +8,21 @@ from .label import LabelColumn
 from .numeric import NumericColumn, NumericTransform
 from .sequence import SequenceColumn, SequenceTransform
 from .vector import VectorColumn, VectorTransform
+from .weighted import WeightedColumn, WeightedTransform, WeightsTransform
 
 # What a YAML file and `transforms.json` call each kind. A new kind is one module and its line here.
-_KINDS: tuple[tuple[type[Column], type[Transform]], ...] = (
+_KINDS: tuple[tuple[type[Column], *tuple[type[Transform], ...]], ...] = (
     (NumericColumn, NumericTransform),
     (CategoricalColumn, VocabularyTransform),
     (BucketizedColumn, BucketizedTransform),
     (HashedColumn, HashedTransform),
     (SequenceColumn, SequenceTransform),
     (HashedSequenceColumn, HashedSequenceTransform),
+    (WeightedColumn, WeightedTransform, WeightsTransform),
     (VectorColumn, VectorTransform),
 )
-COLUMNS = {column.kind: column for column, _ in _KINDS}
-TRANSFORMS = {transform.kind: transform for _, transform in _KINDS}
+COLUMNS = {column.kind: column for column, *_ in _KINDS}
+TRANSFORMS = {transform.kind: transform for _, *transforms in _KINDS for transform in transforms}
 
 __all__ = [
     "COLUMNS",
@@ -42,4 +44,7 @@ __all__ = [
     "VectorColumn",
     "VectorTransform",
     "VocabularyTransform",
+    "WeightedColumn",
+    "WeightedTransform",
+    "WeightsTransform",
 ]

@@ -120,6 +120,14 @@ class Column(_Raw):
             ValueError: if no value of this type could fit.
         """
 
+    def features(self, vocabulary_size: int) -> tuple[Feature, ...]:
+        """All features that the column makes: `feature` alone, unless a kind has more than one input of the model.
+
+        Args:
+            vocabulary_size: see `feature`.
+        """
+        return (self.feature(vocabulary_size),)
+
     def empty(self) -> Any:
         """The `Summary` of no rows, `None` where nothing is learnt from rows."""
         return None
@@ -149,6 +157,16 @@ class Column(_Raw):
             owner: the transform of the column named by `owner`. Defaults to `None`.
             shared: whether another column uses this one's fit, and so its ids. Defaults to `False`.
         """
+
+    def transforms(self, summary: Any, owner: Any = None, shared: bool = False) -> "dict[str, Transform]":
+        """The fitted transform of each of `features`.
+
+        Args:
+            summary: see `fit`.
+            owner: see `fit`. Defaults to `None`.
+            shared: see `fit`. Defaults to `False`.
+        """
+        return {self.name: self.fit(summary, owner, shared)}
 
     @classmethod
     def draft(cls, profile: Profile) -> dict[str, Any]:

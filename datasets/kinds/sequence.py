@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -198,9 +199,12 @@ class SequenceTransform(Transform):
 
     def graph(self, values: Any, table: Any) -> Any:
         """The padded ids in TensorFlow."""
-        pieces = graph_pieces(values, self.separator, self.length, self.spelling)
+        pieces = self._graph_pieces(values)
         ids = graph_ids(pieces.flat_values, table, empty_id(self.tokens), self.spelling) + self.unknown_id
         return pieces.with_flat_values(ids).to_tensor(default_value=0, shape=[None, self.length])
+
+    def _graph_pieces(self, values: Any) -> Any:
+        return graph_pieces(values, self.separator, self.length, self.spelling)
 
     def sample(self, rows: int, generator: np.random.Generator) -> np.ndarray:
         """Lists of the vocabulary's tokens, some that mean missing or were never seen."""
@@ -208,14 +212,22 @@ class SequenceTransform(Transform):
         return np.array([self.separator.join(pieces) for pieces in drawn], dtype=object)
 
 
-def split_tokens(strings: pl.Series, separator: str, spelling: TokenSpelling) -> pl.Series:
+def split_tokens(
+    strings: pl.Series, separator: str, spelling: TokenSpelling, token: Callable[[pl.Expr], pl.Expr] | None = None
+) -> pl.Series:
     """Lists of the pieces that are neither empty nor mean missing, as they stand in the strings.
+
+    Args:
+        strings: the strings.
+        separator: what stands between pieces.
+        spelling: what pieces are read as.
+        token: takes the token out of a piece that holds more. Defaults to `None`.
 
     Example:
     >>> split_tokens(pl.Series(["7,,NA,8.0", "NA"]), ",", TokenSpelling(("NA",))).to_list()
     [['7', '8.0'], []]
     """
-    piece = pl.element()
+    piece = pl.element() if token is None else token(pl.element())
     if spelling.missing:
         strings = TokenSpelling(spelling.missing)(strings)
         piece = spelling.expression(piece)
@@ -223,10 +235,14 @@ def split_tokens(strings: pl.Series, separator: str, spelling: TokenSpelling) ->
 
 
 def first_tokens(
-    strings: pl.Series, separator: str, length: int, spelling: TokenSpelling
+    strings: pl.Series,
+    separator: str,
+    length: int,
+    spelling: TokenSpelling,
+    token: Callable[[pl.Expr], pl.Expr] | None = None,
 ) -> tuple[np.ndarray, pl.Series]:
     """How many tokens of each row are kept, and these one after the other."""
-    pieces = split_tokens(strings, separator, spelling).list.head(length)
+    pieces = split_tokens(strings, separator, spelling, token).list.head(length)
     lengths = pieces.list.len().to_numpy().astype("int64")
     return lengths, pieces.filter(pieces.list.len() > 0).explode()  # exploding an empty list would give a null
 

@@ -1,6 +1,6 @@
 """Tokens in TensorFlow: the same spellings and the same ids as in Python."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,14 +80,25 @@ def graph_spelled(tokens: Any, spelling: TokenSpelling) -> Any:
     return tokens
 
 
-def graph_pieces(values: Any, separator: str, length: int, spelling: TokenSpelling) -> Any:
-    """The first pieces of each string that are neither empty nor mean missing, a ragged tensor."""
+def graph_pieces(
+    values: Any, separator: str, length: int, spelling: TokenSpelling, token: Callable[[Any], Any] | None = None
+) -> Any:
+    """The first pieces of each string that are neither empty nor mean missing, a ragged tensor.
+
+    Args:
+        values: a tensor of strings.
+        separator: what stands between pieces.
+        length: most pieces of a string.
+        spelling: what pieces are read as.
+        token: takes the token out of a piece that holds more. Defaults to `None`.
+    """
     import tensorflow as tf
 
     if spelling.missing:
         values = tf.where(graph_is_one_of(values, spelling.missing), tf.constant(""), values)
     pieces = tf.strings.split(values, separator)
-    read = graph_spelled(pieces.flat_values, spelling) if spelling.missing else pieces.flat_values
+    read = pieces.flat_values if token is None else token(pieces.flat_values)
+    read = graph_spelled(read, spelling) if spelling.missing else read
     return tf.ragged.boolean_mask(pieces, pieces.with_flat_values(tf.not_equal(read, "")))[:, :length]
 
 

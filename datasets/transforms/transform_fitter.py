@@ -37,7 +37,7 @@ class TransformFitter:
             for owner in self._columns:
                 if owner.name == column.owner:
                     column.check_owner(owner)
-        Schema([column.feature(1) for column in self._columns], self._tasks)
+        Schema([feature for column in self._columns for feature in column.features(1)], self._tasks)
         raw_dtypes({column.name: (column.raw_name, column.dtype) for column in self._columns})
         self._summaries = {column.name: column.empty() for column in self._columns}
 
@@ -71,6 +71,7 @@ class TransformFitter:
         transforms: dict[str, Transform] = {}
         for column in sorted(self._columns, key=lambda column: column.owner is not None):  # owners first
             owner = None if column.owner is None else transforms[column.owner]
-            transforms[column.name] = column.fit(self._summaries[column.name], owner, column.name in shared)
-        features = [column.feature(transforms[column.name].vocabulary_size or 1) for column in self._columns]
+            transforms |= column.transforms(self._summaries[column.name], owner, column.name in shared)
+        sizes = {name: transform.vocabulary_size or 1 for name, transform in transforms.items()}
+        features = [feature for column in self._columns for feature in column.features(sizes[column.name])]
         return TableTransforms(Schema(features, self._tasks), transforms)

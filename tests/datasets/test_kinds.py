@@ -21,6 +21,7 @@ from grouprank.datasets import (
     TableDescription,
     TableTransforms,
     VectorColumn,
+    WeightedColumn,
 )
 from grouprank.datasets.kinds import COLUMNS, TRANSFORMS, LabelColumn
 from grouprank.datasets.transforms.raw_values import as_bytes
@@ -31,6 +32,10 @@ pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason=
 
 STRINGS = ["", "a", "b", "84", "84.0", "084", "NA", "-1", "a,b", "b,,a,NA,84.0,a", ",", "iös 9", "日本", " a", "a\x00b",
            "84.0\n", "\x1f<empty>\x1f", "a" * 300, b"\xff", b"a,\xff,b", b"84\xff.0", None]  # fmt: skip
+WEIGHTED = [*STRINGS, "a:0.5", "b:-2,a", ":3", "a:", "a:x,b:1e5", "84.0:1.25,NA:9,84:0.1", "a:1:2", "a:00012.50",
+            "a:+.5", "a:+5",
+            "a:123456789012345.123456789012345,b:1234567890123456", "a: 1", "a:٣", b"a:\xff,b:1", b"\xff:0.7",
+            "NA:1", "a:0.1,b:0.2,a:0.3,b:0.4", "a:-0", "a:nan", "a:1\n"]  # fmt: skip
 NUMBERS = np.array(
     [0, -0.0, 1, -1, 1.5, 2.5, 3, 1e-30, 3e38, np.nan, np.inf, -np.inf, -999.9, 0.1, 16777217, 7], "float32"
 )
@@ -94,6 +99,13 @@ CASES = {
         np.array([1.5]),
         pl.Series(["a|b", "b|c|d"] * 60),
     ),
+    "weighted": Case(
+        WeightedColumn("x", "ad", length=3, missing=("NA", "a,b")),
+        [["a:0.5,b", "a,NA,c:2", ""], ["b:1"]],
+        WEIGHTED,
+        np.array([1.5]),
+        pl.Series(["a:1|b:2", "b:1|c:0.5|d:1"] * 60),
+    ),
     "vector": Case(
         VectorColumn("x", "ad", dim=2), [[[1.0, 2.0]]], VECTORS, np.ones((3, 4)), pl.Series([[0.5, 1.5]] * 120)
     ),
@@ -115,7 +127,8 @@ def assert_same_bits(found: np.ndarray, expected: np.ndarray) -> None:
 
 
 def test_every_kind_is_held_to_the_contract():
-    assert {case.column.kind for case in CASES.values()} == set(COLUMNS) == set(TRANSFORMS)
+    assert {case.column.kind for case in CASES.values()} == set(COLUMNS)
+    assert set(TRANSFORMS) == {*COLUMNS, "weights"}  # the other half of a weighted list
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -241,6 +254,47 @@ class TestHashes:
                 TransformFitter([*columns, owner], [Task("click")])
         with pytest.raises(ValueError, match="`buckets` must be at most 2,147,483,646"):
             HashedColumn("ad", "ad", buckets=2**31)
+
+
+class TestWeights:
+    COLUMN = WeightedColumn("x", "ad", length=3, missing=("NA",))
+
+    def fit(self) -> dict:
+        summary = self.COLUMN.summarize(pl.Series(["a:0.5,b:2,a", "NA:1,b"]))
+        return self.COLUMN.transforms(summary)
+
+    def test_they_stand_beside_their_ids(self):
+        transforms = self.fit()
+        assert transforms["x"].tokens.tolist() == ["a", "b"]
+        values = ["b:0.25,NA:7,new:3,,a", "a:x,b:1", "", None, "NA"]
+        assert transforms["x"](values).tolist() == [[3, 1, 2], [2, 3, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]]
+        weights = transforms["x_weights"].encode(values)
+        assert weights.array.tolist() == [[0.25, 3, 1], [0, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]]
+        assert (weights.replaced, weights.total) == (1, 5)
+
+    def test_the_graph_reads_them_bit_for_bit(self, tmp_path):
+        transform = self.fit()["x_weights"]
+        assert_same_bits(graph_of(transform, WEIGHTED, tmp_path), transform(WEIGHTED))
+        drawn = transform.sample(100, np.random.default_rng(0))
+        assert_same_bits(graph_of(transform, drawn, tmp_path), transform(drawn))
+
+    def test_a_table_has_both_after_a_file(self, tmp_path):
+        fitter = TransformFitter([self.COLUMN], [Task("click")])
+        frame = pl.DataFrame({"x": ["a:0.5,b:2", "b"]})
+        fitter.update(frame)
+        fitter.finish().save(tmp_path)
+        loaded = TableTransforms.load(tmp_path)
+        assert loaded.schema.feature_names == ["x", "x_weights"]
+        assert loaded.schema.field_names() == ["x"]
+        assert loaded(frame)["x_weights"].tolist() == [[0.5, 2, 0], [1, 0, 0]]
+
+    def test_rows_whose_weights_are_no_numbers_are_reported(self):
+        found = []
+        self.COLUMN.typed(
+            pl.Series(["a:1,b", "a:x", "", None, "NA:y", "b:0.5,a:1e3"]), lambda *given: found.append(given)
+        )
+        assert found[-1][0].tolist() == [False, True, False, False, False, True]
+        assert found[-1][1] == "tokens with decimal numbers, such as 'token:0.5'"
 
 
 class TestBuckets:
