@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from . import datasets, layers, losses, metrics, models, reports, schema
-from .schema import Categorical, Numeric, Schema, Sequence, Task, Vector
+from .schema import Categorical, Numeric, Schema, Sequence, Task, Vector, Weights
 
 if TYPE_CHECKING:
     from . import serving
@@ -17,6 +17,7 @@ __all__ = [
     "Sequence",
     "Task",
     "Vector",
+    "Weights",
     "datasets",
     "layers",
     "losses",

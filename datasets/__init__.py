@@ -4,11 +4,30 @@ from .ali_ccp import AliCCP
 from .aliexpress import AliExpress
 from .avazu import Avazu
 from .batch_loader import BatchLoader
-from .columns import CategoricalColumn, Column, NumericColumn, SequenceColumn, VectorColumn
 from .criteo_attribution import CriteoAttribution
 from .criteo_conversion_log import CriteoConversionLog
 from .criteo_dac import CriteoDAC
 from .dataset import SPLITS, Dataset
+from .kinds import (
+    BucketizedColumn,
+    BucketizedTransform,
+    CategoricalColumn,
+    Column,
+    HashedColumn,
+    HashedSequenceColumn,
+    HashedSequenceTransform,
+    HashedTransform,
+    NumericColumn,
+    NumericTransform,
+    SequenceColumn,
+    SequenceTransform,
+    VectorColumn,
+    VectorTransform,
+    VocabularyTransform,
+    WeightedColumn,
+    WeightedTransform,
+    WeightsTransform,
+)
 from .kuairand import KuaiRandPure
 from .kuairand_funnel import KuaiRandFunnel
 from .prepare import prepare
@@ -17,11 +36,7 @@ from .synthetic import SyntheticAds
 from .table_description import TableDescription
 from .tabular import Tabular
 from .tenrec import Tenrec
-from .transforms.numeric_transform import NumericTransform
-from .transforms.sequence_transform import SequenceTransform
 from .transforms.table_transforms import TableTransforms
-from .transforms.vector_transform import VectorTransform
-from .transforms.vocabulary_transform import VocabularyTransform
 
 __all__ = [
     "SPLITS",
@@ -29,12 +44,18 @@ __all__ = [
     "AliExpress",
     "Avazu",
     "BatchLoader",
+    "BucketizedColumn",
+    "BucketizedTransform",
     "CategoricalColumn",
     "Column",
     "CriteoAttribution",
     "CriteoConversionLog",
     "CriteoDAC",
     "Dataset",
+    "HashedColumn",
+    "HashedSequenceColumn",
+    "HashedSequenceTransform",
+    "HashedTransform",
     "KuaiRandFunnel",
     "KuaiRandPure",
     "NumericColumn",
@@ -50,5 +71,8 @@ __all__ = [
     "VectorColumn",
     "VectorTransform",
     "VocabularyTransform",
+    "WeightedColumn",
+    "WeightedTransform",
+    "WeightsTransform",
     "prepare",
 ]

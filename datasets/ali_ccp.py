@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from ..schema import Task
-from .columns import CategoricalColumn, Column, SequenceColumn
+from .kinds import CategoricalColumn, Column, SequenceColumn
 from .raw_files.bad_rows import BadRows
 from .raw_files.delimited_file import DelimitedFile, Kind
 from .raw_files.feature_lists import FeatureLists

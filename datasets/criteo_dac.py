@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from ..schema import Task
-from .columns import CategoricalColumn, Column, NumericColumn
+from .kinds import CategoricalColumn, Column, NumericColumn
 from .raw_files.bad_rows import BadRows
 from .raw_files.delimited_file import DelimitedFile, Kind
 from .raw_files.file_order_split import file_order_split

@@ -7,7 +7,7 @@ from typing import Protocol
 import polars as pl
 
 from ..schema import Task
-from .columns import Column
+from .kinds import Column
 
 SPLITS = ("train", "validation", "test")
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from .chunk_reader import ChunkReader, by_split
 from .dataset import SPLITS
+from .kinds import LabelColumn
 from .split_file import SplitWriter, split_path
 from .transforms.raw_values import Encoded, as_float32
 from .transforms.table_transforms import TableTransforms
@@ -60,7 +61,7 @@ def encode_pass(
                 split,
                 len(part),
                 transforms.encode(part),
-                {task.name: as_float32(task.name, part[task.name]) for task in dataset.tasks},
+                {task.name: LabelColumn(task.name).encode(part[task.name]) for task in dataset.tasks},
                 {name: _extra(part[name], dtype) for name, dtype in dataset.extras.items()},
             )
             for split, part in by_split(chunk[1])
@@ -89,7 +90,7 @@ def encode_pass(
                 f"The first pass over the data had {absent} rows, the second none. The source changed meanwhile; "
                 "prepare again."
             )
-    vocabularies = transforms.vocabulary_sizes
+    vocabularies = {name for name, transform in transforms.columns.items() if transform.counts_unknown}
     return {
         "label_means": {
             name: {split: total / count if count else None for split, (total, count) in splits.items()}

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .columns import Column
 from .dataset import Dataset
+from .kinds import Column
 
 FORMAT = 2  # of the prepared folder: 2 has one file a split, 1 had one a column
 

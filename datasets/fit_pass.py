@@ -3,12 +3,11 @@
 import contextlib
 from collections.abc import Callable
 
-import numpy as np
 import polars as pl
 
 from .chunk_reader import ChunkReader, by_split
 from .dataset import SPLITS, Dataset
-from .transforms.raw_values import as_float32
+from .kinds import LabelColumn
 from .transforms.table_transforms import TableTransforms
 from .transforms.transform_fitter import ChunkSummary, TransformFitter
 
@@ -63,10 +62,4 @@ def _check_chunk(dataset: Dataset, frame: pl.DataFrame, first_row: int) -> None:
     if len(unknown):
         raise ValueError(f"{dataset.name}: `split` must be one of {SPLITS}. Received: {unknown['split'][0]!r}.")
     for task in dataset.tasks:
-        values = as_float32(task.name, frame[task.name])
-        wrong = np.flatnonzero((values < 0) | (values > 1))
-        if wrong.size:
-            raise ValueError(
-                f"{dataset.name}: task {task.name!r}, row {first_row + int(wrong[0])}: a label must lie in [0, 1] "
-                f"(missing where unobserved). Received: {values[wrong[0]]:g}. Scale or clip the column."
-            )
+        LabelColumn(task.name).check(frame[task.name], dataset.name, first_row)

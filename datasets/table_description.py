@@ -8,14 +8,8 @@ from typing import Any
 
 from ..schema import Schema, Task
 from ..schema.read_yaml import read_yaml
-from .columns import CategoricalColumn, Column, NumericColumn, SequenceColumn, VectorColumn
+from .kinds import COLUMNS, Column
 
-_KINDS: dict[str, Any] = {
-    "numeric": NumericColumn,
-    "categorical": CategoricalColumn,
-    "sequence": SequenceColumn,
-    "vector": VectorColumn,
-}
 _FILL_IN = {
     "features": "one line for each column that the model may see: - {name: country, kind: categorical, side: user}",
     "tasks": "the columns of 0 and 1 that are to be predicted: tasks: [click]",
@@ -40,8 +34,8 @@ def nearest(name: str, names: Iterable[str]) -> str:
 class TableDescription:
     """What the columns of a user's table are: the schema before anything is fitted.
 
-    In YAML it has the keys of a `Schema`, each feature with the arguments of its column (`NumericColumn`,
-    `CategoricalColumn`, `SequenceColumn`, `VectorColumn`) instead of a vocabulary size, which fitting finds:
+    In YAML it has the keys of a `Schema`, each feature with the arguments of its column (the `Column` of its
+    kind, such as `CategoricalColumn`) instead of a vocabulary size, which fitting finds:
 
     ```yaml
     features:
@@ -82,7 +76,7 @@ class TableDescription:
     missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        Schema([column.feature(1) for column in self.columns], self.tasks)
+        Schema([feature for column in self.columns for feature in column.features(1)], self.tasks)
         for column in self.columns:
             if "split" in (column.name, column.raw_name):
                 raise ValueError(
@@ -143,19 +137,19 @@ def _column(entry: Mapping[str, Any]) -> Column:
     arguments = dict(entry)
     name = arguments.get("name")
     kind = arguments.pop("kind", None)
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise ValueError(f"Feature {name!r}: `kind` must be one of {list(_KINDS)}. Received: kind={kind!r}.")
+    if not isinstance(kind, str) or kind not in COLUMNS:
+        raise ValueError(f"Feature {name!r}: `kind` must be one of {list(COLUMNS)}. Received: kind={kind!r}.")
     if "vocabulary_size" in arguments:
         raise ValueError(
             f"Feature {name!r}: a vocabulary's size is found in the training rows. Remove `vocabulary_size`, or "
             "bound it with `max_size`."
         )
-    fields = dataclasses.fields(_KINDS[kind])
+    fields = dataclasses.fields(COLUMNS[kind])
     required = [field.name for field in fields if field.default is dataclasses.MISSING]
     _check_keys(f"Feature {name!r} ({kind})", arguments, [field.name for field in fields], required)
     if "missing" in arguments:
         arguments["missing"] = _spellings(arguments["missing"], f"Feature {name!r}: `missing`")
-    column: Column = _KINDS[kind](**arguments)
+    column: Column = COLUMNS[kind](**arguments)
     return column
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import polars as pl
 
 from ..schema import Task
-from .columns import Column, VectorColumn
 from .dataset import SPLITS
+from .kinds import Column, LabelColumn
+from .kinds.typed_values import decoded, misfit, plain_text
 from .raw_files.bad_rows import BadRows
 from .raw_files.shown import shown
 from .raw_files.table_file import TableFile
-from .raw_files.typed_column import decoded, misfit, plain_text, typed_column, typed_label
 from .table_description import TableDescription, nearest
 
 _SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "valid": "validation"}
@@ -150,11 +150,11 @@ class Tabular:
                 problems.setdefault(int(numbers[row]), f"column {name!r}: expected {expected}. Received: {received}.")
 
         columns = {
-            column.raw_name: typed_column(raw[source], column, functools.partial(report, source))
+            column.raw_name: column.typed(raw[source], functools.partial(report, source))
             for column, source in self._sources.items()
         }
         for task, label in self.description.labels.items():
-            columns[task] = typed_label(present[label], functools.partial(report, label))
+            columns[task] = LabelColumn(label).typed(present[label], functools.partial(report, label))
         columns["split"] = self._split(present, numbers, bounds, report)
         return pl.DataFrame([values.alias(name) for name, values in columns.items()]), problems
 
@@ -205,9 +205,11 @@ def _served(column: Column) -> Column:
 
 def _with_missing(column: Column, missing: Sequence[str]) -> Column:
     """The column with the table's spellings of missing besides its own, for its transform and for serving."""
-    if isinstance(column, VectorColumn) or not missing:
+    own = getattr(column, "missing", None)  # a vector has none
+    if own is None or not missing:
         return column
-    return dataclasses.replace(column, missing=tuple(dict.fromkeys([*column.missing, *missing])))
+    both: dict[str, Any] = {"missing": tuple(dict.fromkeys([*own, *missing]))}
+    return dataclasses.replace(column, **both)
 
 
 def _check_share(value: float) -> float:

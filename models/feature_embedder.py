@@ -6,7 +6,7 @@ from typing import Any
 from keras import ops
 
 from ..layers import EmbeddingCollection, NumericEmbedding, SequenceEncoder
-from ..schema import Categorical, Numeric, Schema, Sequence, Vector
+from ..schema import Categorical, Numeric, Schema, Sequence, Vector, Weights
 
 
 def target_of(schema: Schema, sequence: str) -> str | None:
@@ -39,6 +39,7 @@ class FeatureEmbedder:
         projections: a layer by `Vector`.
         encoders: encoders of the sequences that are not simply averaged, by name.
         semantic_ids: embeddings by semantic id; each is one more field, `"FEATURE:semantic_ids"`.
+        poolings: a `WeightedPooling` by sequence that has `Weights`.
     """
 
     def __init__(
@@ -49,9 +50,11 @@ class FeatureEmbedder:
         projections: Mapping[str, Any],
         encoders: Mapping[str, SequenceEncoder],
         semantic_ids: Mapping[str, Any],
+        poolings: Mapping[str, Any],
     ) -> None:
         self.schema, self.collection, self.numeric = schema, collection, numeric
         self.projections, self.encoders, self.semantic_ids = projections, encoders, semantic_ids
+        self.poolings = poolings
 
     def vectors(self, inputs: Mapping[str, Any], training: bool | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """Vectors of the columns given, by field, and masks of the sequences that an encoder is to read.
@@ -65,6 +68,9 @@ class FeatureEmbedder:
         if ids and self.collection is not None:
             found.update(self.collection(ids, training=training))
             masks = self.collection.sequence_masks(ids)
+        for weights in self._given(inputs, Weights):
+            name = weights.of
+            found[name] = self.poolings[name](found[name], inputs[weights.name], mask=masks.pop(name))
         given = [f.name for f in self._given(inputs, Numeric)]
         if given and self.numeric is not None:
             # One layer for all numbers: those that are not given are multiplied as zeros and dropped.
@@ -90,7 +96,7 @@ class FeatureEmbedder:
         for name, encoder in self.encoders.items():
             target = self.target(name)
             fields[name] = encoder(fields[name], target=None if target is None else fields[target], mask=masks[name])
-        names = [*self.schema.feature_names, *(f"{name}:semantic_ids" for name in self.semantic_ids)]
+        names = [*self.schema.field_names(), *(f"{name}:semantic_ids" for name in self.semantic_ids)]
         return {name: fields[name] for name in names}
 
     def target(self, sequence: str) -> str | None:

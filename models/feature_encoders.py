@@ -5,7 +5,7 @@ from typing import Any
 
 from ..layers import SemanticIdEmbedding, SemanticIds, SequenceEncoder, TargetAttention
 from ..layers.sequence import get as get_encoder
-from ..schema import Categorical, Schema, Sequence
+from ..schema import Categorical, Schema, Sequence, Weights
 from .feature_embedder import target_of
 
 
@@ -20,7 +20,8 @@ def make_sequence_encoders(identifier: Any, schema: Schema) -> dict[str, Sequenc
     Raises:
         ValueError: on an unknown name or sequence, or target attention on a sequence without a target.
     """
-    sequences = [f.name for f in schema.features if isinstance(f, Sequence)]
+    weighted = {f.of for f in schema.features if isinstance(f, Weights)}  # their weights say what counts
+    sequences = [f.name for f in schema.features if isinstance(f, Sequence) and f.name not in weighted]
     if isinstance(identifier, str):
         identifier = dict.fromkeys(sequences, identifier) if sequences else _known(identifier)
     if not isinstance(identifier, Mapping):

@@ -50,5 +50,5 @@ def _default(placement: str, embedding_dim: int) -> GroupConcat:
 def side_fields(schema: Schema, placement: str, fields: Mapping[str, Any]) -> Any:
     """The embedded fields that a placement before the backbone groups, side by side."""
     # Raw fields only, not another placement's codes: placements can then be compared one by one.
-    own = [fields[f.name] for f in schema.on_side(*PLACEMENTS[placement])]
+    own = [fields[name] for name in schema.field_names(*PLACEMENTS[placement])]
     return own[0] if len(own) == 1 else keras.layers.Concatenate(name=f"{placement}_fields")(own)

@@ -13,7 +13,8 @@ from ..layers import (
     SequenceEncoder,
     TableConfig,
 )
-from ..schema import Categorical, Numeric, Schema, Sequence, Vector
+from ..layers.sequence import WeightedPooling
+from ..schema import Categorical, Numeric, Schema, Sequence, Vector, Weights
 from .feature_embedder import FeatureEmbedder
 
 # From here on `docs/benchmarks/embedding_scaling.md` finds the fused table no slower on any backend of a CPU; at a
@@ -49,12 +50,22 @@ def make_embedder(
         tables: what is special about single tables.
     """
     encoders = dict(sequence_encoders or {})
+    poolings = {
+        f.of: WeightedPooling(f.combiner, name=f"{f.of}_pooling") for f in schema.features if isinstance(f, Weights)
+    }
     ids = [f for f in schema.features if isinstance(f, Categorical | Sequence)]
     numbers = [f for f in schema.features if isinstance(f, Numeric)]
     collection = numeric = None
     if ids:
         collection = _make_collection(
-            schema, ids, embedding_dim, embeddings_regularizer, embedding_optimizer, encoders, storage_dtype, tables
+            schema,
+            ids,
+            embedding_dim,
+            embeddings_regularizer,
+            embedding_optimizer,
+            [*encoders, *poolings],
+            storage_dtype,
+            tables,
         )
     if numbers:
         numeric = NumericEmbedding(embedding_dim, name="numeric_embedding")
@@ -71,6 +82,7 @@ def make_embedder(
         },
         encoders,
         dict(semantic_ids or {}),
+        poolings,
     )
 
 
@@ -80,7 +92,7 @@ def _make_collection(
     embedding_dim: int,
     regularizer: Any,
     optimizer: Any,
-    encoders: Mapping[str, Any],
+    unpooled: list[str],
     storage_dtype: str,
     tables: Iterable[TableConfig],
 ) -> EmbeddingCollection:
@@ -91,7 +103,7 @@ def _make_collection(
         "sequences": [f.name for f in ids if isinstance(f, Sequence)],
         "shares": {f.name: f.shares for f in ids if isinstance(f, Sequence) and f.shares},
         "embeddings_regularizer": regularizer,
-        "unpooled": list(encoders),
+        "unpooled": unpooled,
         "tables": tables,
         "feature_tables": {f.name: f.table for f in ids if f.table},
         "name": "embedding",

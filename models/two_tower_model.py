@@ -137,11 +137,11 @@ class TwoTowerModel(RetrievalModel):
         inputs = make_inputs(used)
         embedder = make_embedder(used, embedding_dim, regularizer, embedding_optimizer, tables=tables)
         fields = embedder.fields(*embedder.vectors(inputs))
-        user_fields = {f.name: fields[f.name] for f in used.on_side(*user_sides)}
+        user_fields = {name: fields[name] for name in used.field_names(*user_sides)}
         group_input = side_fields(used, "user", fields) if group_concats else None
         if group_concats:
             user_fields["user:groups"] = group_concats["user"](group_input, concatenate=False)
-        ad_fields = {f.name: fields[f.name] for f in used.on_side("ad")}
+        ad_fields = {name: fields[name] for name in used.field_names("ad")}
         outputs = {}
         for side, side_input in (("user", user_fields), ("ad", ad_fields)):
             # Float32 under every dtype policy: differences of scores are divided by the temperature.

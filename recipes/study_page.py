@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import reports
-from ..datasets import NumericTransform, PreparedTable, VocabularyTransform
+from ..datasets import PreparedTable
 from ..models import CTRModel
 from .paired_study.raw_columns import raw_columns
 
@@ -115,9 +115,5 @@ def _group_reports(table: PreparedTable, candidate: CTRModel) -> list[reports.Gr
 
 def _telling(table: PreparedTable) -> list[str]:
     """Features whose values can be told in words."""
-    found = []
-    for name, transform in table.transforms.columns.items():
-        few = isinstance(transform, VocabularyTransform) and transform.vocabulary_size <= _MOST_VALUES
-        if few or isinstance(transform, NumericTransform):
-            found.append(name)
-    return found
+    transforms = table.transforms.columns.items()
+    return [name for name, transform in transforms if transform.is_readable(_MOST_VALUES)]

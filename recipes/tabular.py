@@ -17,11 +17,12 @@ from typing import Annotated
 
 import typer
 
-from ..datasets import CategoricalColumn, Dataset, TableDescription, Tabular
+from ..datasets import Dataset, TableDescription, Tabular
 from ..datasets.prepare import CHUNK_ROWS
 from ..datasets.raw_files.bad_rows import BadRows as BadRowCount
 from ..reports.terminal import Terminal
 from ..reports.visible_text import visible_text
+from ..schema import Categorical
 from .command import (
     Backbone,
     BadRows,
@@ -122,7 +123,8 @@ def _share_or_column(validation: str) -> float | str:
 
 
 def _warn_of_unique_columns(description: TableDescription, profiles: Sequence[ColumnProfile]) -> None:
-    tokens = {column.raw_name: column.name for column in description.columns if isinstance(column, CategoricalColumn)}
+    ids = [c for c in description.columns if isinstance(c.feature(1), Categorical) and c.dtype != "float32"]
+    tokens = {column.raw_name: column.name for column in ids}
     for profile in profiles:
         if profile.name in tokens and profile.is_unique:
             Terminal(stderr=True).tagged(

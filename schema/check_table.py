@@ -69,7 +69,8 @@ def _check_values(feature: Feature, values: np.ndarray) -> None:
             )
         wrong = np.argwhere((values < 0) | (values >= feature.vocabulary_size))
         expected = f"an id in [0, {feature.vocabulary_size})"
-        remedy = "Map unknown values to id 0 (out-of-vocabulary) or enlarge vocabulary_size."
+        unknown = "1" if isinstance(feature, Sequence) else "0"
+        remedy = f"Map unknown values to id {unknown} (out-of-vocabulary) or enlarge vocabulary_size."
     else:
         if values.dtype.kind not in "fiub":
             raise ValueError(f"{described}: expected numbers. Received dtype: {values.dtype}.")

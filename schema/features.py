@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 SIDES = ("user", "ad", "context")
+COMBINERS = ("mean", "sum")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -122,9 +123,12 @@ class Categorical(_Feature):
 class Sequence(_Feature):
     """A list of ids per row, padded with id 0 to a fixed length.
 
+    Padding counts nowhere. An item that is out of the vocabulary has an id of its own, 1 where the transforms of
+    `grouprank.datasets` make the ids.
+
     Args:
         name: column name.
-        vocabulary_size: number of ids, id 0 (padding and out-of-vocabulary) included.
+        vocabulary_size: number of ids, id 0 (padding) included.
         length: number of positions after padding or cutting.
         side: `"user"`, `"ad"` or `"context"`. Defaults to `"user"`.
         shares: name of a `Categorical` or `Sequence` whose embedding table this one uses, or `None`: the same as
@@ -201,7 +205,44 @@ class Vector(_Feature):
         return (self.dim,)
 
 
-Feature = Numeric | Categorical | Sequence | Vector
+@dataclasses.dataclass(frozen=True)
+class Weights(_Feature):
+    """The weights of a `Sequence`'s ids, one for each position; a model adds the ids' embeddings up by them.
+
+    Args:
+        name: column name.
+        of: name of the `Sequence`.
+        length: number of positions, the sequence's.
+        side: `"user"`, `"ad"` or `"context"`, the sequence's. Defaults to `"user"`.
+        combiner: `"sum"` for Σ w·v, or `"mean"` for Σ w·v / Σ |w|. Defaults to `"mean"`.
+
+    Example:
+
+    >>> Weights("interests_weights", of="interests", length=20).shape
+    (20,)
+    """
+
+    of: str
+    length: int
+    side: str = "user"
+    combiner: str = "mean"
+    kind: ClassVar[str] = "weights"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_size(f"Weights {self.name!r}", "length", self.length, 1)
+        if self.combiner not in COMBINERS:
+            raise ValueError(
+                f"Weights {self.name!r}: `combiner` must be one of {COMBINERS}. Received: combiner={self.combiner!r}."
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row's value."""
+        return (self.length,)
+
+
+Feature = Numeric | Categorical | Sequence | Vector | Weights
 
 
 def fingerprint_of(feature: Feature) -> str | None:
@@ -218,7 +259,7 @@ def fingerprint_of(feature: Feature) -> str | None:
 
 
 def with_fingerprint(feature: Feature, fingerprint: str | None) -> Feature:
-    """The feature with another fingerprint; a `Vector` has none.
+    """The feature with another fingerprint; `Vector` and `Weights` have none.
 
     Example:
 

@@ -10,11 +10,11 @@ import yaml
 from .check_batch import check_batch
 from .check_fitted import check_fitted
 from .check_table import check_table
-from .features import SIDES, Categorical, Feature, Numeric, Sequence, Vector
+from .features import SIDES, Categorical, Feature, Numeric, Sequence, Vector, Weights
 from .read_yaml import read_yaml
 from .task import Task
 
-_KINDS: dict[str, Any] = {cls.kind: cls for cls in (Numeric, Categorical, Sequence, Vector)}
+_KINDS: dict[str, Any] = {cls.kind: cls for cls in (Numeric, Categorical, Sequence, Vector, Weights)}
 
 
 class Schema:
@@ -24,7 +24,7 @@ class Schema:
     preprocessing and the serving signature all come from this object.
 
     Args:
-        features: iterable of `Numeric`, `Categorical`, `Sequence`, `Vector`.
+        features: iterable of `Numeric`, `Categorical`, `Sequence`, `Vector`, `Weights`.
         tasks: iterable of `Task`, at least one.
 
     Raises:
@@ -50,7 +50,7 @@ class Schema:
         for feature in self.features:
             if not isinstance(feature, tuple(_KINDS.values())):
                 raise ValueError(
-                    "`features` must hold Numeric, Categorical, Sequence or Vector objects. "
+                    "`features` must hold Numeric, Categorical, Sequence, Vector or Weights objects. "
                     f"Received: {feature!r} of type {type(feature).__name__}."
                 )
         for task in self.tasks:
@@ -66,6 +66,7 @@ class Schema:
         self._by_name = {feature.name: feature for feature in self.features}
         self._check_unique()
         self._check_shared_tables()
+        self._check_weights()
         self._check_parents()
 
     def _check_unique(self) -> None:
@@ -113,6 +114,20 @@ class Schema:
                     f"{feature.vocabulary_size}, vocabulary={other.vocabulary!r} against {feature.vocabulary!r}. Fit "
                     "both together, or give them tables of their own."
                 )
+
+    def _check_weights(self) -> None:
+        taken: dict[str, str] = {}
+        for feature in self.features:
+            if not isinstance(feature, Weights):
+                continue
+            found = self._by_name.get(feature.of)
+            alike = isinstance(found, Sequence) and (found.length, found.side) == (feature.length, feature.side)
+            if not alike or feature.of in taken:
+                raise ValueError(
+                    f"Weights {feature.name!r}: `of` must name a Sequence of the same length and side that has no "
+                    f"other weights. Received: {feature!r} of {taken.get(feature.of, found)!r}."
+                )
+            taken[feature.of] = feature.name
 
     def _check_parents(self) -> None:
         parents = {task.name: task.given for task in self.tasks}
@@ -180,6 +195,10 @@ class Schema:
             if side not in SIDES:
                 raise ValueError(f"`side` must be one of {SIDES}. Received: {side!r}.")
         return tuple(feature for feature in self.features if feature.side in sides)
+
+    def field_names(self, *sides: str) -> list[str]:
+        """Names of the features that a model embeds, of some sides or, without any, of all: all but `Weights`."""
+        return [feature.name for feature in self.on_side(*sides or SIDES) if not isinstance(feature, Weights)]
 
     def __getitem__(self, name: str) -> Feature:
         if name not in self._by_name:

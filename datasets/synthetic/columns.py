@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ...schema import Task
-from ..columns import CategoricalColumn, Column, NumericColumn, SequenceColumn
+from ..kinds import CategoricalColumn, Column, NumericColumn, SequenceColumn
 
 NAME = "synthetic-ads"
 CLICK_TASKS = ("click", "link_click", "website_click", "profile_click")

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from ...schema import Task
-from ..columns import Column
+from ..kinds import Column
 from .columns import CLICK_TASKS, COLUMNS, NAME, chosen_tasks, extras_beside
 from .synthetic_ads_file import SyntheticAdsFile
 from .world import SyntheticWorld

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from ...schema import Task
-from ..columns import Column
+from ..kinds import Column
 from ..raw_files.bad_rows import BadRows
 from ..raw_files.delimited_file import DelimitedFile, Kind
 from .columns import CLICK_TASKS, COLUMNS, CONVERSION, NAME, TASKS, chosen_tasks, extras_beside

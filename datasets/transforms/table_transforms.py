@@ -12,21 +12,14 @@ import polars as pl
 
 from ...schema import Schema
 from ...schema.features import fingerprint_of, with_fingerprint
-from .numeric_transform import NumericTransform
+from ..kinds import TRANSFORMS, Transform
 from .raw_values import Encoded
-from .sequence_transform import SequenceTransform
 from .unknown_tokens import UnknownTokens, UnknownTokenWatch
-from .vector_transform import VectorTransform
-from .vocabulary_transform import VocabularyTransform
-
-Transform = NumericTransform | VocabularyTransform | SequenceTransform | VectorTransform
 
 _FILE = "transforms.json"
 _VOCABULARIES = "vocabularies"
-_VERSION = 1
-_FIELDS = ("dtype", "divisor", "modulo", "separator", "length", "function", "mean", "std", "dim")
-# Written only where they say something, so that an earlier version reads what needs no more.
-_OPTIONAL_FIELDS = ("missing", "integers")
+# Of version 1 are sequences whose unknown tokens have the id of padding; they are encoded as they were fitted.
+_VERSION = 2
 
 
 class TableTransforms:
@@ -46,6 +39,7 @@ class TableTransforms:
         ValueError: if features and transforms differ, or two features read one raw column as different types.
 
     Example:
+    >>> from grouprank.datasets import VocabularyTransform
     >>> from grouprank.schema import Categorical, Schema, Task
     >>> tokens = np.array(["android"], dtype=object)
     >>> transforms = TableTransforms(
@@ -72,12 +66,12 @@ class TableTransforms:
         )
         for name, transform in self.columns.items():
             size = getattr(schema[name], "vocabulary_size", None)
-            if size != getattr(transform, "vocabulary_size", None):
+            if size != transform.vocabulary_size:
                 raise ValueError(
                     f"Feature {name!r}: the schema has vocabulary_size={size}, its transform "
-                    f"{getattr(transform, 'vocabulary_size', None)}. Use the schema fitted with the transforms."
+                    f"{transform.vocabulary_size}. Use the schema fitted with the transforms."
                 )
-        features = [with_fingerprint(f, getattr(self.columns[f.name], "fingerprint", None)) for f in schema.features]
+        features = [with_fingerprint(f, self.columns[f.name].fingerprint) for f in schema.features]
         self.schema = Schema(features, schema.tasks)
         self.oov_share: Mapping[str, float] = MappingProxyType(
             {name: share for name, share in (oov_share or {}).items() if name in columns}
@@ -91,12 +85,9 @@ class TableTransforms:
 
     @property
     def vocabulary_sizes(self) -> dict[str, int]:
-        """Number of ids of each feature that has a vocabulary, id 0 included."""
-        return {
-            name: transform.vocabulary_size
-            for name, transform in self.columns.items()
-            if isinstance(transform, VocabularyTransform | SequenceTransform)
-        }
+        """Number of ids of each feature that has ids, id 0 included."""
+        sizes = {name: transform.vocabulary_size for name, transform in self.columns.items()}
+        return {name: size for name, size in sizes.items() if size is not None}
 
     def encode(self, table: pl.DataFrame | Mapping[str, Any]) -> dict[str, Encoded]:
         """As `__call__`, with the number of replaced values of each feature."""
@@ -144,16 +135,14 @@ class TableTransforms:
         (folder / _VOCABULARIES).mkdir(parents=True, exist_ok=True)
         columns = {}
         for name, transform in self.columns.items():
-            entry: dict[str, Any] = {"kind": transform.kind, "raw": transform.raw}
-            for field in (*_FIELDS, *_OPTIONAL_FIELDS):
-                if hasattr(transform, field) and (field in _FIELDS or getattr(transform, field)):
-                    entry[field] = getattr(transform, field)
+            entry = transform.to_entry()
             if name in self.oov_share:
                 entry["oov_share"] = self.oov_share[name]
-            if isinstance(transform, VocabularyTransform | SequenceTransform):
+            tokens = getattr(transform, "tokens", None)
+            if tokens is not None:
                 entry["vocabulary"] = f"{_VOCABULARIES}/{name}.txt"
-                entry["tokens"] = len(transform.tokens)
-                text = "".join(f"{token}\n" for token in transform.tokens)
+                entry["tokens"] = len(tokens)
+                text = "".join(f"{token}\n" for token in tokens)
                 (folder / entry["vocabulary"]).write_text(text, encoding="utf-8", newline="\n")
             columns[name] = entry
         config = {"version": _VERSION, "schema": self.schema.to_dict(), "columns": columns}
@@ -170,18 +159,21 @@ class TableTransforms:
         if not path.is_file():
             raise ValueError(f"{path} does not exist. Pass a folder that TableTransforms.save wrote.")
         config = json.loads(path.read_text(encoding="utf-8"))
-        if config.get("version") != _VERSION:
+        version = config.get("version")
+        if version not in (1, _VERSION):
             raise ValueError(
-                f"{path}: expected version {_VERSION}. Received: {config.get('version')!r}. Prepare the data again."
+                f"{path}: expected version 1 or {_VERSION}. Received: {version!r}. Prepare the data again, or read the "
+                "folder with the version of grouprank that wrote it."
             )
         entries = {name: dict(entry) for name, entry in config["columns"].items()}
+        if version == 1:
+            entries = {name: {**entry, "unknown_id": 0} for name, entry in entries.items()}
         shares = {name: float(entry.pop("oov_share")) for name, entry in entries.items() if "oov_share" in entry}
         columns = {name: _load_transform(Path(folder), entry) for name, entry in entries.items()}
         schema = Schema.from_dict(config["schema"])
         for name, transform in columns.items():
-            if isinstance(transform, VocabularyTransform | SequenceTransform) and (
-                fingerprint_of(schema[name]) not in (None, transform.fingerprint)
-            ):
+            # The last digits of moments may differ between machines, ids may not.
+            if transform.vocabulary_size and fingerprint_of(schema[name]) not in (None, transform.fingerprint):
                 raise ValueError(
                     f"{path}: feature {name!r} was fitted with another vocabulary than lies here. A file was edited, "
                     "or comes from another run: take the folder whole, or prepare the data again."
@@ -202,20 +194,14 @@ def raw_dtypes(features: Mapping[str, tuple[str, str]]) -> dict[str, str]:
 
 
 def _load_transform(folder: Path, entry: dict[str, Any]) -> Transform:
-    kind = entry.pop("kind")
-    dtype = entry.pop("dtype")
-    if "missing" in entry:
-        entry["missing"] = tuple(entry["missing"])
-    if kind == "numeric":
-        return NumericTransform(**entry)
-    if kind == "vector":
-        return VectorTransform(**entry)
-    tokens = _load_tokens(_inside(folder, entry.pop("vocabulary")), dtype, entry.pop("tokens"))
-    if kind == "categorical":
-        return VocabularyTransform(dtype=dtype, tokens=tokens, **entry)
-    if kind == "sequence":
-        return SequenceTransform(tokens=tokens, **entry)
-    raise ValueError(f"{folder / _FILE}: expected a kind of transform this version knows. Received: {kind!r}.")
+    kind = entry["kind"]
+    if kind not in TRANSFORMS:
+        raise ValueError(f"{folder / _FILE}: expected a kind of transform this version knows. Received: {kind!r}.")
+    tokens = None
+    if "vocabulary" in entry:
+        tokens = _load_tokens(_inside(folder, entry["vocabulary"]), entry["dtype"], entry["tokens"])
+        del entry["tokens"]
+    return TRANSFORMS[kind].from_entry(entry, tokens)
 
 
 def _inside(folder: Path, name: str) -> Path:

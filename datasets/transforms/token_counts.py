@@ -25,20 +25,23 @@ class TokenCounts:
         self._frames: list[pl.DataFrame] = []
         self._pending = 0
 
-    @staticmethod
-    def of(values: pl.Series) -> pl.DataFrame:
+    @classmethod
+    def of(cls, values: pl.Series) -> "TokenCounts":
         """The counts of a chunk of tokens (String or Int64, without nulls), for `add`."""
-        return _own(values.alias("token").value_counts(name="count").cast({"count": pl.Int64}))
+        counts = cls()
+        counts._frames = [_own(values.alias("token").value_counts(name="count").cast({"count": pl.Int64}))]
+        counts._pending = len(counts._frames[0])
+        return counts
 
     def update(self, values: pl.Series) -> None:
         """Add a chunk of tokens."""
         self.add(self.of(values))
 
-    def add(self, counts: pl.DataFrame) -> None:
+    def add(self, counts: "TokenCounts") -> None:
         """Add the counts of a chunk."""
-        self._frames.append(counts)
-        self._pending += len(counts)
-        if self._pending > max(_MERGE_ROWS, len(self._frames[0])):
+        self._frames += counts._frames
+        self._pending += sum(map(len, counts._frames))
+        if self._frames and self._pending > max(_MERGE_ROWS, len(self._frames[0])):
             self._merge()
 
     def _merge(self) -> None:

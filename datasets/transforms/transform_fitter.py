@@ -2,24 +2,15 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-import numpy as np
 import polars as pl
 
 from ...schema import Schema, Task
-from ..columns import CategoricalColumn, Column, NumericColumn, SequenceColumn, VectorColumn
-from .missing_numbers import missing_integers, missing_numbers
-from .numeric_transform import NumericTransform, apply_function, known_numbers
-from .raw_values import as_float32, as_int64, as_strings
-from .running_moments import RunningMoments
-from .sequence_transform import SequenceTransform, split_tokens
-from .table_transforms import TableTransforms, Transform, raw_dtypes
-from .token_counts import TokenCounts
-from .token_spelling import TokenSpelling
-from .vector_transform import VectorTransform
-from .vocabulary_transform import VocabularyTransform, integer_tokens
+from ..kinds import Column, Transform
+from .table_transforms import TableTransforms, raw_dtypes
 
-ChunkSummary = dict[str, RunningMoments | pl.DataFrame]
+ChunkSummary = dict[str, Any]
 
 
 class TransformFitter:
@@ -30,6 +21,7 @@ class TransformFitter:
         tasks: the outcomes, for the schema.
 
     Example:
+    >>> from grouprank.datasets import CategoricalColumn
     >>> from grouprank.schema import Task
     >>> fitter = TransformFitter([CategoricalColumn("os", "user")], [Task("click")])
     >>> fitter.update(pl.DataFrame({"os": ["a", "b", "a"]}))
@@ -40,29 +32,14 @@ class TransformFitter:
     def __init__(self, columns: Iterable[Column], tasks: Sequence[Task]) -> None:
         self._columns = tuple(columns)
         self._tasks = tuple(tasks)
-        Schema(
-            [column.feature(1) for column in self._columns], self._tasks
-        )  # repeated names fail here, not after a pass
+        # What does not fit together fails here, not after a pass.
+        for column in self._columns:
+            for owner in self._columns:
+                if owner.name == column.owner:
+                    column.check_owner(owner)
+        Schema([feature for column in self._columns for feature in column.features(1)], self._tasks)
         raw_dtypes({column.name: (column.raw_name, column.dtype) for column in self._columns})
-        self._vocabularies: dict[str, np.ndarray] = {}
-        self._integers: dict[str, bool] = {}
-        self._owners = {
-            c.name: self._owner(c) for c in self._columns if isinstance(c, CategoricalColumn | SequenceColumn)
-        }
-        self._moments = {c.name: RunningMoments() for c in self._columns if isinstance(c, NumericColumn)}
-        self._counts = {owner.name: TokenCounts() for owner in self._owners.values()}
-
-    def _owner(self, column: CategoricalColumn | SequenceColumn) -> CategoricalColumn | SequenceColumn:
-        """The column whose vocabulary a column uses: its own, unless it shares another's."""
-        if not isinstance(column, SequenceColumn) or column.shares is None:
-            return column
-        owner = next(other for other in self._columns if other.name == column.shares)
-        if not isinstance(owner, CategoricalColumn) or owner.dtype != "string":
-            raise ValueError(
-                f"Column {column.name!r} shares the vocabulary of {owner.name!r}, which must be a CategoricalColumn "
-                f'with dtype="string", as the tokens of a sequence are. Received: {owner!r}.'
-            )
-        return owner
+        self._summaries = {column.name: column.empty() for column in self._columns}
 
     def update(self, frame: pl.DataFrame) -> None:
         """Add a chunk of training rows with the raw columns."""
@@ -70,76 +47,31 @@ class TransformFitter:
 
     def summarize(self, frame: pl.DataFrame) -> ChunkSummary:
         """What a chunk of training rows adds. It changes nothing, so several threads may summarize chunks."""
-        summary: ChunkSummary = {}
-        for column in self._columns:
-            values = frame[column.raw_name]
-            if isinstance(column, NumericColumn):
-                raw = as_float32(column.raw_name, values)
-                numbers = apply_function(column.function, raw[known_numbers(raw, missing_numbers(column.missing))])
-                summary[column.name] = RunningMoments.of(numbers)
-            elif not isinstance(column, VectorColumn) and column.name in self._counts:
-                summary[column.name] = TokenCounts.of(_tokens(column, values))
-        return summary
+        return {
+            column.name: column.summarize(frame[column.raw_name])
+            for column in self._columns
+            if self._summaries[column.name] is not None
+        }
 
     def add(self, summary: ChunkSummary) -> None:
         """Add a chunk's summary; in the order of the chunks, for the same result to the last bit."""
         for name, part in summary.items():
-            if isinstance(part, RunningMoments):
-                self._moments[name].add(part)
-            else:
-                self._counts[name].add(part)
+            self._summaries[name].add(part)
 
     def finish(self) -> TableTransforms:
         """The transforms fitted to the chunks so far; a numeric column without any number is warned about."""
-        self._vocabularies.clear()
-        self._integers.clear()
-        empty = [name for name, moments in self._moments.items() if not moments.count]
+        empty = [column.name for column in self._columns if column.lacks_numbers(self._summaries[column.name])]
         if empty:
             warnings.warn(
                 f"No training row has a finite number in {', '.join(map(repr, empty))}: the feature is 0 in every row. "
                 "Look at how the column is read (its separator, decimal mark and kind), or leave it out.",
                 stacklevel=2,
             )
-        transforms = {column.name: self._transform(column) for column in self._columns}
-        features = [column.feature(getattr(transforms[column.name], "vocabulary_size", 1)) for column in self._columns]
+        shared = {column.owner for column in self._columns}
+        transforms: dict[str, Transform] = {}
+        for column in sorted(self._columns, key=lambda column: column.owner is not None):  # owners first
+            owner = None if column.owner is None else transforms[column.owner]
+            transforms |= column.transforms(self._summaries[column.name], owner, column.name in shared)
+        sizes = {name: transform.vocabulary_size or 1 for name, transform in transforms.items()}
+        features = [feature for column in self._columns for feature in column.features(sizes[column.name])]
         return TableTransforms(Schema(features, self._tasks), transforms)
-
-    def _vocabulary(self, owner: CategoricalColumn | SequenceColumn) -> np.ndarray:
-        if owner.name not in self._vocabularies:
-            counts = self._counts[owner.name]
-            self._integers[owner.name] = counts.are_integers()
-            spelling = TokenSpelling(owner.missing, self._integers[owner.name])
-            tokens = counts.tokens(owner.min_count, owner.max_size, spelling)
-            if isinstance(owner, SequenceColumn):
-                tokens = tokens[tokens != ""]  # a piece that means missing takes no place
-            self._vocabularies[owner.name] = tokens
-        return self._vocabularies[owner.name]
-
-    def _transform(self, column: Column) -> Transform:
-        if isinstance(column, NumericColumn):
-            moments = self._moments[column.name]
-            numbers = missing_numbers(column.missing)
-            return NumericTransform(column.raw_name, column.function, moments.mean, moments.std, numbers)
-        if isinstance(column, VectorColumn):
-            return VectorTransform(column.raw_name, column.dim)
-        owner = self._owners[column.name]
-        tokens = self._vocabulary(owner)
-        integers = self._integers[owner.name]
-        if isinstance(column, SequenceColumn):
-            return SequenceTransform(column.raw_name, tokens, column.separator, column.length, column.missing, integers)
-        missing = column.missing if column.dtype == "string" else missing_integers(column.missing)
-        return VocabularyTransform(
-            column.raw_name, column.dtype, tokens, column.divisor, column.modulo, missing, integers
-        )
-
-
-def _tokens(column: CategoricalColumn | SequenceColumn, values: pl.Series) -> pl.Series:
-    spelling = TokenSpelling(column.missing)
-    if isinstance(column, SequenceColumn):
-        pieces = split_tokens(as_strings(column.raw_name, values), column.separator, spelling)
-        return pieces.filter(pieces.list.len() > 0).explode()
-    if column.dtype == "string":
-        return spelling(as_strings(column.raw_name, values))
-    integers = as_int64(column.raw_name, values)
-    known = integers[~np.isin(integers, missing_integers(column.missing))]
-    return pl.Series(integer_tokens(known, column.divisor, column.modulo))

@@ -9,6 +9,7 @@ from .dice import Dice
 from .mean_pooling import MeanPooling
 from .sequence_encoder import SequenceEncoder
 from .target_attention import TargetAttention
+from .weighted_pooling import WeightedPooling
 
 SEQUENCE_ENCODERS: dict[str, type[SequenceEncoder]] = {
     "mean": MeanPooling,
@@ -38,5 +39,6 @@ __all__ = [
     "MeanPooling",
     "SequenceEncoder",
     "TargetAttention",
+    "WeightedPooling",
     "get",
 ]

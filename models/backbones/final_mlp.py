@@ -94,8 +94,8 @@ class FinalMLP(Backbone):
     def from_schema(cls, schema: Schema, **arguments: Any) -> "FinalMLP":
         """The backbone for a table: the first context is its user features, the second its ad features."""
         contexts = {
-            "first_context": [feature.name for feature in schema.on_side("user")],
-            "second_context": [feature.name for feature in schema.on_side("ad")],
+            "first_context": schema.field_names("user"),
+            "second_context": schema.field_names("ad"),
         }
         return cls(**{**contexts, **arguments})
 

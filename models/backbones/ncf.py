@@ -86,7 +86,7 @@ class NCF(Backbone):
     @classmethod
     def from_schema(cls, schema: Schema, **arguments: Any) -> "NCF":
         """The backbone for a table: the fields of the sides are those of the schema."""
-        sides = {f"{side}_fields": [feature.name for feature in schema.on_side(side)] for side in ("user", "ad")}
+        sides = {f"{side}_fields": schema.field_names(side) for side in ("user", "ad")}
         return cls(**{**sides, **arguments})
 
     def build(self, input_shape: Mapping[str, Any]) -> None:

@@ -11,9 +11,12 @@ from ...datasets.raw_files.bad_rows import BadRows
 from ...datasets.raw_files.table_file import TableFile
 from ...reports.visible_text import visible_text
 from .integer_shape import IntegerShape
+from .name_words import LISTS, among
 from .time_form import time_form
 
 _EXAMPLES = 3
+_SEPARATORS = ("|", ";", ",", " ")
+_ALSO_IN_PROSE = (",", " ")
 _EXAMPLE_LENGTH = 20
 # Among fewer rows, values of their own prove nothing.
 _ENOUGH = 100
@@ -129,6 +132,22 @@ class ColumnProfile:
     def pieces(self, separator: str) -> int:
         """How many pieces all but the longest tenth of the values have."""
         return max(int(self._lengths(separator).quantile(0.9) or 1), 1)
+
+    @functools.cached_property
+    def separator(self) -> str:
+        """The separator that most values have, or nothing. Commas and spaces may be prose."""
+        if not self.is_text:
+            return ","
+        names_a_list = among(self.name, LISTS)
+        return next(
+            (
+                sign
+                for sign in _SEPARATORS
+                if self.share_with(sign) > 0.5
+                and (names_a_list or sign not in _ALSO_IN_PROSE or (sign == "," and self.repeats_pieces(sign)))
+            ),
+            "",
+        )
 
     def share_with(self, text: str) -> float:
         """Share of the values that contain a text."""

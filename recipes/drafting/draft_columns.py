@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
+from ...datasets.kinds import COLUMNS
 from ...datasets.raw_files.bad_rows import BadRows
 from .column_draft import ColumnDraft
 from .column_profile import ColumnProfile, profile_columns
@@ -12,7 +13,7 @@ from .time_form import UNREAD
 from .value_kind import FEW, value_kind
 
 ROLES = ("feature", "task", "time", "left out")
-KINDS = ("numeric", "categorical", "sequence", "vector")
+KINDS = tuple(COLUMNS)
 
 
 def draft_columns(path: Path, rows: int, bad_rows: BadRows | None = None) -> list[ColumnDraft]:
@@ -60,7 +61,7 @@ def ask(drafts: Sequence[ColumnDraft], answer: Callable[[str, str], str]) -> Non
     for draft in drafts:
         draft.role = _answer(answer, f"{draft.profile}: feature, task, time or left out?", draft.role, ROLES)
         if draft.role == "feature":
-            draft.kind = _answer(answer, "  kind: numeric, categorical, sequence or vector?", draft.kind, KINDS)
+            draft.kind = _answer(answer, f"  kind: {', '.join(KINDS)}?", draft.kind, KINDS)
             draft.side = _answer(answer, "  side: user, ad or context?", draft.side or "context", SIDES)
         elif draft.role == "task":
             given = _answer(answer, "  given which task? (none)", draft.given or "none", ["none", *names])

@@ -6,9 +6,9 @@ from typing import Any
 import yaml
 
 from ...datasets import TableDescription
+from ...datasets.kinds import COLUMNS
 from ...reports.visible_text import visible_text
 from .column_draft import ColumnDraft
-from .value_kind import FEW, list_separator
 
 REVIEW = "REVIEW"
 _NAMED = 8
@@ -29,7 +29,7 @@ def to_yaml(drafts: Sequence[ColumnDraft], source: str) -> str:
     features = [draft for draft in drafts if draft.role == "feature"]
     tasks = [draft for draft in drafts if draft.role == "task"]
     lines = [
-        f"# Drafted from {visible_text(source)}. kind: numeric, categorical, sequence, vector.",
+        f"# Drafted from {visible_text(source)}. kind: {', '.join(COLUMNS)}.",
         "# side: user (who sees it), ad (what is shown), context (where and when).",
         *_sideless([draft.name for draft in features if draft.side is None], len(features)),
         *_entries("features", [_feature(draft) for draft in features], f"# {REVIEW}: every column is left out, below."),
@@ -74,16 +74,9 @@ def _time(times: Sequence[ColumnDraft]) -> list[str]:
 
 def _feature(draft: ColumnDraft) -> str:
     profile = draft.profile
-    entry: dict[str, str | int] = {"name": draft.name, "kind": draft.kind, "side": draft.side or "context"}
+    entry: dict[str, Any] = {"name": draft.name, "kind": draft.kind, "side": draft.side or "context"}
     entry |= {} if draft.name == profile.name else {"raw": profile.name}
-    if draft.kind == "sequence":
-        separator = list_separator(profile)
-        entry |= {"length": profile.pieces(separator)}
-        entry |= {"separator": separator} if profile.is_text and separator else {}
-    elif draft.kind == "vector":
-        entry |= {"dim": profile.pieces("")}
-    elif draft.kind == "categorical":
-        entry |= {"min_count": 2} if profile.distinct > FEW else {}
+    entry |= COLUMNS[draft.kind].draft(profile)
     return f"{_flow(entry)}  # {_comment(draft)}"
 
 

@@ -1,12 +1,10 @@
 """The kind of a feature, from the values of its column."""
 
 from .column_profile import ColumnProfile
-from .name_words import LISTS, QUANTITIES, THINGS, among, words
+from .name_words import QUANTITIES, THINGS, among, words
 
 # Whole numbers of no more values are categories: a category for each loses nothing.
 FEW = 50
-_SEPARATORS = ("|", ";", ",", " ")
-_ALSO_IN_PROSE = (",", " ")
 
 
 def value_kind(profile: ColumnProfile) -> tuple[str, str, bool]:
@@ -27,7 +25,7 @@ def value_kind(profile: ColumnProfile) -> tuple[str, str, bool]:
     if profile.is_list:
         return ("vector" if profile.is_fraction and profile.has_one_length else "sequence"), "", False
     if not profile.is_number:
-        return ("sequence" if profile.is_text and list_separator(profile) else "categorical"), "", False
+        return ("sequence" if profile.is_text and profile.separator else "categorical"), "", False
     if profile.is_fraction:
         return "numeric", "", False
     if profile.distinct <= FEW or profile.has_leading_zeros:
@@ -43,19 +41,3 @@ def value_kind(profile: ColumnProfile) -> tuple[str, str, bool]:
         return "categorical", f"{note}; numeric, if they are amounts" if note else "", bool(note)
     note = "whole numbers that look like amounts; categorical, if they are ids" if shape.is_doubtful else ""
     return "numeric", note, bool(note)
-
-
-def list_separator(profile: ColumnProfile) -> str:
-    """The separator that most values have, or nothing. Commas and spaces may be prose."""
-    if not profile.is_text:
-        return ","
-    names_a_list = among(profile.name, LISTS)
-    return next(
-        (
-            sign
-            for sign in _SEPARATORS
-            if profile.share_with(sign) > 0.5
-            and (names_a_list or sign not in _ALSO_IN_PROSE or (sign == "," and profile.repeats_pieces(sign)))
-        ),
-        "",
-    )

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from ...datasets import NumericTransform, PreparedTable, VocabularyTransform
-
-UNKNOWN = "(rare or unknown)"
+from ...datasets import PreparedTable
 
 
 def raw_columns(table: PreparedTable, split: str, names: Sequence[str], rows: slice = slice(None)) -> pl.DataFrame:
@@ -28,15 +26,5 @@ def raw_columns(table: PreparedTable, split: str, names: Sequence[str], rows: sl
         if name in table.extras:
             columns[name] = pl.Series(values)
             continue
-        transform = table.transforms.columns[name]
-        if isinstance(transform, VocabularyTransform):
-            tokens = np.array([UNKNOWN, *(str(token) for token in transform.tokens)], dtype=object)
-            columns[name] = pl.Series(tokens[values], dtype=pl.String)
-        elif isinstance(transform, NumericTransform):
-            raw = values.astype("float64") * transform.std + transform.mean
-            # What is left of 0 after float32.
-            raw[np.abs(raw) < 1e-6 * transform.std] = 0.0
-            columns[name] = pl.Series(np.sign(raw) * np.expm1(np.abs(raw)) if transform.function == "log1p" else raw)
-        else:
-            raise ValueError(f"Column {name!r} is a {transform.kind} and has no single value to show.")
+        columns[name] = table.transforms.columns[name].readable(values)
     return pl.DataFrame(columns)

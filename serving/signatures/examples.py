@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .graph_transforms import NO_TOKEN
+from ...datasets.kinds.token_graph import NO_TOKEN
 from .predict import named
 
 
@@ -30,7 +30,7 @@ def examples_signature(function: Callable[..., Any], columns: Any, argument: str
         raw, missing = {}, {}
         for name, spec in specs.items():
             raw[name], absent = _column(name, parsed[name], spec)
-            if spec.dtype.is_integer:
+            if not spec.dtype.is_floating:
                 missing[name] = absent
         return named(function(columns(raw, missing)))
 

@@ -140,7 +140,7 @@ def test_prepare(tmp_path, write_ali_ccp):
     assert table.schema.tasks[1].given == "click"
     assert table.column("train", "user_categories").shape == (90, 4)
     tokens = table.transforms.columns["user_categories"].tokens
-    assert [tokens[i - 1] for i in table.column("test", "user_categories")[0][:3]] == ["5", "6", "4"]
+    assert [tokens[i - 2] for i in table.column("test", "user_categories")[0][:3]] == ["5", "6", "4"]
     assert table.transforms.columns["item_intentions"].tokens.tolist() == ["9052218", "9064553"]
     for split in ("train", "validation", "test"):
         table.schema.check({name: table.column(split, name) for name in table.schema.feature_names})

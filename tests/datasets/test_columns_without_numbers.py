@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 import grouprank as gr
-from grouprank.datasets.columns import NumericColumn
+from grouprank.datasets import NumericColumn
 from grouprank.datasets.transforms.transform_fitter import TransformFitter
 
 

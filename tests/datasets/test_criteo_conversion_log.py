@@ -78,7 +78,7 @@ def test_prepare(tmp_path, write_lines):
     assert table.report["rows"] == {"train": 80, "validation": 10, "test": 10}
     assert table.report["label_means"]["sale"] == {"train": 0.5, "validation": 0.5, "test": 0.5}
     assert table.schema.task_names == ["sale"]
-    assert table.column("train", "product_title")[0].tolist() == [1, 2, 3, *[0] * 7]
+    assert table.column("train", "product_title")[0].tolist() == [2, 3, 4, *[0] * 7]
     assert table.transforms.columns["product_category7"].tokens.tolist() == [""]
     missing = {"nb_clicks_1week": [-1.0], "product_brand": ["-1"], "product_title": ["-1"]}
     for feature, values in missing.items():

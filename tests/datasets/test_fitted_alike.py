@@ -84,7 +84,32 @@ def test_files_of_earlier_versions_load(tmp_path):
     loaded = TableTransforms.load(tmp_path)
     assert loaded.schema == transforms.schema  # found again from the tokens
     rows = {"user": np.array([7]), "ad": ["b"], "seen": ["b"], "price": np.array([2.5])}
-    assert loaded(rows)["ad"].tolist() == [2]
+    assert loaded(rows)["ad"].tolist() == [3]
+
+
+def test_sequences_of_earlier_versions_keep_their_ids(tmp_path):
+    """In files of version 1, an unknown item has the id of padding, and a shared vocabulary begins at 1."""
+    transforms = fitted()
+    transforms.save(tmp_path / "1")
+    path = tmp_path / "1" / "transforms.json"
+    config = json.loads(path.read_text()) | {"version": 1}
+    for feature in config["schema"]["features"]:
+        feature.pop("vocabulary", None)
+        if feature["name"] in ("ad", "seen"):
+            feature["vocabulary_size"] -= 1
+    config["columns"]["ad"].pop("unknown_id")
+    path.write_text(json.dumps(config))
+    loaded = TableTransforms.load(tmp_path / "1")
+    loaded.save(tmp_path / "2")
+    rows = {"user": np.array([7]), "ad": ["b"], "seen": ["new,b"], "price": np.array([2.5])}
+    for old in (loaded, TableTransforms.load(tmp_path / "2")):
+        assert (old(rows)["ad"].tolist(), old(rows)["seen"].tolist()) == ([2], [[0, 2]])
+    assert (transforms(rows)["ad"].tolist(), transforms(rows)["seen"].tolist()) == ([3], [[1, 3]])
+    with pytest.raises(ValueError, match=r"the ids of \['ad', 'seen'\] stand for other tokens"):
+        loaded.schema.check_fitted(transforms.schema)
+    path.write_text(json.dumps(config | {"version": 3}))
+    with pytest.raises(ValueError, match="expected version 1 or 2. Received: 3. Prepare the data again"):
+        TableTransforms.load(tmp_path / "1")
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../../secret.txt", "vocabularies/../../x", "C:\\x.txt", "..\\x.txt"])

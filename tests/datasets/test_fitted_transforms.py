@@ -167,7 +167,7 @@ def test_sequence_drops_empty_pieces_cuts_and_pads():
     transform = SequenceTransform("tag", strings("7", "62", "é"), ",", length=3)
     values = ["62,7", "", None, ",,7,,é,", "9,62", "7,7,7,62", ","]
     encoded = transform.encode(values)
-    assert encoded.array.tolist() == [[2, 1, 0], [0, 0, 0], [0, 0, 0], [1, 3, 0], [0, 2, 0], [1, 1, 1], [0, 0, 0]]
+    assert encoded.array.tolist() == [[3, 2, 0], [0, 0, 0], [0, 0, 0], [2, 4, 0], [1, 3, 0], [2, 2, 2], [0, 0, 0]]
     assert encoded.array.dtype == np.int32
     assert (encoded.replaced, encoded.total) == (1, 9)
     assert transform(np.array([], dtype=object)).shape == (0, 3)
@@ -245,7 +245,7 @@ def test_table_encodes_frames_and_arrays_alike(fitted):
     for name, values in transforms(arrays).items():
         np.testing.assert_array_equal(values, encoded[name])
     assert encoded["city"].tolist() == [2, 1, 1]
-    assert encoded["tags"].tolist() == [[1, 3], [1, 0], [2, 0]]
+    assert encoded["tags"].tolist() == [[2, 4], [2, 0], [3, 1]]
 
 
 def test_table_round_trip(fitted, tmp_path):
@@ -309,7 +309,8 @@ def test_a_sequence_may_share_the_vocabulary_of_a_category():
     transforms = fitter.finish()
     assert transforms.columns["item"].tokens.tolist() == transforms.columns["seen"].tokens.tolist() == ["b", "c"]
     assert transforms.schema["seen"].shares == "item"
-    assert transforms.columns["seen"](["a,b", "c,b,b"]).tolist() == [[0, 1], [2, 1]]
+    assert transforms.columns["seen"](["a,b", "c,b,b"]).tolist() == [[1, 2], [3, 2]]
+    assert transforms.columns["item"](["a", "b", "c"]).tolist() == [1, 2, 3]  # id 0 is padding
     for owner in (CategoricalColumn("item", "ad", dtype="int64"), SequenceColumn("item", "ad", length=1)):
         with pytest.raises(ValueError, match=r"'seen' shares the vocabulary of 'item'.*dtype=\"string\""):
             TransformFitter([columns[0], owner], [Task("click")])

@@ -29,8 +29,8 @@ def test_by_hand(tmp_path, frame_dataset, small_frame):
     assert table.column("validation", "hour").tolist() == [0, 1]
     # tags: y four times, x twice, z once
     assert table.transforms.columns["tags"].tokens.tolist() == ["y", "x", "z"]
-    assert table.column("train", "tags").tolist() == [[2, 1], [0, 0], [1, 0], [1, 0], [0, 0], [1, 2]]
-    assert table.column("validation", "tags").tolist() == [[0, 2], [2, 0]]
+    assert table.column("train", "tags").tolist() == [[3, 2], [0, 0], [2, 0], [2, 0], [0, 0], [2, 3]]
+    assert table.column("validation", "tags").tolist() == [[1, 3], [3, 0]]
     assert table.column("test", "image").tolist() == [[1, 2], [0, 4]]
     assert table.column("train", "click").tolist() == [1, 0, 0, 1, 0, 0]
     np.testing.assert_array_equal(
@@ -58,7 +58,7 @@ def test_report(tmp_path, frame_dataset, small_frame):
     assert report == json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["rows"] == {"train": 6, "validation": 2, "test": 2}
     assert report["bad_rows"] == 0
-    assert report["vocabulary_sizes"] == {"city": 3, "hour": 4, "tags": 4}
+    assert report["vocabulary_sizes"] == {"city": 3, "hour": 4, "tags": 5}
     assert report["imputed"] == {
         "price": {"train": 2, "validation": 1, "test": 0},
         "image": {"train": 0, "validation": 0, "test": 1},

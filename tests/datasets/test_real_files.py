@@ -27,11 +27,11 @@ def test_kuairand(real_data, tmp_path):
     with gzip.open(folder / "video_features_basic_pure.csv.gz", "rt") as file:
         videos = {row["video_id"]: row for row in csv.DictReader(file)}
     authors = {token: i + 1 for i, token in enumerate(table.transforms.columns["author_id"].tokens)}
-    tags = {token: i + 1 for i, token in enumerate(table.transforms.columns["tag"].tokens)}
+    tags = {token: i + 2 for i, token in enumerate(table.transforms.columns["tag"].tokens)}
     for i, row in enumerate(log):
         video = videos[row["video_id"]]
         assert table.column("train", "author_id")[i] == authors.get(video["author_id"], 0)
-        expected = [tags.get(tag, 0) for tag in video["tag"].split(",") if tag][:3]
+        expected = [tags.get(tag, 1) for tag in video["tag"].split(",") if tag][:3]
         assert table.column("train", "tag")[i].tolist() == expected + [0] * (3 - len(expected))
     duration = np.log1p(np.array([float(row["duration_ms"]) for row in log]))
     fitted = table.transforms.columns["duration_ms"]

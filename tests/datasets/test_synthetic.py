@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from grouprank.datasets.columns import NumericColumn
+from grouprank.datasets import NumericColumn
 from grouprank.datasets.synthetic.synthetic_ads import SyntheticAds
 from grouprank.datasets.synthetic.synthetic_ads_file import SyntheticAdsFile
 

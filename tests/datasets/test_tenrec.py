@@ -94,7 +94,7 @@ def test_prepare(tmp_path, write_lines):
     # Of the history, only 781 was an item of the training rows.
     items = table.transforms.columns["item_id"].tokens.tolist()
     assert table.transforms.columns["clicked_items"].tokens.tolist() == items
-    assert table.column("train", "clicked_items")[0].tolist()[:3] == [0, *[items.index("781") + 1] * 2]
+    assert table.column("train", "clicked_items")[0].tolist()[:3] == [1, *[items.index("781") + 2] * 2]
     assert table.schema["clicked_items"].shares == "item_id"
 
 

@@ -27,9 +27,9 @@ TOKENS = np.array([f"ad {n}é" for n in range(ADS)], dtype=object)
 SCHEMA = gr.Schema(
     [
         gr.Categorical("user_id", 21, side="user"),
-        gr.Sequence("history", ADS + 1, 3, side="user", shares="ad_id"),
+        gr.Sequence("history", ADS + 2, 3, side="user", shares="ad_id"),
         gr.Categorical("hour", 25, side="context"),
-        gr.Categorical("ad_id", ADS + 1),
+        gr.Categorical("ad_id", ADS + 2),
         gr.Numeric("bid", side="ad"),
     ],
     [gr.Task("click")],
@@ -40,7 +40,7 @@ TRANSFORMS = TableTransforms(
         "user_id": VocabularyTransform("user", "int64", np.arange(100, 120)),
         "history": SequenceTransform("history", TOKENS, ",", 3),
         "hour": VocabularyTransform("hour", "int64", np.arange(24)),
-        "ad_id": VocabularyTransform("ad", "string", TOKENS),
+        "ad_id": VocabularyTransform("ad", "string", TOKENS, unknown_id=1),
         "bid": NumericTransform("bid", "log1p", 0.5, 2.0),
     },
 )

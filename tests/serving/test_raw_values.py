@@ -113,9 +113,10 @@ def test_every_raw_value_is_encoded_alike(saved):
     expected = transforms(raw)
     assert_equal_bits(graph({name: tf.constant(values) for name, values in raw.items()}), expected)
     of = {value: expected["account"][row] for row, value in enumerate(PIECES)}
-    assert of["84"] == of["84.0"] == of["84.00"] > 0
-    assert of["NA"] == of["-1"] == of["-1.0"] == of[""] > 0
-    assert not any(of[value] for value in ("084", "+84", "84.", "-0.0", " 84", "84.0\n", "٣.0", b"84\xff.0"))
+    assert of["84"] == of["84.0"] == of["84.00"] > 1
+    assert of["NA"] == of["-1"] == of["-1.0"] == of[""] > 1
+    # A sequence shares the accounts, so that id 0 is padding and id 1 out of the vocabulary.
+    assert all(of[value] == 1 for value in ("084", "+84", "84.", "-0.0", " 84", "84.0\n", "٣.0", b"84\xff.0"))
     assert expected["os"][PIECES.index("NA")] == expected["os"][PIECES.index("n/a")] == expected["os"][0] > 0
     assert not expected["price"][np.isin(raw["price"], np.float32([-1, -999.9]))].any()
     assert expected["age"][raw["age"] == -1].all()
@@ -127,6 +128,19 @@ def test_serialized_examples_are_encoded_alike(saved):
     raw = {name: values[: 2 * len(PIECES)] for name, values in raw_rows().items()}
     serve = examples_signature(lambda inputs: inputs, graph)
     assert_equal_bits(serve(examples=tf.constant(to_examples(raw))), transforms(raw))
+
+
+def test_what_an_example_lacks_is_unknown_and_its_lists_are_empty(saved):
+    _, graph = saved
+    serve = examples_signature(lambda inputs: inputs, graph)
+    found = {name: values.numpy()[0].tolist() for name, values in serve(examples=to_examples({"os": [None]})).items()}
+    assert found == {
+        **dict.fromkeys(("os", "os_again", "zip", "position", "price", "age"), 0),
+        "account": 1,  # a sequence shares its vocabulary
+        "tags": [0, 0, 0],
+        "accounts": [0, 0, 0],
+        "image": [0, 0],
+    }
 
 
 def test_drawn_rows_have_every_spelling(saved):

@@ -25,7 +25,7 @@ SCHEMA = gr.Schema(
         gr.Categorical("hour", 25, side="context"),
         gr.Categorical("os", 6, side="user"),
         gr.Categorical("unknown", 1, side="user"),
-        gr.Sequence("tags", 4, 3, side="ad"),
+        gr.Sequence("tags", 5, 3, side="ad"),
         gr.Numeric("bid", side="ad"),
         gr.Numeric("age", side="ad"),
         gr.Vector("image", 4),
