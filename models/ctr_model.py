@@ -1,23 +1,23 @@
 """Multi-task click models with group structure learning and residual learning."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from ..layers import GroupIds, TableConfig
+from ..layers import GroupIds, JointLogit, TableConfig
 from ..losses import ObservedBinaryCrossentropy
 from ..metrics import CodebookHealth
 from ..schema import Schema
 from . import backbones
-from .candidate_ranker import CandidateRanker
 from .distinct_names import distinct_names
 from .feature_encoders import make_semantic_ids, make_sequence_encoders
 from .group_placements import make_group_concats
 from .make_embedder import make_embedder, make_inputs
-from .ranking_graph import make_ranking_graph
+from .ranking import Arranged, CandidateRanker, arrange_anew
+from .ranking_graph import RankingNetwork, make_ranking_graph
 from .ranking_model import RankingModel, probabilities_of
 from .rate_start import RateStart
 from .residual_learning import ResidualLearning
@@ -158,7 +158,7 @@ class CTRModel(RankingModel):
         tables = tuple(tables)
         # === Layers ===
         group_concats = make_group_concats(group_structure, schema, embedding_dim)
-        network = backbones.get(backbone, schema, dropout=dropout, name="backbone")
+        feature_interactions = backbones.get(backbone, schema, dropout=dropout, name="backbone")
         structure = make_structure(multi_task, schema, dropout)
         weighting = make_task_weighting(task_weighting, schema, task_weights)
         encoders = make_sequence_encoders(sequence_encoder, schema)
@@ -178,24 +178,15 @@ class CTRModel(RankingModel):
         fields = embedder.fields(*embedder.vectors(inputs))
         # Backbones that end in a normalization would drown the rate in the noise of a kernel of the usual size.
         initializer = keras.initializers.VarianceScaling(0.01, "fan_avg", "uniform") if start_at_rate else None
-        graph = make_ranking_graph(
-            schema,
-            fields,
-            group_concats,
-            network,
-            structure,
-            weighting,
-            learning,
-            tower_units,
-            dropout,
-            initializer or "glorot_uniform",
-        )
-        outputs = {**graph.logits, **self._joint_logits(schema, graph.logits), **graph.heads}
+        joints = self._joint_layers(schema)
+        network = RankingNetwork(schema, group_concats, feature_interactions, structure, weighting, joints)
+        graph = make_ranking_graph(network, fields, learning, tower_units, dropout, initializer or "glorot_uniform")
+        outputs = {**graph.logits, **graph.heads}
         distinct_names(outputs, inputs)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         # === Config ===
         self.schema = schema
-        self.backbone = network
+        self.backbone = feature_interactions
         self.multi_task = structure
         self.group_concats = group_concats
         self.residual_learning = learning
@@ -212,7 +203,7 @@ class CTRModel(RankingModel):
         self.tables = tables
         self._placement_inputs = graph.placement_inputs
         self._rate_start = RateStart(graph.biases, learning)
-        self._ranker = CandidateRanker(embedder, fields, self._of_tasks(outputs))
+        self._ranker = CandidateRanker(embedder, network)
         self._task_loss = ObservedBinaryCrossentropy()
         # Tracked by the model, so that it is saved with it and its weights are part of a compiled step.
         teacher = learning.teacher if learning is not None else None
@@ -256,8 +247,8 @@ class CTRModel(RankingModel):
         return total
 
     @staticmethod
-    def _joint_logits(schema: Schema, logits: Mapping[str, Any]) -> dict[str, Any]:
-        """Further predictions made of the tasks' logits, by name."""
+    def _joint_layers(schema: Schema) -> dict[str, tuple[JointLogit, str, str]]:
+        """Further predictions made of logits: by name, a layer and the two predictions whose logits it reads."""
         return {}
 
     def _label_loss(self, task: str, labels: Mapping[str, Any], logits: Mapping[str, Any], weight: Any) -> Any:
@@ -336,17 +327,34 @@ class CTRModel(RankingModel):
         )
         return {name: probabilities_of(ops.convert_to_numpy(value)) for name, value in logits.items()}
 
-    def rank_logits(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> dict[str, Any]:
-        """As `rank`, but tensors in and logits out."""
-        return self._ranker(request, candidates)
+    def rank_logits(
+        self,
+        request: Mapping[str, Any],
+        candidates: Mapping[str, Any],
+        arranged: Arranged = arrange_anew,
+        shape: tuple[Any, Any] | None = None,
+    ) -> dict[str, Any]:
+        """As `rank`, but tensors in and logits out.
 
-    def row_logits(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """Logits `(rows,)` by prediction, tensors in and tensors out: what a served graph is traced from."""
-        return self._ranker.of_rows(columns)
+        Args:
+            request: see `rank`.
+            candidates: see `rank`.
+            arranged: called with a key and a function that brings weights of the model into the order in which they
+                are read; returns the tensor to read. By default they are arranged at every call. A graph that is only
+                served passes a function that keeps them (`serving/arranged_weights.py`).
+            shape: numbers of requests and of candidates, if the candidates' columns come as rows, `(requests ·
+                candidates, ...)`, one request's after the other's. Defaults to `None`.
+        """
+        return self._of_tasks(self._ranker(request, candidates, arranged, shape))
 
-    def keep_weights(self, hold: Callable[[Any], Any]) -> None:
-        """Arrange weights for `row_logits` and `rank_logits` once and for all; see `CandidateRanker.keep_weights`."""
-        self._ranker.keep_weights(hold)
+    def row_logits(self, columns: Mapping[str, Any], arranged: Arranged = arrange_anew) -> dict[str, Any]:
+        """Logits `(rows,)` by prediction, tensors in and tensors out: what a served graph is traced from.
+
+        Args:
+            columns: a column for each feature, `(rows, ...)`.
+            arranged: see `rank_logits`.
+        """
+        return self._of_tasks(self._ranker.of_rows(columns, arranged))
 
     def residual_norms(self, x: Any, batch_size: int | None = None) -> dict[str, np.ndarray]:
         """Mean length of what each level of the groups leaves over, float32 `(num_levels,)` by placement."""

@@ -86,16 +86,15 @@ class CVRModel(CTRModel):
         self.conditional_weight = conditional_weight
 
     @staticmethod
-    def _joint_logits(schema: Schema, logits: Mapping[str, Any]) -> dict[str, Any]:
-        joint: dict[str, Any] = {}
+    def _joint_layers(schema: Schema) -> dict[str, tuple[JointLogit, str, str]]:
+        joint: dict[str, tuple[JointLogit, str, str]] = {}
         for task in _conditional_tasks(schema):
             path = schema.path(task)
-            logit = logits[path[0]]
-            for name in path[1:]:
-                outcome = schema.joint_name(name)
-                if outcome not in joint:
-                    joint[outcome] = JointLogit(name=outcome)(logit, logits[name])
-                logit = joint[outcome]
+            parent = path[0]
+            for child in path[1:]:
+                outcome = schema.joint_name(child)
+                joint.setdefault(outcome, (JointLogit(name=outcome), parent, child))
+                parent = outcome
         return joint
 
     @property

@@ -7,6 +7,7 @@ from keras import ops
 
 from ..layers import EmbeddingCollection, NumericEmbedding, SequenceEncoder
 from ..schema import Categorical, Numeric, Schema, Sequence, Vector, Weights
+from .layer_calls import LayerCalls
 
 
 def target_of(schema: Schema, sequence: str) -> str | None:
@@ -85,17 +86,21 @@ class FeatureEmbedder:
                 found[f"{name}:semantic_ids"] = layer(inputs[name])
         return found, masks
 
-    def fields(self, vectors: Mapping[str, Any], masks: Mapping[str, Any]) -> dict[str, Any]:
+    def fields(
+        self, vectors: Mapping[str, Any], masks: Mapping[str, Any], calls: LayerCalls | None = None
+    ) -> dict[str, Any]:
         """The vectors with the sequences' encoders applied, in the schema's order.
 
         Args:
             vectors: all that `vectors` gives for all columns, of one batch size.
             masks: likewise.
+            calls: how the encoders are called. Defaults to as Keras does.
         """
-        fields = dict(vectors)
+        fields, calls = dict(vectors), calls or LayerCalls()
         for name, encoder in self.encoders.items():
             target = self.target(name)
-            fields[name] = encoder(fields[name], target=None if target is None else fields[target], mask=masks[name])
+            ranked = None if target is None else fields[target]
+            fields[name] = calls.layer(encoder, fields[name], target=ranked, mask=masks[name])
         names = [*self.schema.field_names(), *(f"{name}:semantic_ids" for name in self.semantic_ids)]
         return {name: fields[name] for name in names}
 

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import keras
-
 from ..layers import GroupConcat
 from ..schema import Schema
+from .layer_calls import LayerCalls
 
 # Placement to the sides whose fields it groups; "representation" groups the backbone's output.
 PLACEMENTS: dict[str, tuple[str, ...]] = {"user": ("user",), "user_ad": ("user", "ad"), "representation": ()}
@@ -47,8 +46,8 @@ def _default(placement: str, embedding_dim: int) -> GroupConcat:
     return GroupConcat(code_dim=width, name=f"{placement}_groups")
 
 
-def side_fields(schema: Schema, placement: str, fields: Mapping[str, Any]) -> Any:
+def side_fields(schema: Schema, placement: str, fields: Mapping[str, Any], calls: LayerCalls | None = None) -> Any:
     """The embedded fields that a placement before the backbone groups, side by side."""
     # Raw fields only, not another placement's codes: placements can then be compared one by one.
     own = [fields[name] for name in schema.field_names(*PLACEMENTS[placement])]
-    return own[0] if len(own) == 1 else keras.layers.Concatenate(name=f"{placement}_fields")(own)
+    return own[0] if len(own) == 1 else (calls or LayerCalls()).concatenate(own, name=f"{placement}_fields")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..models.candidate_ranker import REQUEST_SIDES
+from ..models.ranking import REQUEST_SIDES
 from ..schema import Schema
 
 

@@ -12,6 +12,7 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
+from .arranged_weights import ArrangedWeights
 from .signatures.argument_names import argument_names, column_name
 from .write_saved_model import load_model
 
@@ -22,11 +23,11 @@ OPSET = 18
 def write_onnx(folder: Path) -> None:
     """Load the model, trace it as it is served and convert the graph."""
     model = load_model(folder)
-    model.keep_weights(lambda value: tf.Variable(value, trainable=False))
+    arranged = ArrangedWeights()
     groups = model.group_ids_model() if model.group_concats else None
 
     def serve(columns: dict[str, Any]) -> dict[str, Any]:
-        found = {name: tf.sigmoid(logits) for name, logits in model.row_logits(columns).items()}
+        found = {name: tf.sigmoid(logits) for name, logits in model.row_logits(columns, arranged).items()}
         ids = groups(columns, training=False) if groups is not None else {}
         return {**found, **{f"{placement}_groups": codes for placement, codes in ids.items()}}
 

@@ -22,6 +22,7 @@ from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 
 from ..datasets import TableTransforms
 from ..schema import Schema
+from .arranged_weights import ArrangedWeights
 from .check_graph import check_graph
 from .column_sides import ColumnSides
 from .custom_modules import import_custom_modules
@@ -39,18 +40,23 @@ def write_saved_model(folder: Path) -> None:
     """Load the model, put the transforms before it and save both as plain TensorFlow ops, with requests to warm up."""
     model, module = load_model(folder), tf.Module()
     columns = raw_columns(folder, model.schema, module)
-    signatures = model_signatures(model, columns)
+    arranged = ArrangedWeights()
+    signatures = model_signatures(model, columns, arranged)
     save_signatures(module, signatures, folder)
     name_signatures(folder / "saved_model")
     check_graph(folder / "saved_model")
     add_warmup(folder, signatures, ColumnSides.of(model.schema, columns.sources))
 
 
-def model_signatures(model: Any, columns: Any) -> dict[str, Any]:
-    """Concrete functions by signature name."""
-    # Nothing trains here: what the graph reads in another order is put in that order now, not in every request.
-    model.keep_weights(lambda value: tf.Variable(value, trainable=False, name="arranged"))
-    scores = _probabilities(model)
+def model_signatures(model: Any, columns: Any, arranged: ArrangedWeights) -> dict[str, Any]:
+    """Concrete functions by signature name.
+
+    Args:
+        model: the model.
+        columns: `GraphTransforms` or `PlainColumns`.
+        arranged: keeps weights in the order in which the functions read them; must live until they are saved.
+    """
+    scores = _probabilities(model, arranged)
     found = {
         "serving_default": predict_signature(scores, columns),
         "serving_examples": examples_signature(scores, columns),
@@ -59,7 +65,7 @@ def model_signatures(model: Any, columns: Any) -> dict[str, Any]:
     for name in model.prediction_names:
         found[f"regress_{name}"] = examples_signature(_only(scores, name), columns, "inputs")
     if ColumnSides.of(model.schema, columns.sources).can_rank:
-        found["rank"] = rank_signature(model, columns)
+        found["rank"] = rank_signature(model, columns, arranged)
     if isinstance(columns, GraphTransforms):
         found["features"] = predict_signature(dict, columns)
     if model.group_concats:
@@ -130,8 +136,8 @@ def name_signatures(saved_model: Path) -> None:
     write_fingerprint(str(saved_model))
 
 
-def _probabilities(model: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    return lambda inputs: {task: tf.sigmoid(z) for task, z in model.row_logits(inputs).items()}
+def _probabilities(model: Any, arranged: ArrangedWeights) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda inputs: {task: tf.sigmoid(z) for task, z in model.row_logits(inputs, arranged).items()}
 
 
 def _group_ids(model: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:

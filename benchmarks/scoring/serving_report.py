@@ -32,7 +32,7 @@ embedding rows of {embedding_dim}. Ours is `serving_default` of the exported mod
 `predict`, one batch a request; DeepCTR's is Keras' loop over batches, and `predict_on_batch` one compiled call."""
 
 REMARK = """`rank` embeds, groups and multiplies what is the user's once, and computes full-rank crosses by side
-(`models/backbones/crosses_by_side.py`). What is left bounds the ratio: with embeddings of 16 and the groups' codes
+(`models/ranking/crosses_by_side.py`). What is left bounds the ratio: with embeddings of 16 and the groups' codes
 528 of the crosses' 720 inputs are the request's, and at 500 ads the model's multiplications, those once a request
 included, are .56 of the flat ones (.35 at 2,000). Turning columns into fields and the many small operations take
 about what the whole of a request for one ad takes, either way."""

@@ -8,7 +8,6 @@ import keras
 from keras import ops
 
 from ...schema import Schema
-from .candidate_rows import CandidateRows
 
 
 class Backbone(keras.layers.Layer):
@@ -61,50 +60,6 @@ class Backbone(keras.layers.Layer):
     def concatenated_width(self, input_shape: Mapping[str, Any]) -> int:
         """Width of `concatenate`'s result, for `build`."""
         return sum(shape[-1] for shape in input_shape.values())
-
-    def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any], rows: CandidateRows) -> Any:
-        """Representation of many candidates a request, `(requests · candidates, width)`, in inference.
-
-        Here the request's fields are repeated. A backbone whose first layer is a product overrides this and computes
-        the request's part of it once (see `split_dense`).
-
-        Args:
-            request: fields that are the same for all candidates of a request, `(requests, width)` each.
-            candidates: the other fields, `(requests · candidates, width)`.
-            rows: which row belongs to which request.
-        """
-        return self({**rows.repeat_all(request), **candidates}, training=False)
-
-    def least_candidates(self, once: int, each: int) -> int | None:
-        """From how many candidates of one request `rank` is asked to compute the request's share by side.
-
-        Args:
-            once: width of the fields that are the same for all candidates.
-            each: width of the others.
-
-        Returns:
-            The number; `None`, as here, if `rank` knows no such way. Where it does, `rows.fewest` is set then, and
-            `rank` may return `FactoredRows`.
-        """
-        return None
-
-    def split_dense(
-        self,
-        dense: keras.layers.Dense,
-        request: Mapping[str, Any],
-        candidates: Mapping[str, Any],
-        rows: CandidateRows,
-    ) -> Any:
-        """What a dense layer makes of the concatenated fields, the request's part of the product computed once.
-
-        Args:
-            dense: a layer on what `concatenate` gives.
-            request: see `rank`.
-            candidates: see `rank`.
-            rows: see `rank`.
-        """
-        fields = {**request, **candidates}
-        return rows.dense(dense, [(fields[name], name in request) for name in sorted(fields)])
 
     def build_stack(self, input_shape: Mapping[str, Any]) -> tuple[int, int]:
         """Prepare `stack`; returns the number of fields and their width, the most frequent one."""

@@ -9,9 +9,6 @@ from keras import ops
 
 from ...layers import MLP
 from .backbone import Backbone
-from .candidate_rows import CandidateRows
-from .crosses_by_side import crosses_by_side, least_candidates
-from .factored_rows import FactoredRows
 
 STRUCTURES = ("parallel", "stacked")
 
@@ -100,35 +97,6 @@ class DCNv2(Backbone):
         if self.structure == "stacked":
             return self.mlp(crossed, training=training)
         return ops.concatenate([crossed, self.mlp(x0, training=training)], axis=-1)
-
-    def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any], rows: CandidateRows) -> Any:
-        """Representation of many candidates a request, see `Backbone.rank`."""
-        parallel = self.structure == "parallel"
-        if not self.crosses or (parallel and self.mlp.first is None):
-            return super().rank(request, candidates, rows)
-        crossed = self._rank_crosses(request, candidates, rows)
-        if not parallel:
-            return crossed.through(self.mlp) if isinstance(crossed, FactoredRows) else self.mlp(crossed, training=False)
-        deep = self.mlp.after_first(self.split_dense(self.mlp.first, request, candidates, rows))
-        return crossed.joined(deep) if isinstance(crossed, FactoredRows) else ops.concatenate([crossed, deep], axis=-1)
-
-    def least_candidates(self, once: int, each: int) -> int | None:
-        """See `Backbone.least_candidates`; full-rank crosses have such a way."""
-        if self.projection_dim is not None or not self.crosses or not each:
-            return None
-        if self.structure == "parallel" and self.mlp.first is None:
-            return None
-        return least_candidates(len(self.crosses), once, each)
-
-    def _rank_crosses(self, request: Mapping[str, Any], candidates: Mapping[str, Any], rows: CandidateRows) -> Any:
-        if self.projection_dim is None:
-            return crosses_by_side(self.crosses, request, candidates, rows)
-        x0 = self.concatenate({**rows.repeat_all(request), **candidates})
-        first, *others = self.crosses
-        crossed = x0 * first.dense(self.split_dense(first.down_proj_dense, request, candidates, rows)) + x0
-        for cross in others:
-            crossed = cross(x0, crossed)
-        return crossed
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

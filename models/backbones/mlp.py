@@ -7,7 +7,6 @@ import keras
 
 from ...layers import MLP
 from .backbone import Backbone
-from .candidate_rows import CandidateRows
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -61,12 +60,6 @@ class MLPBackbone(Backbone):
     def call(self, fields: Mapping[str, Any], training: bool | None = None) -> Any:
         """Representation of the fields."""
         return self.mlp(self.concatenate(fields), training=training)
-
-    def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any], rows: CandidateRows) -> Any:
-        """Representation of many candidates a request, see `Backbone.rank`."""
-        if self.mlp.first is None:
-            return super().rank(request, candidates, rows)
-        return self.mlp.after_first(self.split_dense(self.mlp.first, request, candidates, rows))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -4,13 +4,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..arranged_weights import ArrangedWeights
 from ..column_sides import ColumnSides
 from .argument_names import argument_names
 from .check_rows import check_rows
 from .predict import named, trace
 
 
-def rank_signature(model: Any, columns: Any) -> Any:
+def rank_signature(model: Any, columns: Any, arranged: ArrangedWeights) -> Any:
     """A concrete function of `(requests, ...)` and `(requests, candidates, ...)` columns.
 
     Requests come first, so that the server's batcher can put several into one; their lists of ads are then padded to
@@ -19,6 +20,7 @@ def rank_signature(model: Any, columns: Any) -> Any:
     Args:
         model: a model with `rank_logits`.
         columns: `GraphTransforms` or `PlainColumns`.
+        arranged: keeps the model's weights in the order in which the graph reads them.
     """
     specs = columns.signature()
     sides = ColumnSides.of(model.schema, columns.sources)
@@ -33,13 +35,9 @@ def rank_signature(model: Any, columns: Any) -> Any:
         raw = check_rows({name: received[arguments[name]] for name in given})
         raw |= check_rows({name: raw[name] for name in each}, axis=1)
         request = columns({name: raw[name] for name in once})
-        lead = tf.shape(raw[each[0]])[:2]
-        flat = columns({name: tf.reshape(raw[name], [-1, *specs[name].shape[1:]]) for name in each})
-        lists = {
-            name: tf.reshape(v, tf.concat([lead, v.shape[1:]], axis=0) if v.shape.rank > 1 else lead)
-            for name, v in flat.items()
-        }
-        lists = {name: tf.ensure_shape(value, [None, None, *flat[name].shape[1:]]) for name, value in lists.items()}
-        return named({task: tf.sigmoid(logits) for task, logits in model.rank_logits(request, lists).items()})
+        requests, candidates = tf.unstack(tf.shape(raw[each[0]])[:2])
+        ads = columns({name: tf.reshape(raw[name], [-1, *specs[name].shape[1:]]) for name in each})
+        logits = model.rank_logits(request, ads, arranged, (requests, candidates))
+        return named({task: tf.sigmoid(value) for task, value in logits.items()})
 
     return trace(serve, given)

@@ -10,8 +10,11 @@ from grouprank import Categorical, Numeric, Schema, Sequence, Task, Vector
 from grouprank.layers import SharedBottom
 from grouprank.models import CTRModel, CVRModel
 from grouprank.models.backbones import DCNv2
-from grouprank.models.backbones.candidate_rows import CandidateRows
-from grouprank.models.backbones.factored_rows import FactoredRows
+from grouprank.models.ranking import candidate_calls
+from grouprank.models.ranking.candidate_calls import CandidateCalls, worth_by_side
+from grouprank.models.ranking.candidate_rows import CandidateRows, Once
+from grouprank.models.ranking.columns import Columns
+from grouprank.models.ranking.crosses_by_side import crosses_by_side, least_candidates
 
 REQUESTS, CANDIDATES = 3, 5
 FEATURES = [
@@ -48,6 +51,14 @@ def row_by_row(request, candidates):
     return once | {name: values.reshape((-1, *values.shape[2:])) for name, values in candidates.items()}
 
 
+@keras.saving.register_keras_serializable(package="grouprank_tests")
+class DoubledDCNv2(DCNv2):
+    """A user's own: what is known of its base class does not hold for it."""
+
+    def call(self, fields, training=None):
+        return 2 * super().call(fields, training)
+
+
 @pytest.mark.parametrize(
     ("kind", "arguments"),
     [
@@ -55,6 +66,7 @@ def row_by_row(request, candidates):
         (CTRModel, {"backbone": DCNv2(2, projection_dim=3, structure="stacked", units=(8,), dropout=0.5)}),
         (CTRModel, {"backbone": DCNv2(0, units=(8,)), "dropout": 0.5}),
         (CTRModel, {"backbone": DCNv2(1, units=())}),
+        (CTRModel, {"backbone": DoubledDCNv2(1, units=(8,)), "multi_task": "mmoe"}),
         (CTRModel, {"backbone": "mlp", "dropout": 0.5, "sequence_encoder": {"history": "target_attention"}}),
         (CTRModel, {"backbone": "mlp", "embedding_optimizer": "adam", "group_structure": ("user",)}),
         (CVRModel, {"backbone": "dlrm", "group_structure": ()}),
@@ -97,61 +109,72 @@ def test_what_reads_the_user_alone_runs_once_a_request(columns, monkeypatch):
     assert looked_up == once | each
 
 
-def crosses(backbone, count, rng):
+def crosses(backbone, count, rng, requests=1):
     """Fields by side of a backbone with biases; widths 15 and 6."""
-    request = {name: rng.normal(size=(1, 5)).astype("float32") for name in ("d", "f", "b")}
-    candidates = {name: rng.normal(size=(count, 3)).astype("float32") for name in ("e", "a")}
+    request = {name: rng.normal(size=(requests, 5)).astype("float32") for name in ("d", "f", "b")}
+    candidates = {name: rng.normal(size=(requests * count, 3)).astype("float32") for name in ("e", "a")}
     backbone.build({name: (None, x.shape[1]) for name, x in {**request, **candidates}.items()})
     for cross in backbone.crosses:
         cross.dense.bias.assign(rng.normal(size=21).astype("float32"))
-    return request, candidates
+    alone = {**{name: np.repeat(x, count, axis=0) for name, x in request.items()}, **candidates}
+    fields = {name: ops.convert_to_tensor(x) for name, x in candidates.items()}
+    fields |= {name: Once(ops.convert_to_tensor(x)) for name, x in request.items()}
+    return fields, ops.convert_to_numpy(backbone(alone))
 
 
 @pytest.mark.parametrize("structure", ["parallel", "stacked"])
 @pytest.mark.parametrize("depth", [1, 2, 4])
-@pytest.mark.parametrize("many", [False, True])
-def test_crosses_of_one_request(depth, structure, many):
+@pytest.mark.parametrize(("requests", "by_side"), [(1, False), (1, True), (2, False)])
+def test_crosses_of_requests(depth, structure, requests, by_side):
     """The request's half as a linear function of the candidates' is the same polynomial."""
     keras.utils.set_random_seed(0)
     backbone = DCNv2(depth, units=(8,), structure=structure)
-    request, candidates = crosses(backbone, 7, np.random.default_rng(1))
-    alone = {**{name: np.repeat(x, 7, axis=0) for name, x in request.items()}, **candidates}
-    expected = ops.convert_to_numpy(backbone(alone))
-    found = backbone.rank(request, candidates, CandidateRows(1, 7, fewest=7 if many else None))
-    assert isinstance(found, FactoredRows) == (many and structure == "parallel")
-    written = found.value() if isinstance(found, FactoredRows) else found
+    fields, expected = crosses(backbone, 7, np.random.default_rng(1), requests)
+    found = CandidateCalls(CandidateRows(requests, 7, one_request=by_side)).layer(backbone, fields)
+    assert isinstance(found, Columns) == (by_side and structure == "parallel")
+    written = found.value() if isinstance(found, Columns) else found
     np.testing.assert_allclose(ops.convert_to_numpy(written), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("units", [1, 60])
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_a_dense_layer_reads_crosses_that_are_not_written_out(units, use_bias, monkeypatch):
+def test_dense_layers_read_crosses_that_are_not_written_out(use_bias, monkeypatch):
     keras.utils.set_random_seed(0)
     backbone, rng = DCNv2(3, units=(8,)), np.random.default_rng(1)
-    request, candidates = crosses(backbone, 7, rng)
-    # Few candidates: a layer of 60 units reads what is written out.
-    rows = backbone.rank(request, candidates, CandidateRows(1, 7, fewest=7))
+    fields, expected = crosses(backbone, 7, rng)
     more = rng.normal(size=(7, 2)).astype("float32")
-    joined = rows.joined(ops.convert_to_tensor(more))
-    layer = keras.layers.Dense(units, activation="tanh", use_bias=use_bias, bias_initializer="normal")
-    layer.build((None, 31))
-    expected = layer(np.concatenate([ops.convert_to_numpy(rows.value()), more], axis=1))
-    written = []
-    monkeypatch.setattr(joined, "_written", lambda call=joined._written: written.append(1) or call())
-    found = ops.convert_to_numpy(joined.dense(layer))
-    np.testing.assert_allclose(found, ops.convert_to_numpy(expected), rtol=1e-4, atol=1e-4)
-    assert np.std(found) > 0
-    assert len(written) == (units == 60)
+    crossed = CandidateCalls(CandidateRows(1, 7, one_request=True)).layer(backbone, fields)
+    rows = crossed.joined(ops.convert_to_tensor(more))
+    layers = [
+        keras.layers.Dense(units, activation="tanh", use_bias=use_bias, bias_initializer="normal") for units in (1, 60)
+    ]
+    for layer in layers:
+        layer.build((None, 31))
+    monkeypatch.delattr(Columns, "value")
+    for layer, found in zip(layers, rows.dense(layers), strict=True):
+        known = layer(np.concatenate([expected, more], axis=1))
+        np.testing.assert_allclose(ops.convert_to_numpy(found), ops.convert_to_numpy(known), rtol=1e-4, atol=1e-4)
+        assert np.std(ops.convert_to_numpy(found)) > 0
+
+
+def test_columns_are_written_out_once():
+    keras.utils.set_random_seed(0)
+    fields, _ = crosses(DCNv2(1), 7, np.random.default_rng(1))
+    columns = Columns.of(CandidateRows(1, 7), list(fields.values()))
+    assert columns.value() is columns.value()
 
 
 def test_from_how_many_candidates_crosses_go_by_side():
     # By hand, widths 15 and 6, three crosses. By candidate: 6 x 21 + 2 x 21 x 21 = 1008 with the first one split, or
     # 6 x 6 x (1 + 2 + 3) + 3 x 6 x 15 = 486; and 3 x 6 x 15 x 21 = 5670 for the request: from 5670 / 522 on.
-    assert DCNv2(3).least_candidates(15, 6) == 11
+    assert least_candidates(3, 15, 6) == 11
     # One cross is as much either way, and nothing is gained where the candidates have the most columns.
-    assert DCNv2(1).least_candidates(15, 6) is None
-    assert DCNv2(3).least_candidates(6, 150) is None
-    assert DCNv2(3, projection_dim=4).least_candidates(15, 6) is None
+    assert least_candidates(1, 15, 6) is None
+    assert least_candidates(3, 6, 150) is None
+    fields = {"a": Once(np.zeros((1, 15))), "b": np.zeros((7, 6))}
+    assert worth_by_side(DCNv2(3), fields) == 11
+    for backbone in (DCNv2(3, projection_dim=4), DCNv2(0), DoubledDCNv2(3)):
+        assert worth_by_side(backbone, fields) is None
+    assert worth_by_side(DCNv2(3), {"b": fields["b"]}) is None
 
 
 @pytest.mark.parametrize(
@@ -176,16 +199,16 @@ def test_one_request_with_many_candidates(arguments, columns, monkeypatch):
     rows = {name: np.repeat(values, 60, axis=0) for name, values in request.items()}
     rows |= {name: values[0] for name, values in candidates.items()}
     expected, asked = model.predict_proba(rows), []
-    rank = model.backbone.rank
-    monkeypatch.setattr(model.backbone, "rank", lambda *args: asked.append(args[2].fewest) or rank(*args))
+    monkeypatch.setattr(
+        candidate_calls, "crosses_by_side", lambda *args: asked.append(args[1].places) or crosses_by_side(*args)
+    )
     for name, probabilities in model.rank(request, candidates).items():
         np.testing.assert_allclose(probabilities[0], expected[name], atol=1e-6)
         assert np.std(probabilities) > 0
     assert len(asked) == 1
-    assert 1 < asked[0] <= 60
     # Others go the other way.
     model.rank(columns[0], columns[1])
-    assert asked[1:] == [None]
+    assert len(asked) == 1
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a graph of unknown sizes is TensorFlow's")
@@ -212,26 +235,57 @@ def test_a_graph_for_any_number_of_requests_and_candidates(columns):
             assert np.std(logits) > 0
 
 
-def test_kept_weights_give_the_same_scores(columns):
+def test_a_model_ranks_with_the_weights_that_it_has(columns):
+    """Whoever keeps arranged weights keeps them for themselves."""
     keras.utils.set_random_seed(0)
-    model, held = CTRModel(SCHEMA, embedding_dim=4), []
-    rows = row_by_row(*columns)
-    before, kernel = (
-        (model.rank(*columns), model.predict_proba(rows)),
-        as_array(model.backbone.crosses[0].dense.kernel).copy(),
-    )
-    model.keep_weights(lambda value: held.append(value) or value)
-    assert len(held) > 5
-    # Nothing is arranged again: the graph reads what is held.
-    model.backbone.crosses[0].dense.kernel.assign(np.zeros_like(kernel))
-    after = model.rank(*columns)
-    model.backbone.crosses[0].dense.kernel.assign(kernel)
-    logits = model.row_logits({name: ops.convert_to_tensor(values) for name, values in rows.items()})
-    for name in model.prediction_names:
-        np.testing.assert_allclose(after[name], before[0][name], atol=1e-6)
-        scores = 1 / (1 + np.exp(-ops.convert_to_numpy(logits[name])))
-        np.testing.assert_allclose(scores, before[1][name], atol=1e-6)
-        assert np.ptp(scores) > 1e-4
+    model, kept = CTRModel(SCHEMA, embedding_dim=4), {}
+
+    def arranged(key, arrange):
+        return kept[key] if key in kept else kept.setdefault(key, arrange())
+
+    tensors = [{name: ops.convert_to_tensor(x) for name, x in part.items()} for part in columns]
+    before = {name: ops.convert_to_numpy(x) for name, x in model.rank_logits(*tensors, arranged).items()}
+    kernel = model.backbone.crosses[0].dense.kernel
+    kernel.assign(2 * as_array(kernel))
+    expected = model.predict_proba(row_by_row(*columns))
+    for name, probabilities in model.rank(*columns).items():
+        np.testing.assert_allclose(probabilities.reshape(-1), expected[name], atol=1e-6)
+        assert np.abs(before[name] - ops.convert_to_numpy(model.rank_logits(*tensors)[name])).max() > 1e-4
+        # Nothing is arranged again.
+        again = model.rank_logits(*tensors, arranged)[name]
+        np.testing.assert_allclose(ops.convert_to_numpy(again), before[name], atol=1e-6)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="graphs are served by TensorFlow")
+@pytest.mark.parametrize("way", ["few candidates", "many candidates", "rows"])
+def test_a_served_graph_arranges_nothing(columns, way):
+    """What it reads in another order it reads from variables of its own, whichever way it goes."""
+    import tensorflow as tf
+
+    from grouprank.serving.arranged_weights import ArrangedWeights
+
+    model, arranged, asked = CTRModel(SCHEMA, embedding_dim=4), ArrangedWeights(), set()
+    split = [model.group_concats["user_ad"].first, model.backbone.mlp.first, model.backbone.crosses[0].dense]
+    by_side = [model.group_concats["representation"].first, *(cross.dense for cross in model.backbone.crosses[1:])]
+    towers = [model.get_layer(f"{task}_tower").first for task in SCHEMA.task_names]
+    layers = {"few candidates": split + towers, "many candidates": split + by_side + towers, "rows": towers}[way]
+
+    def spy(key, arrange):
+        asked.update(part for part in key if isinstance(part, str))
+        return arranged(key, arrange)
+
+    if way == "rows":
+        graph = tf.function(lambda x: model.row_logits(x, spy)).get_concrete_function(row_by_row(*columns))
+    else:
+        request = {name: x[:1] for name, x in columns[0].items()}
+        times = 20 if way == "many candidates" else 1
+        candidates = {name: np.tile(x[:1], (1, times, *[1] * (x.ndim - 2))) for name, x in columns[1].items()}
+        graph = tf.function(lambda *x: model.rank_logits(*x, spy)).get_concrete_function(request, candidates)
+    read = {id(variable) for variable in graph.variables}
+    assert {layer.path for layer in layers} <= asked
+    for layer in [*split, *by_side, *towers]:
+        assert (id(layer.kernel.value) in read) == (layer not in layers)
+        assert (id(layer.bias.value) in read) == (layer not in layers)
 
 
 def test_columns_are_checked(columns):

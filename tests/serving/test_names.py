@@ -103,8 +103,8 @@ def test_signatures_take_columns_by_their_names(tmp_path):
         schema = small
 
         @staticmethod
-        def rank_logits(request, ads):
-            return {task: tf.cast(ads["ad_id"], tf.float32) for task in TASKS}
+        def rank_logits(request, ads, arranged, shape):
+            return {task: tf.reshape(tf.cast(ads["ad_id"], tf.float32), shape) for task in TASKS}
 
     plain, x = PlainColumns(small), columns(small)
 
@@ -116,7 +116,7 @@ def test_signatures_take_columns_by_their_names(tmp_path):
         "serving_default": predict_signature(sums, plain),
         "serving_examples": examples_signature(sums, plain),
         "regress__like": examples_signature(sums, plain, "inputs"),
-        "rank": rank_signature(Model, plain),
+        "rank": rank_signature(Model, plain, lambda key, arrange: arrange()),
         "features": predict_signature(dict, plain),
     }
     save_signatures(tf.Module(), signatures, tmp_path)
