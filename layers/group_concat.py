@@ -9,6 +9,7 @@ from keras import ops
 from .codebook_adaptation import collect_rows
 from .residual_quantizer import ResidualQuantizer
 from .row_weights import row_weight, squared_norm
+from .running_variance import RunningVariance
 
 AGGREGATES = ("sum", "mean", "concat")
 OUTPUT_GRADIENTS = ("codebook", "straight_through", "none")
@@ -26,7 +27,10 @@ class GroupConcat(keras.layers.Layer):
     `ResidualQuantizer`, and the aggregated codes are concatenated:
     `concat[x, aggregate(e⁽¹⁾ … e⁽ᵐ⁾)]`. In training the layer adds the
     reconstruction loss of eq. 1, `‖x − decoder(Σ e⁽ⁱ⁾)‖²`, and the quantizer's
-    commitment loss of eq. 2, summed over components and averaged over rows.
+    commitment loss of eq. 2, summed over components and averaged over rows. Each is
+    divided by the running variance of what it approximates (the commitment of the
+    levels is also averaged), so that 1.0 is no better than the mean at any width;
+    `loss_scale="absolute"` leaves both as printed.
 
     By default these losses see `stop_gradient(x)`: grouping cannot pull the
     trunk toward what is easy to reconstruct. Without an encoder the codes live
@@ -61,6 +65,7 @@ class GroupConcat(keras.layers.Layer):
         ema_decay: decay a batch of the moving averages. Defaults to `0.99`.
         reset_dead_codes: move codes that win too rarely. Defaults to `True`.
         seed: integer seed. Defaults to `None`.
+        loss_scale: `"relative"` or `"absolute"`, see above. Defaults to `"relative"`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -80,7 +85,7 @@ class GroupConcat(keras.layers.Layer):
         `concatenate=False`.
 
     Raises:
-        ValueError: on an unknown `aggregate`, `output_gradient` or `codebook_update`.
+        ValueError: on an unknown `aggregate`, `output_gradient`, `codebook_update` or `loss_scale`.
         RuntimeError: in training in several replicas, see `ResidualQuantizer`.
 
     Example:
@@ -118,6 +123,7 @@ class GroupConcat(keras.layers.Layer):
         ema_decay: float = 0.99,
         reset_dead_codes: bool = True,
         seed: int | None = None,
+        loss_scale: str = "relative",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -152,10 +158,13 @@ class GroupConcat(keras.layers.Layer):
             ema_decay=ema_decay,
             reset_dead_codes=reset_dead_codes,
             seed=seed,
+            loss_scale=loss_scale,
             dtype=self.dtype_policy,
             # The name under which `fit` prints the codebooks' health.
             name=self.name,
         )
+        has_loss = self.has_encoder and reconstruction_weight > 0
+        self._relative = RunningVariance(ema_decay) if has_loss and loss_scale == "relative" else None
         self.supports_masking = True
 
     @property
@@ -180,6 +189,8 @@ class GroupConcat(keras.layers.Layer):
         _build_network(self._encoder, input_shape)
         self.quantizer.build(code_shape)
         _build_network(self._decoder, code_shape)
+        if self._relative is not None:
+            self._relative.build((None, dim))
         self._offsets = None
         if self.output_gradient == "codebook" and self.quantizer.codebook_update == "ema":
             self._offsets = self.add_weight(
@@ -292,7 +303,9 @@ class GroupConcat(keras.layers.Layer):
             quantized = layer(quantized)
         dim = x.shape[-1]
         original, decoded = (ops.reshape(ops.cast(v, "float32"), (-1, dim)) for v in (x, quantized))
-        return squared_norm(original - decoded, row_weight(mask, sample_weight))
+        weight = row_weight(mask, sample_weight)
+        loss = squared_norm(original - decoded, weight)
+        return loss if self._relative is None else self._relative(original, loss, weight)
 
     def encode(self, inputs: Any) -> Any:
         """Group ids of the inputs: code indices, int32 of shape `(..., num_levels)`."""
@@ -339,7 +352,8 @@ class GroupConcat(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         quantizer = self.quantizer.get_config()
-        shared = ("num_levels", "codebook_size", "codebook_update", "codebook_weight", "ema_decay", "reset_dead_codes")
+        shared = ("num_levels", "codebook_size", "codebook_update", "codebook_weight", "ema_decay")
+        shared = (*shared, "reset_dead_codes", "loss_scale")
         return {
             **super().get_config(),
             **{name: quantizer[name] for name in shared},

@@ -12,8 +12,10 @@ from .dead_codes import move_dead_codes
 from .replicas import refuse_replicas
 from .residual_search import residual_search
 from .row_weights import row_weight, squared_norm
+from .running_variance import RunningVariance
 
 CODEBOOK_UPDATES = ("ema", "gradient")
+LOSS_SCALES = ("relative", "absolute")
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -29,7 +31,9 @@ class ResidualQuantizer(keras.layers.Layer):
     `r⁽ⁱ⁾` and hands on `r⁽ⁱ⁺¹⁾ = r⁽ⁱ⁾ − sg(e⁽ⁱ⁾)` (eq. 3). In training it adds the
     loss of eq. 2, `Σᵢ ‖r⁽ⁱ⁾ − sg(e⁽ⁱ⁾)‖² + μ‖sg(r⁽ⁱ⁾) − e⁽ⁱ⁾‖²`, summed over
     components and averaged over rows; with `codebook_update="ema"` moving
-    averages of the assigned residuals take the place of the `μ` term. The output
+    averages of the assigned residuals take the place of the `μ` term. By default
+    both terms are averaged over levels and divided by the running variance of `z`:
+    1.0 is an approximation no better than the mean, at any width. The output
     passes gradients straight through to `z` by one estimator on the sum: one per
     level would leave levels 2 and up without a commitment gradient.
 
@@ -55,6 +59,8 @@ class ResidualQuantizer(keras.layers.Layer):
         codebook_initializer: initializer of the codebooks before `adapt`.
             Defaults to a normal distribution of standard deviation `0.05`.
         seed: integer seed of the reset's draws and of `adapt`. Defaults to `None`.
+        loss_scale: `"relative"` (see above) or `"absolute"`, eq. 2 as printed.
+            Defaults to `"relative"`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -75,7 +81,7 @@ class ResidualQuantizer(keras.layers.Layer):
         shape `(..., num_levels)`.
 
     Raises:
-        ValueError: on an argument out of its range or an unknown `codebook_update`.
+        ValueError: on an argument out of its range, an unknown `codebook_update` or `loss_scale`.
         RuntimeError: in training under several replicas of `tf.distribute` or several processes of
             `torch.distributed`, whose codebooks would drift apart.
 
@@ -110,6 +116,7 @@ class ResidualQuantizer(keras.layers.Layer):
         reset_interval: int = 20,
         codebook_initializer: Any = None,
         seed: int | None = None,
+        loss_scale: str = "relative",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -124,6 +131,8 @@ class ResidualQuantizer(keras.layers.Layer):
             raise ValueError(
                 f"`codebook_update` must be one of {CODEBOOK_UPDATES}. Received: codebook_update={codebook_update!r}."
             )
+        if loss_scale not in LOSS_SCALES:
+            raise ValueError(f"`loss_scale` must be one of {LOSS_SCALES}. Received: loss_scale={loss_scale!r}.")
         if not 0.0 <= ema_decay < 1.0:
             raise ValueError(f"`ema_decay` must lie in [0, 1). Received: ema_decay={ema_decay}.")
         if not 0.0 <= reset_threshold < 1.0:
@@ -144,6 +153,10 @@ class ResidualQuantizer(keras.layers.Layer):
             codebook_initializer or keras.initializers.RandomNormal(stddev=0.05, seed=seed)
         )
         self.seed = seed
+        self.loss_scale = loss_scale
+        # Only what has a loss needs a variance to measure it by.
+        has_loss = commitment_weight > 0 or (codebook_update == "gradient" and codebook_weight > 0)
+        self._relative = RunningVariance(ema_decay) if has_loss and loss_scale == "relative" else None
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
@@ -171,6 +184,8 @@ class ResidualQuantizer(keras.layers.Layer):
             self._sums = self._statistic("codebook_sums", shape, 0.0)
             self._sums.assign(self._codebooks / self.codebook_size)
         self.steps = self.add_weight(name="steps", shape=(), initializer="zeros", trainable=False, dtype="int32")
+        if self._relative is not None:
+            self._relative.build((None, dim))
         self.input_spec = keras.layers.InputSpec(axes={-1: dim})
         self.built = True
 
@@ -234,8 +249,12 @@ class ResidualQuantizer(keras.layers.Layer):
             pairs = zip(residuals[:-1], vectors, strict=True)
             codebook = sum(squared_norm(r[:, :dim] - e, weight) for r, e in pairs)
             terms.append(self.codebook_weight * codebook)
-        if terms:
-            self.add_loss(sum(terms))
+        if not terms:
+            return
+        loss = sum(terms)
+        if self._relative is not None:
+            loss = self._relative(z, loss / self.num_levels, weight)
+        self.add_loss(loss)
 
     def _update(self, codes: list[Any], residuals: list[Any], codebooks: Any, weight: Any) -> None:
         """Move the averages toward the batch and dead codes onto its rows."""
@@ -339,12 +358,16 @@ class ResidualQuantizer(keras.layers.Layer):
 
         A resumed run then moves dead codes onto the rows that an uninterrupted one would.
         """
-        for variable in (*self.weights, self.seed_generator.state):
+        for variable in self._own_variables():
             store[variable.name] = ops.convert_to_numpy(variable)
+
+    def _own_variables(self) -> list[Any]:
+        update = self._shift if self.codebook_update == "gradient" else self._sums
+        return [self._codebooks, self.codebook_usage, update, self.steps, self.seed_generator.state]
 
     def load_own_variables(self, store: Any) -> None:
         """Inverse of `save_own_variables`."""
-        variables = {variable.name: variable for variable in (*self.weights, self.seed_generator.state)}
+        variables = {variable.name: variable for variable in self._own_variables()}
         if set(store.keys()) != set(variables):
             raise ValueError(
                 f"The weights of {self.name!r} were saved by another configuration than codebook_update="
@@ -368,4 +391,5 @@ class ResidualQuantizer(keras.layers.Layer):
             "reset_interval": self.reset_interval,
             "codebook_initializer": keras.initializers.serialize(self.codebook_initializer),
             "seed": self.seed,
+            "loss_scale": self.loss_scale,
         }

@@ -37,10 +37,12 @@ class CTRModel(RankingModel):
     `compile()` needs no arguments: Adam, and normalized entropy, AUC and
     calibration for every task. The loss is built in: binary cross entropy per
     task over the rows whose label is known (NaN: unknown), weighted by
-    `task_weights`, plus what residual learning and the group layers add in
-    training. `val_loss` is the cross entropies alone, so that a candidate and its
-    baseline can be compared by it (as Keras averages it over batches; normalized
-    entropy is exact).
+    `task_weights`. `loss` and `val_loss` are these cross entropies, so that a
+    candidate and its baseline can be compared by them (as Keras averages them over
+    batches; normalized entropy is exact). What groups, residual learning and
+    regularizers add steers training only, each part with a metric of its own:
+    `user_groups_loss` (1.0: no better than the mean; above, the groups are still
+    being found), `TASK_residual_loss`, `TASK_pseudo_loss`, `regularization_loss`.
 
     While training, the model's outputs also hold the logits of the residual
     learning heads, as `task/residual` and `task/pseudo`.
@@ -210,6 +212,7 @@ class CTRModel(RankingModel):
         self.teacher = teacher if isinstance(teacher, keras.Model) else None
         if isinstance(self.teacher, RankingModel):
             schema.check_fitted(self.teacher.schema, "the model", "its teacher")
+        self._show_losses(graph.heads)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Configure training; see `RankingModel.compile`. A teacher is frozen again."""
@@ -220,31 +223,60 @@ class CTRModel(RankingModel):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        """Eq. 8 summed over tasks, plus the layers' own losses."""
+        """Cross entropies of the tasks; in training with the gradient of all that `training_loss` adds."""
         if hasattr(self, "distribute_strategy"):
             # TensorFlow's; nothing here divides the loss by the number of replicas, as Keras' own would.
             self._refuse_replicas("compute_loss")
-        targets = self._targets(y)
-        labels = self.labels(targets)
-        learning = self.residual_learning if training else None
+        losses = self._label_losses(y, y_pred, sample_weight)
+        loss = self.task_weighting.combine(losses, training=False)
+        if not training:
+            return loss
+        total, parts = self.training_loss(x, y, y_pred, sample_weight)
+        return self._steered(loss, total, x, parts)
+
+    def training_loss(
+        self, x: Any, y: Any, y_pred: Mapping[str, Any], sample_weight: Any = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """What training minimizes: eq. 8 summed over tasks, plus the layers' own losses.
+
+        `fit` prints neither this sum nor its parts' factors: `loss` is the cross entropies, and each part is a metric.
+
+        Args:
+            x: columns.
+            y: labels by task, and columns of pseudo-labels.
+            y_pred: what the model gives for `x` with `training=True`.
+            sample_weight: weights of the rows, or by task. Defaults to `None`.
+
+        Returns:
+            The sum, and the losses that only steer it, by output and without their factors.
+        """
+        targets, labels = self._targets(y), self.labels(y)
+        learning = self.residual_learning
         teacher_logits = y_pred
         if learning is not None and self.teacher is not None:
             # A teacher of our own kind may know fewer columns than its pupil.
             known = self.teacher.schema.feature_names if isinstance(self.teacher, RankingModel) else x
             teacher_logits = self.teacher({name: x[name] for name in known}, training=False)
-        losses = {}
+        losses = self._label_losses(y, y_pred, sample_weight)
+        parts = {name: y_pred[name] for name in self._steering_losses if name in y_pred and "/" not in name}
         for task in self.schema.task_names:
-            weight = sample_weight[task] if isinstance(sample_weight, Mapping) else sample_weight
-            loss = self._label_loss(task, labels, y_pred, weight)
             heads = {kind: y_pred[f"{task}/{kind}"] for kind in ("pseudo", "residual") if f"{task}/{kind}" in y_pred}
             if learning is not None and heads:
                 pseudo_label = learning.pseudo_labels(task, targets, teacher_logits)
-                loss = loss + learning.loss(labels[task], pseudo_label, heads, weight)
-            losses[task] = loss
-        total = self.task_weighting.combine(losses, training=training)
-        for loss in self.losses if training else ():
+                weight = _weight_of(task, sample_weight)
+                for kind, value in learning.losses(labels[task], pseudo_label, heads, weight).items():
+                    parts[f"{task}/{kind}"] = value
+                    losses[task] = losses[task] + learning.factor(kind) * value
+        total = self.task_weighting.combine(losses, training=True)
+        for loss in self.losses:
             total = total + ops.sum(ops.cast(loss, "float32"))
-        return total
+        return total, parts
+
+    def _label_losses(self, y: Any, logits: Mapping[str, Any], sample_weight: Any) -> dict[str, Any]:
+        """Cross entropy by task."""
+        labels = self.labels(y)
+        tasks = self.schema.task_names
+        return {task: self._label_loss(task, labels, logits, _weight_of(task, sample_weight)) for task in tasks}
 
     @staticmethod
     def _joint_layers(schema: Schema) -> dict[str, tuple[JointLogit, str, str]]:
@@ -429,3 +461,7 @@ class CTRModel(RankingModel):
         if config["residual_learning"]:
             config["residual_learning"] = deserialize(config["residual_learning"], custom_objects=custom_objects)
         return cls(**config)
+
+
+def _weight_of(task: str, sample_weight: Any) -> Any:
+    return sample_weight[task] if isinstance(sample_weight, Mapping) else sample_weight

@@ -100,9 +100,14 @@ class LossWatch(keras.callbacks.Callback):
         with self._lock:
             batch = min(self._bad)
             logs = self._bad[batch]
-        tasks = [task for task in self._task_names if any(_is_of(name, task) and _is_bad(logs[name]) for name in logs)]
+        bad = sorted(name for name, value in logs.items() if name != "loss" and _is_bad(value))
+        tasks = [task for task in self._task_names if any(_is_of(name, task) for name in bad)]
         if tasks:
             where = f"With it the metrics of {', '.join(map(repr, tasks))}: the predictions are no numbers."
+        elif bad:
+            where = (
+                f"With it {', '.join(map(repr, bad))}, but no metric of a task: it is these losses of the step alone."
+            )
         else:
             where = (
                 "No task's metrics are: it is the loss of this step alone, such as of groups or residual learning, "
@@ -120,7 +125,9 @@ class LossWatch(keras.callbacks.Callback):
 
 
 def _is_of(metric: str, task: str) -> bool:
-    return metric == task or metric.startswith(f"{task}_")
+    # The losses of residual learning's heads bear a task's name, too, but do not come of its predictions.
+    of_heads = metric in (f"{task}_residual_loss", f"{task}_pseudo_loss")
+    return metric == task or (metric.startswith(f"{task}_") and not of_heads)
 
 
 def _is_bad(value: Any) -> bool:

@@ -19,14 +19,15 @@ from .loss_watch import LossWatch
 from .preset_registry import get_preset
 from .refuse_cloning import refuse_cloning
 from .sample_spaces import conditional_label
+from .table_model import TableModel
 from .weights_survive import weights_survive
 
 
-class RankingModel(keras.Model):
+class RankingModel(TableModel):
     """Base of models that map named columns to a logit per task of a schema.
 
     A subclass builds the functional graph in `__init__`, sets `schema`, and
-    implements `compute_loss`. While training its graph may have outputs beside
+    implements `compute_loss`, see `TableModel`. While training its graph may have outputs beside
     the tasks'; outside of training they are left out.
 
     Example:
@@ -54,7 +55,7 @@ class RankingModel(keras.Model):
         return cls(schema, **{**found.arguments, **arguments})
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> dict[str, Any]:
-        """Logits of the tasks; while training, the graph's other outputs too."""
+        """Logits of the tasks; while training, the graph's other outputs and the losses of its layers too."""
         outputs = super().call(inputs, training=training, mask=mask)
         return outputs if training else self._of_tasks(outputs)
 
@@ -122,7 +123,6 @@ class RankingModel(keras.Model):
         names = self.prediction_names
         return {
             task: [
-                # The total has the losses of groups and residual learning in it; by these two models can be compared.
                 # With a single output Keras does not put its name before a metric's.
                 keras.metrics.BinaryCrossentropy(from_logits=True, name="loss" if len(names) > 1 else f"{task}_loss"),
                 NormalizedEntropy(from_logits=True),
@@ -149,7 +149,7 @@ class RankingModel(keras.Model):
             if given is not None:
                 weight = weight * ops.reshape(ops.cast(given, "float32"), (-1, 1))
             labels[name], weights[name] = ops.where(observed, label, 0.0), weight
-        return super().compute_metrics(x, labels, self._of_tasks(y_pred), weights)
+        return self._of_step(super().compute_metrics(x, labels, self._of_tasks(y_pred), weights), y_pred)
 
     def _task_of(self, prediction: str) -> str:
         """The task whose sample weights a prediction takes."""

@@ -194,17 +194,20 @@ class ResidualLearning:
             if column is not None and column in targets:
                 check_targets(f"Pseudo-label column {column!r}", targets[column])
 
-    def loss(self, label: Any, pseudo_label: Any, heads: Mapping[str, Any], sample_weight: Any) -> Any:
-        """`d · CE(f_pseudo, p) + α · L_res`, for the logits of heads `"pseudo"` and `"residual"` (batch, 2)."""
-        total: Any = 0.0
+    def losses(self, label: Any, pseudo_label: Any, heads: Mapping[str, Any], sample_weight: Any) -> dict[str, Any]:
+        """`CE(f_pseudo, p)` and `L_res` by kind of head, for logits `"pseudo"` and `"residual"` (batch, 2)."""
+        found = {}
         label = ops.reshape(ops.cast(label, "float32"), (-1,))
         if "pseudo" in heads:
-            distillation = self._distillation_loss(pseudo_label, heads["pseudo"], sample_weight)
-            total = total + self.distillation_weight * distillation
+            found["pseudo"] = self._distillation_loss(pseudo_label, heads["pseudo"], sample_weight)
         if "residual" in heads:
             targets = ops.stack([label, pseudo_label], axis=-1)
-            total = total + self.weight * self._residual_loss(targets, heads["residual"], sample_weight)
-        return total
+            found["residual"] = self._residual_loss(targets, heads["residual"], sample_weight)
+        return found
+
+    def factor(self, kind: str) -> float:
+        """Factor of the loss of a kind of head: `d` of `"pseudo"`, `α` of `"residual"`."""
+        return self.distillation_weight if kind == "pseudo" else self.weight
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -176,6 +176,7 @@ class TwoTowerModel(RetrievalModel):
         if sampling_probability == "online":
             self.sampling_frequency = SamplingFrequency(ads.vocabulary_size, dtype="float32", name="sampling")
             self.sampling_frequency.build()
+        self._show_losses()
 
     def user_model(self) -> SideModel:
         """User and context columns in, user vectors out, of the same weights."""

@@ -12,9 +12,8 @@ _NE = "normalized_entropy"
 class EpochReport(keras.callbacks.Callback):
     """A bar over the steps, and a line with every task's loss and validation NE after each epoch.
 
-    The loss of a task is its cross entropy. The total would hold what groups and residual learning add, so that a
-    candidate could not be compared with its baseline. Keras' own bar prints some thirty figures a line with four
-    tasks; they are in `history.csv`, the total among them.
+    The loss of a task is its cross entropy. Keras' own bar prints some thirty figures a line with four tasks; they are
+    in `history.csv`, their sum and the losses of groups and residual learning among them.
 
     Args:
         name: what is being trained.

@@ -16,6 +16,7 @@ from ..data_shards import check_shards
 from ..frame_columns import frame_columns
 from ..loss_watch import LossWatch
 from ..refuse_cloning import refuse_cloning
+from ..table_model import TableModel
 from ..weights_survive import weights_survive
 from .in_batch_recall import InBatchRecall
 from .in_batch_softmax import InBatchSoftmax
@@ -23,7 +24,7 @@ from .sampling_frequency import SamplingFrequency
 from .side_columns import on_host, side_columns
 
 
-class RetrievalModel(keras.Model):
+class RetrievalModel(TableModel):
     """Base of models that map named columns to a vector of the user and one of the ad.
 
     A subclass builds the functional graph, with the outputs `"user"` and `"ad"`, in
@@ -82,7 +83,7 @@ class RetrievalModel(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        """In-batch softmax over the positives; in training also the layers' own losses."""
+        """In-batch softmax over the positives; in training with the gradient of the layers' own losses too."""
         if hasattr(self, "distribute_strategy"):
             # TensorFlow's; nothing here divides the loss by the number of replicas, as Keras' own would.
             self._refuse_replicas("compute_loss")
@@ -93,16 +94,21 @@ class RetrievalModel(keras.Model):
         elif self.sampling_probability is not None:
             probability = ops.cast(targets[self.sampling_probability], "float32")
         weight = self._positive_weight(targets, sample_weight)
-        total = self.in_batch_softmax(y_pred["user"], y_pred["ad"], x[self.ad_id], weight, probability)
-        for loss in self.losses if training else ():
-            total = total + ops.sum(ops.cast(loss, "float32"))
-        return total
+        loss = self.in_batch_softmax(y_pred["user"], y_pred["ad"], x[self.ad_id], weight, probability)
+        if not training:
+            return loss
+        total = loss
+        for added in self.losses:
+            total = total + ops.sum(ops.cast(added, "float32"))
+        parts = {name: y_pred[name] for name in self._steering_losses if name in y_pred}
+        return self._steered(loss, total, x, parts)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """Metrics of the positives' scores, as they are served: without the correction that training needs."""
         scores = self.in_batch_softmax.scores(y_pred["user"], y_pred["ad"], x[self.ad_id])
         own = ops.arange(ops.shape(scores)[0])
-        return super().compute_metrics(x, own, scores, self._positive_weight(self._targets(y), sample_weight))
+        weight = self._positive_weight(self._targets(y), sample_weight)
+        return self._of_step(super().compute_metrics(x, own, scores, weight), y_pred)
 
     def _positive_weight(self, targets: Mapping[str, Any], sample_weight: Any) -> Any:
         label = ops.reshape(ops.cast(targets[self.positive], "float32"), (-1,))

@@ -184,21 +184,38 @@ def self_supervised(layer, **given):
     return loss
 
 
+def variance(vectors, weight):
+    """Weighted mean squared distance from the weighted mean."""
+    weight = weight / weight.sum()
+    return (weight * ((vectors - weight @ vectors) ** 2).sum(axis=1)).sum()
+
+
 class TestSelfSupervision:
+    @pytest.mark.parametrize("loss_scale", ["absolute", "relative"])
     @pytest.mark.parametrize("weighting", ["none", "weight", "mask"])
-    def test_reconstruction_and_commitment(self, weighting):
+    def test_reconstruction_and_commitment(self, weighting, loss_scale):
         given = {
             "none": {},
             "weight": {"sample_weight": np.abs(wave(ROWS, start=1.0))},
             "mask": {"mask": np.arange(ROWS) < 5},
         }[weighting]
         weight = np.asarray(next(iter(given.values()), np.ones(ROWS)), "float64")
-        layer = group_concat(decoder_units=(5,), activation="tanh", reconstruction_weight=0.5, commitment_weight=0.25)
+        layer = group_concat(
+            decoder_units=(5,),
+            activation="tanh",
+            reconstruction_weight=0.5,
+            commitment_weight=0.25,
+            loss_scale=loss_scale,
+        )
         z, (_, vectors) = encoded(layer), codes_of(layer)
         hidden, last = weights_of(layer, "decoder_0/"), weights_of(layer, "decoder_1/")
         decoded = np.tanh(vectors.sum(axis=1) @ hidden["kernel"] + hidden["bias"]) @ last["kernel"] + last["bias"]
         reconstruction = ((X - decoded) ** 2).sum(axis=1)
         commitment = ((z - vectors[:, 0]) ** 2 + (z - vectors[:, 0] - vectors[:, 1]) ** 2).sum(axis=1)
+        if loss_scale == "relative":
+            # Each in units of the variance of what it approximates.
+            reconstruction /= variance(X, weight)
+            commitment /= LEVELS * variance(z, weight)
         expected = (weight * (0.5 * reconstruction + 0.25 * commitment)).sum() / weight.sum()
         layer(X, training=True, **given)
         assert float(as_array(sum(layer.losses))) == pytest.approx(expected, rel=1e-5)
@@ -212,7 +229,7 @@ class TestSelfSupervision:
         assert layer.losses == []
 
     def test_commitment_of_the_input_itself_if_asked(self):
-        layer = group_concat(code_dim=None, input_gradient=True)
+        layer = group_concat(code_dim=None, input_gradient=True, loss_scale="absolute")
         _, (by_input,), _ = gradients(self_supervised(layer), [X])
         _, vectors = codes_of(layer)
         expected = 2.0 * ((X - vectors[:, 0]) + (X - vectors.sum(axis=1))) / ROWS

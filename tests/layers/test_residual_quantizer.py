@@ -38,7 +38,7 @@ def quantizer(books=BOOKS, **kwargs):
         len(books),
         books.shape[1],
         codebook_initializer=lambda shape, dtype=None: ops.convert_to_tensor(books),
-        **{"seed": 0, "reset_dead_codes": False, **kwargs},
+        **{"seed": 0, "reset_dead_codes": False, "loss_scale": "absolute", **kwargs},
     )
     layer.build((None, books.shape[2]))
     return layer
@@ -164,6 +164,112 @@ class TestLosses:
         assert int(as_array(layer.steps)) == steps
         for old, new in zip(before, state(layer), strict=True):
             np.testing.assert_array_equal(old, new)
+
+
+class Averages:
+    """Mean and variance over batches, with the same average of ones below both: 1 after one batch."""
+
+    def __init__(self, decay, dim):
+        self.decay, self.ones, self.mean, self.squares = decay, 0.0, np.zeros(dim), 0.0
+
+    def variance(self, z, weight):
+        d, weight = self.decay, weight / weight.sum()
+        self.ones = d * self.ones + (1 - d)
+        self.mean = d * self.mean + (1 - d) * (weight[:, None] * z).sum(axis=0)
+        distance = ((z - self.mean / self.ones) ** 2).sum(axis=1)
+        self.squares = d * self.squares + (1 - d) * (weight * distance).sum()
+        return self.squares / self.ones
+
+
+class TestRelativeLosses:
+    def test_no_better_than_the_mean_is_1(self):
+        # By hand: two rows 2 from their mean (1, 1); every level's one code leaves them where they are.
+        books = np.array([[[1.0, 1.0]], [[0.0, 0.0]]], "float32")
+        layer = quantizer(books, loss_scale="relative")
+        layer(np.array([[1.0, 3.0], [1.0, -1.0]], "float32"), training=True)
+        assert total_loss(layer) == pytest.approx(1.0, rel=1e-6)
+
+    @pytest.mark.parametrize("width", [8, 256])
+    @pytest.mark.parametrize("scale", [0.01, 10.0])
+    def test_width_and_scale_do_not_matter(self, width, scale):
+        z = 5.0 * scale + scale * np.random.default_rng(0).normal(size=(512, width)).astype("float32")
+        layer = quantizer(z.mean(axis=0)[None, None], loss_scale="relative")
+        layer(z, training=True)
+        assert total_loss(layer) == pytest.approx(1.0, rel=1e-4)
+
+    @pytest.mark.parametrize("weighting", ["none", "weight", "mask"])
+    @BOTH
+    def test_against_numpy_over_batches(self, update, weighting):
+        weight, mask = np.abs(wave(ROWS, start=2.0)), np.arange(ROWS) % 3 > 0
+        given, counted = {
+            "none": ({}, np.ones(ROWS)),
+            "weight": ({"sample_weight": weight}, weight),
+            "mask": ({"mask": mask}, mask.astype("float64")),
+        }[weighting]
+        layer = quantizer(codebook_update=update, ema_decay=0.6, loss_scale="relative", commitment_weight=0.5)
+        averages = Averages(0.6, DIM)
+        for batch in range(3):
+            z = Z * (1 + batch) + batch
+            _, residuals, picked = cascade(z, as_array(layer.codebooks))
+            error = (counted * ((residuals - picked) ** 2).sum(axis=2)).sum(axis=1) / counted.sum()
+            expected = error.mean() / averages.variance(z, counted) * (0.5 if update == "ema" else 1.5)
+            z[counted == 0] = np.nan
+            layer(z, training=True, **given)
+            assert total_loss(layer) == pytest.approx(expected, rel=1e-4)
+
+    def test_gradients_are_those_of_eq_2_in_another_unit(self):
+        def loss(layer):
+            def of_rows(z):
+                layer(z, training=True)
+                return sum(layer.losses)
+
+            return of_rows
+
+        _, (printed,), _ = gradients(loss(quantizer()), [Z])
+        _, (found,), _ = gradients(loss(quantizer(loss_scale="relative")), [Z])
+        variance = Averages(0.99, DIM).variance(Z.astype("float64"), np.ones(ROWS))
+        np.testing.assert_allclose(found, printed / (LEVELS * variance), rtol=1e-4, atol=1e-7)
+
+    @pytest.mark.parametrize("rows", [Z[:1], np.ones((4, DIM), "float32")], ids=["one row", "rows alike"])
+    def test_without_any_variance_there_is_no_loss(self, rows):
+        layer = quantizer(loss_scale="relative")
+        layer(rows, training=True)
+        assert total_loss(layer) == 0.0
+        layer(Z, training=True)
+        assert total_loss(layer) > 0.0
+
+    def test_a_batch_in_which_no_row_counts_moves_nothing(self):
+        layer = quantizer(loss_scale="relative")
+        layer(Z, training=True)
+        before = state(layer)
+        layer(np.full_like(Z, np.nan), training=True, mask=np.zeros(ROWS, bool))
+        for old, new in zip(before, state(layer), strict=True):
+            np.testing.assert_array_equal(old, new)
+
+    def test_the_variance_is_saved_and_old_files_start_it_anew(self, tmp_path):
+        def model(loss_scale="relative"):
+            inputs = keras.Input((DIM,))
+            return keras.Model(inputs, quantizer(loss_scale=loss_scale, name="quantizer")(inputs))
+
+        def loss(found):
+            found(3.0 * Z, training=True)
+            return float(as_array(sum(found.losses)))
+
+        trained, resumed = model(), model()
+        trained(Z, training=True)
+        trained.save_weights(tmp_path / "new.weights.h5")
+        resumed.load_weights(tmp_path / "new.weights.h5")
+        assert loss(resumed) == loss(trained)
+        # Files of before have the quantizer's own weights, and no variance beside them.
+        old, fresh = model("absolute"), model()
+        old.save_weights(tmp_path / "old.weights.h5")
+        resumed.load_weights(tmp_path / "old.weights.h5")
+        fresh.load_weights(tmp_path / "old.weights.h5")
+        assert loss(resumed) == loss(fresh) > 0.0
+
+    def test_errors(self):
+        with pytest.raises(ValueError, match="`loss_scale` must be one of .* Received: loss_scale='percent'"):
+            ResidualQuantizer(loss_scale="percent")
 
 
 class TestGradients:
@@ -546,7 +652,9 @@ class TestArguments:
 
 def test_gradient_codebooks_train_and_reset_in_a_compiled_fit():
     data = np.random.default_rng(0).normal(size=(256, 4)).astype("float32")
-    layer = ResidualQuantizer(1, 8, codebook_update="gradient", ema_decay=0.5, reset_interval=2, seed=0)
+    layer = ResidualQuantizer(
+        1, 8, codebook_update="gradient", ema_decay=0.5, reset_interval=2, seed=0, loss_scale="absolute"
+    )
     inputs = keras.Input((4,))
     weight = keras.Input((1,))
     model = keras.Model([inputs, weight], layer(inputs, sample_weight=weight))

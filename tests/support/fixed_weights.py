@@ -17,7 +17,8 @@ def set_fixed_weights(layer, scale=0.5):
     books = {}
     # What connects or steers a fused table, and its slots, is there on some backends and not on others.
     fused = ("gradient_hook", "learning_rate", "accumulator", "momentum", "velocity")
-    for index, weight in enumerate(w for w in layer.weights if w.name not in fused):
+    filled = (w for w in layer.weights if w.name not in fused and "running_variance" not in w.path)
+    for index, weight in enumerate(filled):
         scope = weight.path.rsplit("/", 1)[0]
         if not weight.dtype.startswith("float") or weight.name in ("codebook_usage", "codebook_shift"):
             continue
