@@ -5,10 +5,14 @@ from typing import Any
 
 import keras
 
+_NORMALIZATIONS = {"batch": keras.layers.BatchNormalization, "layer": keras.layers.LayerNormalization}
+# Layers that do something else in training.
+_TRAINING = (keras.layers.Dropout, keras.layers.BatchNormalization)
+
 
 @keras.saving.register_keras_serializable(package="grouprank")
 class MLP(keras.layers.Layer):
-    """Dense layers with an activation and dropout after each.
+    """Dense layers, each followed by an activation and dropout.
 
     The part that backbones, towers and heads are made of.
 
@@ -19,11 +23,13 @@ class MLP(keras.layers.Layer):
         output_units: width of a last linear layer, or `None` for none. Defaults to `None`.
         kernel_regularizer: regularizer of the kernels. Defaults to `None`.
         output_initializer: initializer of the last linear layer's kernel. Defaults to `"glorot_uniform"`.
+        normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`. The
+            last linear layer has none. Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
         inputs: tensor of floating dtype.
-        training: dropout is active only if `True`.
+        training: whether dropout is active and batch normalization uses the batch's moments.
 
     Input shape:
         `(..., dim)`.
@@ -32,7 +38,7 @@ class MLP(keras.layers.Layer):
         `(..., width of the last layer)`.
 
     Raises:
-        ValueError: on a width below 1 or a dropout rate outside `[0, 1)`.
+        ValueError: on a width below 1, a dropout rate outside `[0, 1)` or an unknown `normalization`.
 
     Example:
 
@@ -49,6 +55,7 @@ class MLP(keras.layers.Layer):
         output_units: int | None = None,
         kernel_regularizer: Any = None,
         output_initializer: Any = "glorot_uniform",
+        normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -57,14 +64,26 @@ class MLP(keras.layers.Layer):
             raise ValueError(f"`units` must hold positive integers. Received: units={units!r}.")
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"`dropout` must lie in [0, 1). Received: dropout={dropout}.")
+        if normalization not in (None, *_NORMALIZATIONS):
+            raise ValueError(
+                f"`normalization` must be one of {[None, *_NORMALIZATIONS]}. Received: normalization={normalization!r}."
+            )
         self.activation = keras.activations.get(activation)
+        self.normalization = normalization
         self.dropout = dropout
         self.output_units = output_units
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.output_initializer = keras.initializers.get(output_initializer)
         self._stack: list[keras.layers.Layer] = []
         for index, width in enumerate(self.units):
-            self._stack.append(self._dense(width, self.activation, f"dense_{index}"))
+            # What is normalized gets its activation afterwards.
+            self._stack.append(self._dense(width, None if normalization else self.activation, f"dense_{index}"))
+            if normalization is not None:
+                kind = _NORMALIZATIONS[normalization]
+                self._stack.append(kind(dtype=self.dtype_policy, name=f"{normalization}_normalization_{index}"))
+                self._stack.append(
+                    keras.layers.Activation(self.activation, dtype=self.dtype_policy, name=f"activation_{index}")
+                )
             if dropout:
                 self._stack.append(keras.layers.Dropout(dropout, dtype=self.dtype_policy, name=f"dropout_{index}"))
         if output_units is not None:
@@ -90,7 +109,7 @@ class MLP(keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply the layers in order."""
         for layer in self._stack:
-            inputs = layer(inputs, training=training) if isinstance(layer, keras.layers.Dropout) else layer(inputs)
+            inputs = layer(inputs, training=training) if isinstance(layer, _TRAINING) else layer(inputs)
         return inputs
 
     @property
@@ -110,11 +129,10 @@ class MLP(keras.layers.Layer):
         many rows.
 
         Args:
-            outputs: of the first layer, activation included.
+            outputs: of the layer `first`.
         """
         for layer in self._stack[1:]:
-            if not isinstance(layer, keras.layers.Dropout):
-                outputs = layer(outputs)
+            outputs = layer(outputs, training=False) if isinstance(layer, _TRAINING) else layer(outputs)
         return outputs
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -132,4 +150,5 @@ class MLP(keras.layers.Layer):
             "output_units": self.output_units,
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "output_initializer": keras.initializers.serialize(self.output_initializer),
+            "normalization": self.normalization,
         }

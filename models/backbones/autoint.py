@@ -29,6 +29,8 @@ class AutoInt(Backbone):
         activation: their activation. Defaults to `"relu"`.
         dropout: dropout rate of the attention weights and the dense layers.
             Defaults to `0.0`.
+        normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
+            Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -65,6 +67,7 @@ class AutoInt(Backbone):
         units: Sequence[int] = (),
         activation: Any = "relu",
         dropout: float = 0.0,
+        normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -77,7 +80,7 @@ class AutoInt(Backbone):
             )
             for index in range(num_layers)
         ]
-        self.mlp = MLP(units, activation=activation, dropout=dropout, dtype=self.dtype_policy, name="mlp")
+        self.mlp = MLP(units, activation, dropout, normalization=normalization, dtype=self.dtype_policy, name="mlp")
 
     def build(self, input_shape: Mapping[str, Any]) -> None:
         """Build attention and dense layers."""
@@ -105,5 +108,5 @@ class AutoInt(Backbone):
             **super().get_config(),
             "num_layers": self.num_layers,
             **{name: attention[name] for name in ("num_heads", "head_dim", "use_scale")},
-            **{name: mlp[name] for name in ("units", "activation", "dropout")},
+            **{name: mlp[name] for name in ("units", "activation", "dropout", "normalization")},
         }

@@ -23,6 +23,8 @@ class DCNv2(Backbone):
         units: widths of the dense layers. Defaults to `(256, 128)`.
         activation: their activation. Defaults to `"relu"`.
         dropout: their dropout rate. Defaults to `0.0`.
+        normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
+            Defaults to `None`.
         structure: `"parallel"` concatenates crosses and dense layers, `"stacked"`
             feeds the crosses to the dense layers. Defaults to `"parallel"`.
         **kwargs: base layer keywords such as `name` and `dtype`.
@@ -59,6 +61,7 @@ class DCNv2(Backbone):
         units: Sequence[int] = (256, 128),
         activation: Any = "relu",
         dropout: float = 0.0,
+        normalization: str | None = None,
         structure: str = "parallel",
         **kwargs: Any,
     ) -> None:
@@ -72,7 +75,7 @@ class DCNv2(Backbone):
             keras_rs.layers.FeatureCross(projection_dim=projection_dim, dtype=self.dtype_policy, name=f"cross_{index}")
             for index in range(num_cross_layers)
         ]
-        self.mlp = MLP(units, activation=activation, dropout=dropout, dtype=self.dtype_policy, name="mlp")
+        self.mlp = MLP(units, activation, dropout, normalization=normalization, dtype=self.dtype_policy, name="mlp")
 
     def build(self, input_shape: Mapping[str, Any]) -> None:
         """Build crosses and dense layers."""
@@ -106,5 +109,5 @@ class DCNv2(Backbone):
             "num_cross_layers": self.num_cross_layers,
             "projection_dim": self.projection_dim,
             "structure": self.structure,
-            **{name: mlp[name] for name in ("units", "activation", "dropout")},
+            **{name: mlp[name] for name in ("units", "activation", "dropout", "normalization")},
         }

@@ -25,6 +25,8 @@ class DeepFM(Backbone):
         units: widths of the dense layers. Defaults to `(256, 128)`.
         activation: their activation. Defaults to `"relu"`.
         dropout: their dropout rate. Defaults to `0.0`.
+        normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
+            Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -56,11 +58,12 @@ class DeepFM(Backbone):
         units: Sequence[int] = (256, 128),
         activation: Any = "relu",
         dropout: float = 0.0,
+        normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.factorization = FactorizationMachine(dtype=self.dtype_policy, name="factorization")
-        self.mlp = MLP(units, activation=activation, dropout=dropout, dtype=self.dtype_policy, name="mlp")
+        self.mlp = MLP(units, activation, dropout, normalization=normalization, dtype=self.dtype_policy, name="mlp")
 
     def build(self, input_shape: Mapping[str, Any]) -> None:
         """Build the dense layers over the factors of all fields."""
@@ -79,4 +82,7 @@ class DeepFM(Backbone):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         mlp = self.mlp.get_config()
-        return {**super().get_config(), **{name: mlp[name] for name in ("units", "activation", "dropout")}}
+        return {
+            **super().get_config(),
+            **{name: mlp[name] for name in ("units", "activation", "dropout", "normalization")},
+        }

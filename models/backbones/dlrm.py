@@ -34,6 +34,8 @@ class DLRM(Backbone):
         top_units: widths of the top network. Defaults to `(256, 128)`.
         activation: activation of both networks. Defaults to `"relu"`.
         dropout: their dropout rate. Defaults to `0.0`.
+        normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
+            Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -69,16 +71,17 @@ class DLRM(Backbone):
         top_units: Sequence[int] = (256, 128),
         activation: Any = "relu",
         dropout: float = 0.0,
+        normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.dense_fields = list(dense_fields)
         self.bottom_units = tuple(bottom_units)
-        self.top = MLP(top_units, activation=activation, dropout=dropout, dtype=self.dtype_policy, name="top")
+        self.top = MLP(top_units, activation, dropout, normalization=normalization, dtype=self.dtype_policy, name="top")
         self.dots = keras_rs.layers.DotInteraction(dtype=self.dtype_policy, name="dots")
         # Unused layers would be saved, and never built.
         self.bottom = (
-            MLP(bottom_units, activation=activation, dropout=dropout, dtype=self.dtype_policy, name="bottom")
+            MLP(bottom_units, activation, dropout, normalization=normalization, dtype=self.dtype_policy, name="bottom")
             if self.dense_fields
             else None
         )
@@ -135,5 +138,5 @@ class DLRM(Backbone):
             "dense_fields": self.dense_fields,
             "bottom_units": list(self.bottom_units),
             "top_units": top["units"],
-            **{name: top[name] for name in ("activation", "dropout")},
+            **{name: top[name] for name in ("activation", "dropout", "normalization")},
         }

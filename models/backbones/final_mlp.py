@@ -32,6 +32,8 @@ class FinalMLP(Backbone):
             to `1`.
         activation: activation of the streams. Defaults to `"relu"`.
         dropout: their dropout rate. Defaults to `0.0`.
+        normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
+            Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -71,6 +73,7 @@ class FinalMLP(Backbone):
         num_heads: int = 1,
         activation: Any = "relu",
         dropout: float = 0.0,
+        normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -85,7 +88,7 @@ class FinalMLP(Backbone):
             for name in ("first_gate", "second_gate")
         ]
         self.streams = [
-            MLP(units, activation=activation, dropout=dropout, dtype=self.dtype_policy, name=name)
+            MLP(units, activation, dropout, normalization=normalization, dtype=self.dtype_policy, name=name)
             for name, units in (("first_stream", first_units), ("second_stream", second_units))
         ]
         self.fusion = BilinearFusion(num_heads, dtype=self.dtype_policy, name="fusion")
@@ -144,4 +147,5 @@ class FinalMLP(Backbone):
             "num_heads": self.fusion.num_heads,
             "activation": first["activation"],
             "dropout": first["dropout"],
+            "normalization": first["normalization"],
         }

@@ -31,6 +31,8 @@ class MaskNet(Backbone):
             `None`.
         activation: activation of blocks and dense layers. Defaults to `"relu"`.
         dropout: dropout rate of blocks and dense layers. Defaults to `0.0`.
+        normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
+            Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -67,6 +69,7 @@ class MaskNet(Backbone):
         units: Sequence[int] | None = None,
         activation: Any = "relu",
         dropout: float = 0.0,
+        normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -82,7 +85,7 @@ class MaskNet(Backbone):
         ]
         if units is None:
             units = (256, 128) if structure == "parallel" else ()
-        self.mlp = MLP(units, activation=activation, dropout=dropout, dtype=self.dtype_policy, name="mlp")
+        self.mlp = MLP(units, activation, dropout, normalization=normalization, dtype=self.dtype_policy, name="mlp")
 
     def build(self, input_shape: Mapping[str, Any]) -> None:
         """Build normalizations, blocks and dense layers."""
@@ -124,5 +127,5 @@ class MaskNet(Backbone):
             "block_units": [block.units for block in self.blocks],
             "reduction_ratio": self.reduction_ratio,
             "structure": self.structure,
-            **{name: mlp[name] for name in ("units", "activation", "dropout")},
+            **{name: mlp[name] for name in ("units", "activation", "dropout", "normalization")},
         }

@@ -32,6 +32,8 @@ class NCF(Backbone):
         units: widths of the dense layers. Defaults to `(256, 128)`.
         activation: their activation. Defaults to `"relu"`.
         dropout: their dropout rate. Defaults to `0.0`.
+        normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
+            Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -67,6 +69,7 @@ class NCF(Backbone):
         units: Sequence[int] = (256, 128),
         activation: Any = "relu",
         dropout: float = 0.0,
+        normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -81,7 +84,7 @@ class NCF(Backbone):
         both = sorted(set(self.user_fields) & set(self.ad_fields))
         if both:
             raise ValueError(f"A field belongs to the user or to the ad. Received in both lists: {both}.")
-        self.mlp = MLP(units, activation=activation, dropout=dropout, dtype=self.dtype_policy, name="mlp")
+        self.mlp = MLP(units, activation, dropout, normalization=normalization, dtype=self.dtype_policy, name="mlp")
 
     @classmethod
     def from_schema(cls, schema: Schema, **arguments: Any) -> "NCF":
@@ -128,5 +131,5 @@ class NCF(Backbone):
             **super().get_config(),
             "user_fields": self.user_fields,
             "ad_fields": self.ad_fields,
-            **{name: mlp[name] for name in ("units", "activation", "dropout")},
+            **{name: mlp[name] for name in ("units", "activation", "dropout", "normalization")},
         }

@@ -28,6 +28,33 @@ class TestMLP:
         np.testing.assert_array_equal(as_array(layer(x, training=False)), quiet)
         assert 0.2 < (as_array(layer(x, training=True)) == 0).mean() < 0.8
 
+    @pytest.mark.parametrize(("normalization", "axis"), [("batch", 0), ("layer", 1)])
+    def test_normalization_against_numpy(self, normalization, axis):
+        layer = MLP((3,), activation="tanh", output_units=2, normalization=normalization)
+        x = wave(6, 4)
+        layer.build((None, 4))
+        set_fixed_weights(layer)
+        weights = {weight.path.split("/", 1)[1]: as_array(weight) for weight in layer.weights}
+        part = f"{normalization}_normalization_0"
+        dense = x @ weights["dense_0/kernel"] + weights["dense_0/bias"]
+        normal = (dense - dense.mean(axis, keepdims=True)) / np.sqrt(dense.var(axis, keepdims=True) + 1e-3)
+        hidden = np.tanh(normal * weights[f"{part}/gamma"] + weights[f"{part}/beta"])
+        expected = hidden @ weights["output/kernel"] + weights["output/bias"]
+        np.testing.assert_allclose(as_array(layer(x, training=True)), expected, rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+    def test_in_two_steps_it_is_the_same_as_at_once(self, normalization):
+        layer = MLP((3, 2), dropout=0.5, normalization=normalization)
+        x = wave(6, 4)
+        layer.build((None, 4))
+        set_fixed_weights(layer)
+        for weight in layer.non_trainable_weights:
+            # The moving variance must not be negative.
+            weight.assign(np.abs(as_array(weight)))
+        at_once = as_array(layer(x, training=False))
+        np.testing.assert_allclose(as_array(layer.after_first(layer.first(x))), at_once, rtol=1e-6)
+        assert np.abs(as_array(layer(x, training=True)) - at_once).max() > 1e-3
+
     def test_regularizer_is_a_loss(self):
         layer = MLP((2,), kernel_regularizer=keras.regularizers.L2(0.5))
         layer(wave(2, 3))
@@ -41,6 +68,7 @@ class TestMLP:
             (((0,),), "`units` must hold positive integers"),
             (((2.5,),), "`units` must hold positive integers"),
             (((2,), "relu", 1.0), r"`dropout` must lie in \[0, 1\)"),
+            (((2,), "relu", 0.0, None, None, "zeros", "group"), "`normalization` must be one of"),
         ],
     )
     def test_errors(self, arguments, message):

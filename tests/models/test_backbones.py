@@ -117,3 +117,16 @@ def test_a_backbone_of_the_users(ads, tmp_path):
     for task, expected in before.items():
         np.testing.assert_allclose(loaded.predict_proba(x)[task], expected, atol=1e-7)
         assert np.ptp(expected) > 0
+
+
+@pytest.mark.parametrize("name", ["autoint", "dcn_v2", "deepfm", "dlrm", "final_mlp", "masknet", "mlp", "ncf"])
+def test_dense_layers_are_normalized_where_asked(name):
+    backbone = get(name, SCHEMA, normalization="batch")
+    fields = {"user": wave(6, 4), "ad": wave(6, 4, start=1.0)}
+    backbone.build({field: (None, 4) for field in fields})
+    found = [path for path in (weight.path for weight in backbone.weights) if "moving_variance" in path]
+    assert found
+    assert get(keras.saving.serialize_keras_object(backbone), SCHEMA).get_config()["normalization"] == "batch"
+    quiet = as_array(backbone(fields, training=False))
+    assert np.isfinite(quiet).all()
+    assert np.abs(as_array(backbone(fields, training=True)) - quiet).max() > 1e-3

@@ -66,6 +66,7 @@ class DoubledDCNv2(DCNv2):
         (CTRModel, {"backbone": DCNv2(2, projection_dim=3, structure="stacked", units=(8,), dropout=0.5)}),
         (CTRModel, {"backbone": DCNv2(0, units=(8,)), "dropout": 0.5}),
         (CTRModel, {"backbone": DCNv2(1, units=())}),
+        (CTRModel, {"backbone": DCNv2(1, units=(8,), normalization="batch")}),
         (CTRModel, {"backbone": DoubledDCNv2(1, units=(8,)), "multi_task": "mmoe"}),
         (CTRModel, {"backbone": "mlp", "dropout": 0.5, "sequence_encoder": {"history": "target_attention"}}),
         (CTRModel, {"backbone": "mlp", "embedding_optimizer": "adam", "group_structure": ("user",)}),
