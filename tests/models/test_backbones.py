@@ -121,7 +121,9 @@ def test_a_backbone_of_the_users(ads, tmp_path):
 
 @pytest.mark.parametrize("name", ["autoint", "dcn_v2", "deepfm", "dlrm", "final_mlp", "masknet", "mlp", "ncf"])
 def test_dense_layers_are_normalized_where_asked(name):
-    backbone = get(name, SCHEMA, normalization="batch")
+    # AutoInt has no dense layers by default.
+    units = {"units": (8,)} if name == "autoint" else {}
+    backbone = get(name, SCHEMA, normalization="batch", **units)
     fields = {"user": wave(6, 4), "ad": wave(6, 4, start=1.0)}
     backbone.build({field: (None, 4) for field in fields})
     found = [path for path in (weight.path for weight in backbone.weights) if "moving_variance" in path]
