@@ -9,7 +9,6 @@ from keras import ops
 
 from ..layers import GroupIds, JointLogit, TableConfig
 from ..losses import ObservedBinaryCrossentropy
-from ..metrics import CodebookHealth
 from ..schema import Schema
 from . import backbones
 from .distinct_names import distinct_names
@@ -215,7 +214,7 @@ class CTRModel(RankingModel):
         self._show_losses(graph.heads)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Configure training; see `RankingModel.compile`. A teacher is frozen again."""
+        """Configure training; see `TableModel.compile`. A teacher is frozen again."""
         if self.teacher is not None:
             self.teacher.trainable = False
         super().compile(*args, **kwargs)
@@ -287,28 +286,13 @@ class CTRModel(RankingModel):
         """Cross entropy of a task's label."""
         return self._task_loss(labels[task], logits[task], weight)
 
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        check: bool = True,
-        **kwargs: Any,
-    ) -> Any:
-        """Train as `RankingModel.fit` says.
-
-        `sample_weight` weighs a row's losses and metrics; the codebooks follow every row of a batch.
-        """
-        callbacks = kwargs.get("callbacks") or []
-        if self.group_concats and isinstance(callbacks, list | tuple):
-            kwargs["callbacks"] = [CodebookHealth(), *callbacks]
+    def _before_training(self, x: Any, y: Any, sample_weight: Any) -> None:
         if self.residual_learning is not None and y is not None:
             # Before the step is traced: an error inside it leaves JAX models unusable.
             self.residual_learning.check_columns(self._targets(y), self.schema.task_names)
-        return super().fit(x, y, batch_size, epochs, check, **kwargs)
+        self._start_at_rates(x, y, sample_weight)
 
-    def _before_training(self, x: Any, y: Any, sample_weight: Any) -> None:
+    def _start_at_rates(self, x: Any, y: Any, sample_weight: Any) -> None:
         optimizer = getattr(self, "optimizer", None)
         trained = optimizer is not None and int(ops.convert_to_numpy(optimizer.iterations)) > 0
         if not self.start_at_rate or trained:
@@ -406,7 +390,7 @@ class CTRModel(RankingModel):
             y: labels by task, if `x` holds columns. Without them `fit` looks for the rates. Defaults to `None`.
         """
         x, y = self._checked(x, y)
-        self._before_training(x, y, None)
+        self._start_at_rates(x, y, None)
         for placement, layer in self.group_concats.items():
             # One after another: the representation depends on the groups before it.
             vectors = keras.Model(self.input, self._placement_inputs[placement])

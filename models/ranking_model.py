@@ -1,26 +1,18 @@
 """What every prebuilt model does with its tasks: metrics, missing labels, checks, probabilities."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from ..layers import FusedEmbedding
-from ..layers.replicas import refuse_replicas
 from ..metrics import Calibration, NormalizedEntropy
-from ..schema import Schema
 from .batch_check import BatchCheck, as_host_array
 from .class_weights import class_weights
-from .data_shards import check_shards
 from .frame_columns import frame_columns, is_frame
-from .loss_watch import LossWatch
-from .preset_registry import get_preset
-from .refuse_cloning import refuse_cloning
 from .sample_spaces import conditional_label
 from .table_model import TableModel
-from .weights_survive import weights_survive
 
 
 class RankingModel(TableModel):
@@ -34,25 +26,6 @@ class RankingModel(TableModel):
 
     See `CTRModel`.
     """
-
-    schema: Schema
-
-    @classmethod
-    def from_preset(cls, preset: str, schema: Schema, **arguments: Any) -> Self:
-        """A model as a preset describes it, untrained.
-
-        Args:
-            preset: one of `grouprank.models.presets()`.
-            schema: the table's features and tasks.
-            **arguments: constructor arguments that take precedence over the preset's.
-
-        Raises:
-            ValueError: on an unknown preset, or one for another kind of model.
-        """
-        found = get_preset(preset)
-        if found.model not in (kind.__name__ for kind in cls.__mro__):
-            raise ValueError(f"Preset {preset!r} is one of a {found.model}: use {found.model}.from_preset({preset!r}).")
-        return cls(schema, **{**found.arguments, **arguments})
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> dict[str, Any]:
         """Logits of the tasks; while training, the graph's other outputs and the losses of its layers too."""
@@ -81,44 +54,6 @@ class RankingModel(TableModel):
     def _of_tasks(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         return {name: outputs[name] for name in self.prediction_names}
 
-    def compile(
-        self,
-        optimizer: Any = None,
-        loss: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """Configure training.
-
-        Args:
-            optimizer: Keras optimizer or its name. `None` takes Adam at 0.001.
-            loss: must be `None`; the loss is built in.
-            metrics: dict of lists of metrics by task, on probabilities' logits.
-                `None` takes cross entropy (shown as `TASK_loss`), normalized entropy, AUC
-                and calibration for every task.
-                They are always weighted, since rows without a label have weight 0.
-            weighted_metrics: as `metrics`.
-            **kwargs: further arguments of `keras.Model.compile`.
-        """
-        if loss is not None:
-            raise ValueError(
-                f"{type(self).__name__} has its own loss; leave `loss` out. Received: loss={loss!r}. "
-                "Use `task_weights` and `residual_learning` to shape it, or override `compute_loss`."
-            )
-        if metrics is not None and weighted_metrics is not None:
-            raise ValueError("Pass either `metrics` or `weighted_metrics`; here they mean the same.")
-        given = metrics if metrics is not None else weighted_metrics
-        for layer in self._flatten_layers():
-            if isinstance(layer, FusedEmbedding):
-                # Here too: an error while Keras traces a step on JAX leaves the model unusable.
-                layer.check_optimizer(optimizer)
-        super().compile(
-            optimizer=optimizer if optimizer is not None else keras.optimizers.Adam(1e-3),
-            weighted_metrics=given if given is not None else self._default_metrics(),
-            **kwargs,
-        )
-
     def _default_metrics(self) -> dict[str, list[keras.Metric]]:
         names = self.prediction_names
         return {
@@ -131,12 +66,6 @@ class RankingModel(TableModel):
             ]
             for task in names
         }
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile as a saved model was."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.optimizer is not None and self.built:
-            self.optimizer.build(self.trainable_variables)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """Metrics of each prediction over the rows whose label is known."""
@@ -154,10 +83,6 @@ class RankingModel(TableModel):
     def _task_of(self, prediction: str) -> str:
         """The task whose sample weights a prediction takes."""
         return prediction
-
-    def _run_through_graph(self, inputs: Any, **kwargs: Any) -> Any:
-        refuse_cloning(self, kwargs)
-        return super()._run_through_graph(inputs, **kwargs)
 
     def _targets(self, y: Any) -> Mapping[str, Any]:
         if is_frame(y):
@@ -178,99 +103,6 @@ class RankingModel(TableModel):
             f"With several tasks, `y` must be a dict of labels by task {self.schema.task_names}. Received: {type(y)}."
         )
 
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        check: bool = True,
-        **kwargs: Any,
-    ) -> Any:
-        """Train as `keras.Model.fit` does, on data that is compared with the schema.
-
-        Columns given as arrays, as tensors or as a data frame are compared before anything is trained, the batches of
-        a loader one by one when they are read. A loss that becomes NaN or infinite raises.
-
-        Args:
-            x: columns by feature name, a data frame, or a loader of batches.
-            y: labels by task, NaN where unobserved; a data frame; or the labels of the one task. Not with a loader.
-            batch_size: rows a batch, for columns.
-            epochs: number of epochs. Defaults to `1`.
-            check: whether the batches of loaders are checked; columns always are. Defaults to `True`.
-            **kwargs: further arguments of `keras.Model.fit`. `class_weight` is for one task, given as columns.
-
-        Raises:
-            ValueError: if data disagrees with the schema; names column, row and remedy.
-            FloatingPointError: if the loss becomes NaN or infinite.
-            RuntimeError: if training would run in several replicas, which gives wrong gradients.
-        """
-        self._refuse_replicas("fit")
-        watch = self._batch_check()
-        x, y = self._checked(x, y, watch)
-        kwargs["sample_weight"] = _checked_weight(y, kwargs.get("sample_weight"))
-        if kwargs.get("class_weight") is not None:
-            kwargs["sample_weight"] = class_weights(
-                kwargs.pop("class_weight"), self.schema.task_names, y, kwargs["sample_weight"]
-            )
-        validation = kwargs.get("validation_data")
-        self.schema.check_loader(validation)
-        validation_watch = self._batch_check()
-        if isinstance(validation, tuple | list):
-            columns, labels, weight = keras.utils.unpack_x_y_sample_weight(validation)
-            columns, labels = self._checked(columns, labels, validation_watch)
-            kwargs["validation_data"] = (columns, labels, _checked_weight(labels, weight))
-        elif check:
-            kwargs["validation_data"] = validation_watch(validation)
-        callbacks = kwargs.get("callbacks")
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            loss_watch = LossWatch(self.prediction_names, lambda: watch.unlabelled)
-            kwargs["callbacks"] = [*keras.tree.flatten(callbacks or []), loss_watch]
-        self._check_shards(x, batch_size)
-        with weights_survive(self), watch, validation_watch:
-            self._before_training(x, y, kwargs["sample_weight"])
-            return super().fit(watch(x) if check else x, y, batch_size, epochs, **kwargs)
-
-    def evaluate(
-        self, x: Any = None, y: Any = None, batch_size: int | None = None, check: bool = True, **kwargs: Any
-    ) -> Any:
-        """Evaluate as `keras.Model.evaluate` does, checked like `fit`."""
-        if kwargs.get("_use_cached_eval_dataset"):
-            # Called by `fit`, which has checked the validation data.
-            with weights_survive(self):
-                return super().evaluate(x, y, batch_size, **kwargs)
-        watch = self._batch_check()
-        x, y = self._checked(x, y, watch)
-        kwargs["sample_weight"] = _checked_weight(y, kwargs.get("sample_weight"))
-        self._check_shards(x, batch_size)
-        with weights_survive(self), watch:
-            return super().evaluate(watch(x) if check else x, y, batch_size, **kwargs)
-
-    def predict(self, x: Any, batch_size: int | None = None, check: bool = True, **kwargs: Any) -> Any:
-        """Logits by task as NumPy arrays `(rows, 1)`, checked like `fit`."""
-        watch = self._batch_check(labels=False)
-        x, _ = self._checked(x)
-        self._check_shards(x, batch_size)
-        with weights_survive(self), watch:
-            return super().predict(watch(x) if check else x, batch_size, **kwargs)
-
-    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """One step, as `keras.Model.train_on_batch`; nothing is checked but that there is one replica."""
-        self._refuse_replicas("train_on_batch")
-        return super().train_on_batch(*args, **kwargs)
-
-    def _refuse_replicas(self, method: str) -> None:
-        """Raise if a training step would run in several replicas."""
-        refuse_replicas(
-            f"{type(self).__name__}.{method}",
-            "Gradients would be of the wrong length or not shared, and codebooks would drift apart.",
-            getattr(self, "distribute_strategy", None),
-        )
-
-    def _check_shards(self, x: Any, batch_size: int | None) -> None:
-        if isinstance(x, Mapping):
-            check_shards(len(x[self.schema.feature_names[0]]), batch_size or 32)
-
     def _batch_check(self, labels: bool = True) -> BatchCheck:
         """What the batches of a loader are compared with."""
         return BatchCheck(
@@ -283,7 +115,7 @@ class RankingModel(TableModel):
             self.schema.check_batch(x, y)
         if y is not None:
             self._check_more_targets(y)
-            _checked_weight(y, weight)
+            self._checked_weight(y, weight)
 
     def predict_proba(
         self, x: Any, batch_size: int | None = None, verbose: Any = 0, check: bool = True
@@ -325,12 +157,22 @@ class RankingModel(TableModel):
             watch.note_labels(targets)
         return x, targets
 
+    def _checked_columns(self, x: Any) -> Any:
+        return self._checked(x)[0]
+
+    def _checked_weight(self, y: Any, weight: Any) -> Any:
+        return _checked_weight(y, weight)
+
+    def _class_weights(self, class_weight: Any, y: Any, sample_weight: Any) -> Any:
+        return class_weights(class_weight, self.schema.task_names, y, sample_weight)
+
+    @property
+    def _watched(self) -> list[str]:
+        return self.prediction_names
+
     def _probability_columns(self) -> tuple[str, ...]:
         """The target columns in `[0, 1]` that are no task's label."""
         return ()
-
-    def _before_training(self, x: Any, y: Any, sample_weight: Any) -> None:
-        """What a model takes from the training rows before its first step."""
 
     def _check_more_targets(self, targets: Mapping[str, Any]) -> None:
         """Check the target columns on the host that are no task's label."""

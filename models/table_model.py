@@ -1,28 +1,96 @@
 """What every prebuilt model is: named columns of a table in, and one loss that says how well its tasks are done."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Self
 
 import keras
 from keras import ops
 
+from ..layers import FusedEmbedding
+from ..layers.replicas import refuse_replicas
+from ..metrics import CodebookHealth
+from ..schema import Schema
+from .batch_check import BatchCheck
+from .data_shards import check_shards
+from .loss_watch import LossWatch
+from .preset_registry import get_preset
+from .refuse_cloning import refuse_cloning
+from .weights_survive import weights_survive
+
 
 class TableModel(keras.Model):
-    """Base of the prebuilt models, which take the columns of a schema.
+    """Base of the prebuilt models, which take the columns of a schema: compiling, checked data, what `fit` prints.
 
     `loss` is what the tasks lose, in training as in validation, so that it can be compared between models. Whatever
     else steers training (groups, residual learning, regularizers) has its gradients, and a metric of its own that
     `fit` prints: the layers of `group_concats` as `NAME_loss`, the mean of what such a layer adds, and all that other
     layers add as `regularization_loss`.
 
-    A subclass builds the functional graph, sets `group_concats` and calls `_show_losses` at the end of `__init__`.
+    A subclass builds the functional graph in `__init__`, sets the attributes below, calls `_show_losses` at the end,
+    and implements `compute_loss` and what raises `NotImplementedError` here.
 
     Example:
 
     See `CTRModel` and `TwoTowerModel`.
     """
 
-    group_concats: Mapping[str, Any]
+    schema: Schema
+    group_concats: Mapping[str, Any] = MappingProxyType({})
+    _steering_losses: Mapping[str, keras.metrics.Mean] = MappingProxyType({})
+
+    @classmethod
+    def from_preset(cls, preset: str, schema: Schema, **arguments: Any) -> Self:
+        """A model as a preset describes it, untrained.
+
+        Args:
+            preset: one of `grouprank.models.presets()`.
+            schema: the table's features and tasks.
+            **arguments: constructor arguments that take precedence over the preset's.
+
+        Raises:
+            ValueError: on an unknown preset, or one for another kind of model.
+        """
+        found = get_preset(preset)
+        if found.model not in (kind.__name__ for kind in cls.__mro__):
+            raise ValueError(f"Preset {preset!r} is one of a {found.model}: use {found.model}.from_preset({preset!r}).")
+        return cls(schema, **{**found.arguments, **arguments})
+
+    # === What a subclass says ===
+
+    @property
+    def _watched(self) -> Sequence[str]:
+        """Names that the metrics of predictions begin with."""
+        raise NotImplementedError
+
+    def _default_metrics(self) -> Any:
+        """The metrics of a model that is compiled without any."""
+        raise NotImplementedError
+
+    def _batch_check(self, labels: bool = True) -> BatchCheck:
+        """What the batches of a loader are compared with."""
+        raise NotImplementedError
+
+    def _checked(self, x: Any, y: Any, watch: BatchCheck | None = None) -> tuple[Any, Any]:
+        """Columns and labels compared with the schema; loaders as they are, since their batches are checked later."""
+        raise NotImplementedError
+
+    def _checked_columns(self, x: Any) -> Any:
+        """Columns alone, likewise."""
+        raise NotImplementedError
+
+    def _checked_weight(self, y: Any, weight: Any) -> Any:
+        """Checked sample weights, as Keras wants them."""
+        raise NotImplementedError
+
+    def _class_weights(self, class_weight: Any, y: Any, sample_weight: Any) -> Any:
+        """Sample weights that stand for a `class_weight`."""
+        raise NotImplementedError
+
+    def _before_training(self, x: Any, y: Any, sample_weight: Any) -> None:
+        """What a model takes from the training rows before its first step."""
+
+    # === Losses ===
 
     def _show_losses(self, outputs: Iterable[str] = ()) -> None:
         """Make a metric for each loss that only steers training.
@@ -49,7 +117,7 @@ class TableModel(keras.Model):
         if "regularization_loss" in self._steering_losses:
             of_groups = {id(loss) for losses in by_layer.values() for loss in losses}
             found["regularization_loss"] = sum(loss for loss in self.losses if id(loss) not in of_groups)
-        return found
+        return {name: loss for name, loss in found.items() if name in self._steering_losses}
 
     def _steered(self, loss: Any, total: Any, x: Mapping[str, Any], parts: Mapping[str, Any]) -> Any:
         """The loss of the tasks as a value, with the gradient of all that steers training.
@@ -70,3 +138,150 @@ class TableModel(keras.Model):
         """The metrics without those of losses that a step does not have: in validation none of them steers."""
         absent = {metric.name for output, metric in self._steering_losses.items() if output not in y_pred}
         return {name: value for name, value in metrics.items() if name not in absent}
+
+    # === Keras' methods ===
+
+    def compile(
+        self,
+        optimizer: Any = None,
+        loss: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configure training.
+
+        Args:
+            optimizer: Keras optimizer or its name. `None` takes Adam at 0.001.
+            loss: must be `None`; the loss is built in.
+            metrics: metrics of the predictions, which are always weighted. Of a ranking model a dict of lists by task,
+                on probabilities' logits; `None` takes cross entropy (shown as `TASK_loss`), normalized entropy, AUC
+                and calibration for every task. Of a retrieval model a list of metrics whose targets are the column of
+                each row's own ad, whose predictions its scores, `(batch, batch)`, and whose weights the positives';
+                `None` takes `InBatchRecall` at 1 and 10.
+            weighted_metrics: as `metrics`.
+            **kwargs: further arguments of `keras.Model.compile`.
+        """
+        if loss is not None:
+            raise ValueError(
+                f"{type(self).__name__} has its own loss; leave `loss` out. Received: loss={loss!r}. "
+                "Shape it by the model's arguments, such as `task_weights` and `residual_learning`, or override "
+                "`compute_loss`."
+            )
+        if metrics is not None and weighted_metrics is not None:
+            raise ValueError("Pass either `metrics` or `weighted_metrics`; here they mean the same.")
+        given = metrics if metrics is not None else weighted_metrics
+        for layer in self._flatten_layers():
+            if isinstance(layer, FusedEmbedding):
+                # Here too: an error while Keras traces a step on JAX leaves the model unusable.
+                layer.check_optimizer(optimizer)
+        super().compile(
+            optimizer=optimizer if optimizer is not None else keras.optimizers.Adam(1e-3),
+            weighted_metrics=given if given is not None else self._default_metrics(),
+            **kwargs,
+        )
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as a saved model was."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        check: bool = True,
+        **kwargs: Any,
+    ) -> Any:
+        """Train as `keras.Model.fit` does, on data that is compared with the schema.
+
+        Columns given as arrays, as tensors or as a data frame are compared before anything is trained, the batches of
+        a loader one by one when they are read. A loss that becomes NaN or infinite raises. `sample_weight` weighs a
+        row's losses and metrics; codebooks follow every row of a batch.
+
+        Args:
+            x: columns by feature name, a data frame, or a loader of batches.
+            y: target columns by name, of which labels are NaN where unobserved; a data frame; or the labels of the
+                one task. Not with a loader.
+            batch_size: rows a batch, for columns. A retrieval model tells a positive apart from the other ads of its
+                batch: large batches of shuffled rows make a better one.
+            epochs: number of epochs. Defaults to `1`.
+            check: whether the batches of loaders are checked; columns always are. Defaults to `True`.
+            **kwargs: further arguments of `keras.Model.fit`. `class_weight` is for one task, given as columns.
+
+        Raises:
+            ValueError: if data disagrees with the schema; names column, row and remedy.
+            FloatingPointError: if the loss becomes NaN or infinite.
+            RuntimeError: if training would run in several replicas, which gives wrong gradients.
+        """
+        self._refuse_replicas("fit")
+        watch, validation_watch = self._batch_check(), self._batch_check()
+        x, y = self._checked(x, y, watch)
+        weight = kwargs["sample_weight"] = self._checked_weight(y, kwargs.get("sample_weight"))
+        if kwargs.get("class_weight") is not None:
+            weight = kwargs["sample_weight"] = self._class_weights(kwargs.pop("class_weight"), y, weight)
+        validation = kwargs.get("validation_data")
+        self.schema.check_loader(validation)
+        if isinstance(validation, tuple | list):
+            columns, labels, their_weight = keras.utils.unpack_x_y_sample_weight(validation)
+            columns, labels = self._checked(columns, labels, validation_watch)
+            kwargs["validation_data"] = (columns, labels, self._checked_weight(labels, their_weight))
+        elif check:
+            kwargs["validation_data"] = validation_watch(validation)
+        callbacks = kwargs.get("callbacks")
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            health = [CodebookHealth()] if self.group_concats else []
+            loss_watch = LossWatch(self._watched, lambda: watch.unlabelled)
+            kwargs["callbacks"] = [*health, *keras.tree.flatten(callbacks or []), loss_watch]
+        self._check_shards(x, batch_size)
+        with weights_survive(self), watch, validation_watch:
+            self._before_training(x, y, weight)
+            return super().fit(watch(x) if check else x, y, batch_size, epochs, **kwargs)
+
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, check: bool = True, **kwargs: Any
+    ) -> Any:
+        """Evaluate as `keras.Model.evaluate` does, checked like `fit`."""
+        if kwargs.get("_use_cached_eval_dataset"):
+            # Called by `fit`, which has checked the validation data.
+            with weights_survive(self):
+                return super().evaluate(x, y, batch_size, **kwargs)
+        watch = self._batch_check()
+        x, y = self._checked(x, y, watch)
+        kwargs["sample_weight"] = self._checked_weight(y, kwargs.get("sample_weight"))
+        self._check_shards(x, batch_size)
+        with weights_survive(self), watch:
+            return super().evaluate(watch(x) if check else x, y, batch_size, **kwargs)
+
+    def predict(self, x: Any, batch_size: int | None = None, check: bool = True, **kwargs: Any) -> Any:
+        """Outputs by name as NumPy arrays, of columns or a loader, checked like `fit`."""
+        watch = self._batch_check(labels=False)
+        x = self._checked_columns(x)
+        self._check_shards(x, batch_size)
+        with weights_survive(self), watch:
+            return super().predict(watch(x) if check else x, batch_size, **kwargs)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """One step, as `keras.Model.train_on_batch`; nothing is checked but that there is one replica."""
+        self._refuse_replicas("train_on_batch")
+        return super().train_on_batch(*args, **kwargs)
+
+    def _run_through_graph(self, inputs: Any, **kwargs: Any) -> Any:
+        refuse_cloning(self, kwargs)
+        return super()._run_through_graph(inputs, **kwargs)
+
+    def _refuse_replicas(self, method: str) -> None:
+        """Raise if a training step would run in several replicas."""
+        refuse_replicas(
+            f"{type(self).__name__}.{method}",
+            "Gradients would be of the wrong length or not shared, codebooks would drift apart, and in-batch "
+            "candidates would be those of a part of the batch.",
+            getattr(self, "distribute_strategy", None),
+        )
+
+    def _check_shards(self, x: Any, batch_size: int | None) -> None:
+        if isinstance(x, Mapping):
+            check_shards(len(next(iter(x.values()))), batch_size or 32)
