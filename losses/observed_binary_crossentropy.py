@@ -16,7 +16,7 @@ class ObservedBinaryCrossentropy(ObservedLoss):
     drops its row from this task's mean instead of thinning it out.
 
     Args:
-        reduction: see `ObservedLoss`. Defaults to `"sum_over_batch_size"`.
+        reduction: see `ObservedLoss`. Defaults to `"mean_with_sample_weight"`.
         name: name of the loss. Defaults to `"observed_binary_crossentropy"`.
         dtype: dtype of the computation. Defaults to `float32`.
 
@@ -47,7 +47,7 @@ class ObservedBinaryCrossentropy(ObservedLoss):
 
     def __init__(
         self,
-        reduction: str = "sum_over_batch_size",
+        reduction: str = "mean_with_sample_weight",
         name: str | None = "observed_binary_crossentropy",
         dtype: Any = None,
     ) -> None:

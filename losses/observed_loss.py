@@ -14,8 +14,10 @@ class ObservedLoss(keras.losses.Loss):
     shape `(batch,)`, and never see NaN make it into the sum.
 
     Args:
-        reduction: `"sum_over_batch_size"` or `"mean"` (the weighted mean over
-            observed rows, `Σ w·l / Σ w`, 0 where there are none), `"sum"` or `"none"`.
+        reduction: `"mean_with_sample_weight"` (the weighted mean over observed rows, `Σ w·l / Σ w`, 0 where there are
+            none), `"sum"` or `"none"`. Keras' `"sum_over_batch_size"` and `"mean"` are read as
+            `"mean_with_sample_weight"`, since a batch counts its observed rows alone.
+            Defaults to `"mean_with_sample_weight"`.
         name: name of the loss.
         dtype: dtype of the computation. Defaults to `float32`.
 
@@ -30,7 +32,9 @@ class ObservedLoss(keras.losses.Loss):
     0.25
     """
 
-    def __init__(self, reduction: str = "sum_over_batch_size", name: str | None = None, dtype: Any = None) -> None:
+    def __init__(self, reduction: str = "mean_with_sample_weight", name: str | None = None, dtype: Any = None) -> None:
+        if reduction in ("sum_over_batch_size", "mean"):
+            reduction = "mean_with_sample_weight"
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def row_loss(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:

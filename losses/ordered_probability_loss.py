@@ -19,7 +19,7 @@ class OrderedProbabilityLoss(ObservedLoss):
     losses. It needs no label and counts every row.
 
     Args:
-        reduction: see `ObservedLoss`. Defaults to `"sum_over_batch_size"`.
+        reduction: see `ObservedLoss`. Defaults to `"mean_with_sample_weight"`.
         name: name of the loss. Defaults to `"ordered_probability_loss"`.
         dtype: dtype of the computation. Defaults to `float32`.
 
@@ -50,7 +50,7 @@ class OrderedProbabilityLoss(ObservedLoss):
 
     def __init__(
         self,
-        reduction: str = "sum_over_batch_size",
+        reduction: str = "mean_with_sample_weight",
         name: str | None = "ordered_probability_loss",
         dtype: Any = None,
     ) -> None:

@@ -37,7 +37,7 @@ class ResidualLabelLoss(ObservedLoss):
     Args:
         reading: one of the above. Defaults to `"magnitude"`.
         logit_bound: bound of the logits in `"literal"`. Defaults to `10.0`.
-        reduction: see `ObservedLoss`. Defaults to `"sum_over_batch_size"`.
+        reduction: see `ObservedLoss`. Defaults to `"mean_with_sample_weight"`.
         name: name of the loss. Defaults to `"residual_label_loss"`.
         dtype: dtype of the computation. Defaults to `float32`.
 
@@ -74,7 +74,7 @@ class ResidualLabelLoss(ObservedLoss):
         self,
         reading: str = "magnitude",
         logit_bound: float = 10.0,
-        reduction: str = "sum_over_batch_size",
+        reduction: str = "mean_with_sample_weight",
         name: str | None = "residual_label_loss",
         dtype: Any = None,
     ) -> None:

@@ -30,6 +30,7 @@ class CVRModel(CTRModel):
         schema: the table's features and tasks, at least one of them with `given`.
         backbone: see `CTRModel`. Defaults to `"dcn_v2"`.
         multi_task: see `CTRModel`. Defaults to `"shared_bottom"`.
+        *args: further arguments of `CTRModel`, in its order.
         conditional_weight: factor of a conversion's cross entropy among clicks, beside
             that of the joint outcome. ESMM has none. Defaults to `0.0`.
         **kwargs: further arguments of `CTRModel`.
@@ -75,6 +76,7 @@ class CVRModel(CTRModel):
         schema: Schema,
         backbone: Any = "dcn_v2",
         multi_task: Any = "shared_bottom",
+        *args: Any,
         conditional_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
@@ -82,7 +84,7 @@ class CVRModel(CTRModel):
             raise ValueError(
                 f"`conditional_weight` must not be negative. Received: conditional_weight={conditional_weight}."
             )
-        super().__init__(schema, backbone, multi_task, **kwargs)
+        super().__init__(schema, backbone, multi_task, *args, **kwargs)
         self.conditional_weight = conditional_weight
 
     @staticmethod

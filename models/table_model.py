@@ -145,15 +145,17 @@ class TableModel(keras.Model):
         self,
         optimizer: Any = None,
         loss: Any = None,
+        loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Configure training.
+        """Configure training; the arguments stand in the order of `keras.Model.compile`.
 
         Args:
             optimizer: Keras optimizer or its name. `None` takes Adam at 0.001.
             loss: must be `None`; the loss is built in.
+            loss_weights: must be `None`; a ranking model takes `task_weights` in its constructor.
             metrics: metrics of the predictions, which are always weighted. Of a ranking model a dict of lists by task,
                 on probabilities' logits; `None` takes cross entropy (shown as `TASK_loss`), normalized entropy, AUC
                 and calibration for every task. Of a retrieval model a list of metrics whose targets are the column of
@@ -167,6 +169,11 @@ class TableModel(keras.Model):
                 f"{type(self).__name__} has its own loss; leave `loss` out. Received: loss={loss!r}. "
                 "Shape it by the model's arguments, such as `task_weights` and `residual_learning`, or override "
                 "`compute_loss`."
+            )
+        if loss_weights is not None:
+            raise ValueError(
+                f"{type(self).__name__} has its own loss; leave `loss_weights` out. Received: "
+                f"loss_weights={loss_weights!r}. Weigh the tasks of a ranking model by its `task_weights`."
             )
         if metrics is not None and weighted_metrics is not None:
             raise ValueError("Pass either `metrics` or `weighted_metrics`; here they mean the same.")

@@ -18,6 +18,9 @@ from .masknet import MaskNet
 from .mlp import MLPBackbone
 from .ncf import NCF
 
+# As the others, by the name of the paper; `MLPBackbone` tells it from the layer where both are imported.
+MLP = MLPBackbone
+
 BACKBONES: dict[str, type[Backbone]] = {
     "autoint": AutoInt,
     "dcn_v2": DCNv2,
@@ -53,6 +56,7 @@ __all__ = [
     "DLRM",
     "FM",
     "LR",
+    "MLP",
     "NCF",
     "AutoInt",
     "Backbone",

@@ -78,3 +78,9 @@ def test_config_round_trip():
 def test_the_base_class_asks_for_row_loss():
     with pytest.raises(NotImplementedError, match="must implement `row_loss`"):
         ObservedLoss()(np.zeros(2), np.zeros(2))
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean"])
+def test_a_batch_counts_its_observed_rows_alone_and_the_reduction_says_so(reduction):
+    loss = ObservedBinaryCrossentropy.from_config({**ObservedBinaryCrossentropy().get_config(), "reduction": reduction})
+    assert loss.reduction == ObservedBinaryCrossentropy().reduction == "mean_with_sample_weight"

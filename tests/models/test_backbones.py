@@ -125,7 +125,7 @@ def test_dense_layers_are_normalized_where_asked(name):
     units = {"units": (8,)} if name == "autoint" else {}
     backbone = get(name, SCHEMA, normalization="batch", **units)
     fields = {"user": wave(6, 4), "ad": wave(6, 4, start=1.0)}
-    backbone.build({field: (None, 4) for field in fields})
+    backbone.build(dict.fromkeys(fields, (None, 4)))
     found = [path for path in (weight.path for weight in backbone.weights) if "moving_variance" in path]
     assert found
     assert get(keras.saving.serialize_keras_object(backbone), SCHEMA).get_config()["normalization"] == "batch"

@@ -121,3 +121,17 @@ def test_no_ads_to_rank(ads, model):
         "click": ((2, 0), np.float32),
         "like": ((2, 0), np.float32),
     }
+
+
+def test_compile_takes_arguments_in_the_order_of_keras(ads):
+    model = ads.model()
+    model.compile("sgd", None, None, {"click": [keras.metrics.AUC(from_logits=True, name="auc")]})
+    assert isinstance(model.optimizer, keras.optimizers.SGD)
+    with pytest.raises(ValueError, match="`task_weights`"):
+        model.compile("sgd", None, {"click": 2.0})
+
+
+def test_a_conversion_model_takes_arguments_in_the_order_of_a_click_model():
+    schema = gr.Schema([gr.Categorical("user", 9, side="user")], [gr.Task("click"), gr.Task("buy", given="click")])
+    model = gr.models.CVRModel(schema, gr.models.backbones.MLP((4,)), "shared_bottom", ("user",), False, 4)
+    assert (list(model.group_concats), model.embedding_dim, model.residual_learning) == (["user"], 4, None)
