@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # The suite on JAX mostly compiles. What it compiles is kept for the next run, apart for each kind of processor.
 processor := $(shell (grep -m1 flags /proc/cpuinfo || uname -mp) 2>/dev/null | cksum | cut -d' ' -f1)
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.build/jax-$(processor)
-export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 bin := $(abspath $(VENV))/bin
 
 .PHONY: demo test lint clean $(addprefix test-,$(BACKENDS))
