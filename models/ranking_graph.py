@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from ..layers import MLP, FixedWeighting, GroupConcat, SharedBottom, TaskWeighting
+from ..layers import MLP, FixedWeighting, GroupConcat, MultiTask, SharedBottom, TaskWeighting
 from ..schema import Schema
 from .backbones import Backbone
 from .group_placements import side_fields
@@ -35,7 +35,7 @@ def make_ranking_graph(
     fields: Mapping[str, Any],
     group_concats: Mapping[str, GroupConcat],
     backbone: Backbone,
-    structure: keras.layers.Layer,
+    structure: MultiTask,
     weighting: TaskWeighting,
     learning: ResidualLearning | None,
     tower_units: Sequence[int],

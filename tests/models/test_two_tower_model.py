@@ -139,7 +139,9 @@ class TestTraining:
             expected = (hits * y["click"]).sum() / y["click"].sum()
             assert history[f"val_in_batch_recall_at_{k}"][-1] == pytest.approx(expected, abs=1e-6)
         expected = {f"in_batch_recall_at_{k}" for k in (1, 10)} | {"loss"}
-        expected |= {f"val_{name}" for name in expected} | {f"user_groups_{n}" for n in ("perplexity", "utilization", "loss")}
+        expected |= {f"val_{name}" for name in expected} | {
+            f"user_groups_{n}" for n in ("perplexity", "utilization", "loss")
+        }
         assert set(history) == expected
 
     def test_missing_labels_and_weights(self, ads):
