@@ -14,7 +14,7 @@ from .interactions import (
     MaskBlock,
 )
 from .mlp import MLP
-from .multi_task import AITM, PLE, JointLogit, MMoE, SharedBottom
+from .multi_task import AITM, PLE, JointLogit, MMoE, MultiTask, SharedBottom
 from .parallel_mlp import ParallelMLP
 from .residual_quantizer import ResidualQuantizer
 from .semantic_ids import SemanticIdEmbedding, SemanticIds, fit_semantic_ids
@@ -44,6 +44,7 @@ __all__ = [
     "MMoE",
     "MaskBlock",
     "MeanPooling",
+    "MultiTask",
     "NumericEmbedding",
     "ParallelMLP",
     "ResidualQuantizer",

@@ -1,5 +1,6 @@
 """Prebuilt ranking models and the backbones they stand on."""
 
+from ..layers import MultiTask
 from . import backbones
 from .backbones import Backbone
 from .ctr_model import CTRModel
@@ -13,6 +14,7 @@ __all__ = [
     "Backbone",
     "CTRModel",
     "CVRModel",
+    "MultiTask",
     "RankingModel",
     "ResidualLearning",
     "TwoTowerModel",

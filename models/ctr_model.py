@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from ..layers import GroupIds, JointLogit, TableConfig
-from ..losses import ObservedBinaryCrossentropy
+from ..losses import ObservedBinaryCrossentropy, OrderedProbabilityLoss
 from ..schema import Schema
 from . import backbones
 from .distinct_names import distinct_names
@@ -51,7 +51,7 @@ class CTRModel(RankingModel):
         backbone: a name of `grouprank.models.backbones.BACKBONES` such as `"dcn_v2"`,
             `"dhen"` or `"mlp"`, or a `Backbone`. Defaults to `"dcn_v2"`.
         multi_task: structure above the backbone: `"shared_bottom"`, `"mmoe"`, `"ple"`,
-            `"aitm"`, or such a layer. Defaults to `"shared_bottom"`.
+            `"aitm"`, or a `MultiTask` such as one of yours. Defaults to `"shared_bottom"`.
         group_structure: any subset of `("user", "user_ad", "representation")`, or
             a dict of `GroupConcat` by placement. Defaults to all three.
         residual_learning: `True`, `False` or a `ResidualLearning`. Defaults to `True`.
@@ -211,7 +211,15 @@ class CTRModel(RankingModel):
         self.teacher = teacher if isinstance(teacher, keras.Model) else None
         if isinstance(self.teacher, RankingModel):
             schema.check_fitted(self.teacher.schema, "the model", "its teacher")
-        self._show_losses(graph.heads)
+        ordered = ["ordered"] if structure.ordered_weight else []
+        self._show_losses([*graph.heads, *ordered])
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> dict[str, Any]:
+        """As `RankingModel.call`; while training, with the loss of tasks in an order too, if they have one."""
+        outputs = super().call(inputs, training=training, mask=mask)
+        if training and self.multi_task.ordered_weight:
+            outputs["ordered"] = self._ordered_loss(outputs)
+        return outputs
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Configure training; see `TableModel.compile`. A teacher is frozen again."""
@@ -267,9 +275,17 @@ class CTRModel(RankingModel):
                     parts[f"{task}/{kind}"] = value
                     losses[task] = losses[task] + learning.factor(kind) * value
         total = self.task_weighting.combine(losses, training=True)
+        if "ordered" in parts:
+            total = total + self.multi_task.ordered_weight * parts["ordered"]
         for loss in self.losses:
             total = total + ops.sum(ops.cast(loss, "float32"))
         return total, parts
+
+    def _ordered_loss(self, logits: Mapping[str, Any]) -> Any:
+        """How far tasks are more probable than those they follow, summed over the pairs."""
+        pairs = self.multi_task.ordered_pairs.items()
+        logits_of = [ops.concatenate([logits[parent], logits[child]], axis=-1) for child, parent in pairs]
+        return sum(OrderedProbabilityLoss()(None, pair) for pair in logits_of)
 
     def _label_losses(self, y: Any, logits: Mapping[str, Any], sample_weight: Any) -> dict[str, Any]:
         """Cross entropy by task."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from ..layers import MLP, FixedWeighting, GroupConcat, JointLogit, SharedBottom, TaskWeighting
+from ..layers import MLP, FixedWeighting, GroupConcat, JointLogit, MultiTask, SharedBottom, TaskWeighting
 from ..schema import Schema
 from .backbones import Backbone
 from .group_placements import side_fields
@@ -34,7 +34,7 @@ class RankingNetwork:
         schema: Schema,
         group_concats: Mapping[str, GroupConcat],
         backbone: Backbone,
-        structure: keras.layers.Layer,
+        structure: MultiTask,
         weighting: TaskWeighting,
         joints: Mapping[str, tuple[JointLogit, str, str]],
     ) -> None:

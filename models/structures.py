@@ -5,22 +5,22 @@ from typing import Any
 
 import keras
 
-from ..layers import TaskWeighting
+from ..layers import MultiTask, TaskWeighting
 from ..layers.multi_task import MULTI_TASK
 from ..layers.task_weighting import TASK_WEIGHTING
 from ..schema import Schema
 
 
-def make_structure(identifier: Any, schema: Schema, dropout: float) -> keras.layers.Layer:
+def make_structure(identifier: Any, schema: Schema, dropout: float) -> MultiTask:
     """The layer from one representation to one for each task.
 
     Args:
-        identifier: a name, a layer with the schema's `task_names`, or a Keras config of one.
+        identifier: a name, a `MultiTask` with the schema's `task_names`, or a Keras config of one.
         schema: the table.
         dropout: dropout rate of a structure given by name.
 
     Raises:
-        ValueError: on an unknown name, or a layer for other tasks.
+        ValueError: on an unknown name, a layer for other tasks, or an `ordered_weight` for tasks with a parent.
     """
     if isinstance(identifier, dict):
         identifier = keras.saving.deserialize_keras_object(identifier)
@@ -30,12 +30,21 @@ def make_structure(identifier: Any, schema: Schema, dropout: float) -> keras.lay
         if identifier == "aitm" and parents:
             arguments["parents"] = parents
         return MULTI_TASK[identifier](schema.task_names, **arguments)
-    if not isinstance(identifier, tuple(MULTI_TASK.values())):
+    if not isinstance(identifier, MultiTask):
         raise ValueError(
-            f"`multi_task` must be one of {sorted(MULTI_TASK)} or such a layer of grouprank.layers. "
-            f"Received: multi_task={identifier!r}."
+            f"`multi_task` must be one of {sorted(MULTI_TASK)} or an instance of a `grouprank.models.MultiTask` "
+            f"subclass. Received: multi_task={identifier!r}."
         )
     _check_tasks("multi_task", identifier, schema)
+    conditional = [
+        task.name for task in schema.tasks if task.given is not None and task.name in identifier.ordered_pairs
+    ]
+    if identifier.ordered_weight and conditional:
+        raise ValueError(
+            f"`ordered_weight` is for tasks whose labels count among all rows. {conditional} count among the positives "
+            "of the task that they are given, and may be more probable than it. Leave `given` out of these tasks, or "
+            "`ordered_weight` out of the structure."
+        )
     return identifier
 
 

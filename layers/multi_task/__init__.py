@@ -3,9 +3,10 @@
 from .aitm import AITM
 from .joint_logit import JointLogit
 from .mmoe import MMoE
+from .multi_task import MultiTask
 from .ple import PLE
 from .shared_bottom import SharedBottom
 
-MULTI_TASK = {"shared_bottom": SharedBottom, "mmoe": MMoE, "ple": PLE, "aitm": AITM}
+MULTI_TASK: dict[str, type[MultiTask]] = {"shared_bottom": SharedBottom, "mmoe": MMoE, "ple": PLE, "aitm": AITM}
 
-__all__ = ["AITM", "MULTI_TASK", "PLE", "JointLogit", "MMoE", "SharedBottom"]
+__all__ = ["AITM", "MULTI_TASK", "PLE", "JointLogit", "MMoE", "MultiTask", "SharedBottom"]

@@ -8,11 +8,11 @@ from keras import ops
 
 from ..parallel_mlp import ParallelMLP
 from .adaptive_information_transfer import AdaptiveInformationTransfer
-from .check_arguments import checked_task_names
+from .multi_task import MultiTask
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
-class AITM(keras.layers.Layer):
+class AITM(MultiTask):
     """Adaptive information transfer: a conversion funnel's tasks, step after step.
 
     Where one outcome comes before another (impression, click, purchase), the
@@ -23,7 +23,8 @@ class AITM(keras.layers.Layer):
     The paper has a chain of tasks; here each may name its predecessor, so that two
     tasks can follow the same one. The paper's second part, a penalty on a later
     task that is more probable than the earlier one, is
-    `grouprank.losses.OrderedProbabilityLoss`.
+    `grouprank.losses.OrderedProbabilityLoss`; a `CTRModel` adds it with the factor
+    `ordered_weight`.
 
     Args:
         task_names: names of the tasks.
@@ -33,6 +34,9 @@ class AITM(keras.layers.Layer):
         units: widths of each task's dense layers. Defaults to `(64,)`.
         activation: activation of these and of what is handed on. Defaults to `"relu"`.
         dropout: their dropout rate. Defaults to `0.0`.
+        ordered_weight: factor of that penalty for each task with a predecessor. It is for labels that count among all
+            rows: the rate of a `Task(given=...)`, among its parent's positives alone, may well be the larger one.
+            Defaults to `0.0`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -47,8 +51,8 @@ class AITM(keras.layers.Layer):
 
     Raises:
         ValueError: on task names that are not different strings, parents that are
-            unknown or form a cycle, a width below 1, no `units`, or a dropout rate
-            outside `[0, 1)`.
+            unknown or form a cycle, a width below 1, no `units`, a dropout rate outside
+            `[0, 1)`, or a negative `ordered_weight`.
 
     Example:
 
@@ -71,11 +75,14 @@ class AITM(keras.layers.Layer):
         units: Sequence[int] = (64,),
         activation: Any = "relu",
         dropout: float = 0.0,
+        ordered_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.task_names = checked_task_names(task_names)
+        if not ordered_weight >= 0:
+            raise ValueError(f"`ordered_weight` must not be negative. Received: ordered_weight={ordered_weight}.")
+        super().__init__(task_names, **kwargs)
         self.parents = None if parents is None else dict(parents)
+        self._ordered_weight = ordered_weight
         chain = dict(zip(self.task_names[1:], self.task_names, strict=False))
         self._parent_of = chain if parents is None else dict(parents)
         self._order = _parents_first(self.task_names, self._parent_of)
@@ -86,6 +93,16 @@ class AITM(keras.layers.Layer):
             AdaptiveInformationTransfer(activation, dropout, dtype=self.dtype_policy, name=f"transfer_{index}")
             for index in range(len(self._parent_of))
         ]
+
+    @property
+    def ordered_weight(self) -> float:
+        """Factor of the penalty on a task that is more probable than its predecessor."""
+        return self._ordered_weight
+
+    @property
+    def ordered_pairs(self) -> Mapping[str, str]:
+        """Each task's predecessor."""
+        return self._parent_of
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build each task's layers and the transfers between tasks."""
@@ -114,8 +131,8 @@ class AITM(keras.layers.Layer):
         bottoms = self.bottoms.get_config()
         return {
             **super().get_config(),
-            "task_names": self.task_names,
             "parents": self.parents,
+            "ordered_weight": self.ordered_weight,
             **{name: bottoms[name] for name in ("units", "activation", "dropout")},
         }
 

@@ -7,11 +7,12 @@ import keras
 from keras import ops
 
 from ..parallel_mlp import ParallelMLP
-from .check_arguments import check_positive, checked_task_names
+from .check_arguments import check_positive
+from .multi_task import MultiTask
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
-class MMoE(keras.layers.Layer):
+class MMoE(MultiTask):
     """Multi-gate mixture of experts: every task mixes the same experts in its own way.
 
     Tasks that are little related suffer from one shared representation. Here
@@ -68,8 +69,7 @@ class MMoE(keras.layers.Layer):
         gate_units: Sequence[int] = (),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.task_names = checked_task_names(task_names)
+        super().__init__(task_names, **kwargs)
         check_positive(num_experts=num_experts)
         self.num_experts = num_experts
         self.gate_units = tuple(gate_units)
@@ -107,7 +107,6 @@ class MMoE(keras.layers.Layer):
         experts = self.experts.get_config()
         return {
             **super().get_config(),
-            "task_names": self.task_names,
             "num_experts": self.num_experts,
             **{name: experts[name] for name in ("units", "activation", "dropout")},
             "gate_units": list(self.gate_units),

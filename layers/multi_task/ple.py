@@ -5,12 +5,13 @@ from typing import Any
 
 import keras
 
-from .check_arguments import check_positive, checked_task_names
+from .check_arguments import check_positive
 from .customized_gate_control import CustomizedGateControl
+from .multi_task import MultiTask
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
-class PLE(keras.layers.Layer):
+class PLE(MultiTask):
     """Progressive layered extraction: shared and task-specific experts, kept apart.
 
     With experts that all tasks share, a task can gain at another's cost. Here each
@@ -73,8 +74,7 @@ class PLE(keras.layers.Layer):
         gate_units: Sequence[int] = (),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.task_names = checked_task_names(task_names)
+        super().__init__(task_names, **kwargs)
         check_positive(num_levels=num_levels)
         self.num_levels = num_levels
         self.levels = [
@@ -118,7 +118,6 @@ class PLE(keras.layers.Layer):
         shared = ("num_shared_experts", "num_task_experts", "units", "activation", "dropout", "gate_units")
         return {
             **super().get_config(),
-            "task_names": self.task_names,
             "num_levels": self.num_levels,
             **{name: level[name] for name in shared},
         }

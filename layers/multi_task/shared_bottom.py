@@ -6,10 +6,11 @@ from typing import Any
 import keras
 
 from ..mlp import MLP
+from .multi_task import MultiTask
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
-class SharedBottom(keras.layers.Layer):
+class SharedBottom(MultiTask):
     """Gives every task the same representation, after optional shared layers.
 
     The plainest multi-task structure, and the one the paper assumes: a shared
@@ -51,8 +52,7 @@ class SharedBottom(keras.layers.Layer):
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.task_names = list(task_names)
+        super().__init__(task_names, **kwargs)
         self.mlp = MLP(units, activation=activation, dropout=dropout, dtype=self.dtype_policy, name="mlp")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -74,6 +74,5 @@ class SharedBottom(keras.layers.Layer):
         mlp = self.mlp.get_config()
         return {
             **super().get_config(),
-            "task_names": self.task_names,
             **{name: mlp[name] for name in ("units", "activation", "dropout")},
         }

@@ -107,3 +107,39 @@ def test_frozen_groups_have_no_figure(ads):
     model.group_concats["user"].trainable = False
     model.compile(metrics={}, **ads.quick)
     assert set(model.fit(*learnable(ads), batch_size=256, verbose=0).history) == {"loss"}
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Halves(gr.models.MultiTask):
+    """A structure of a user's: each task gets a part of the representation."""
+
+    def call(self, inputs, training=None):
+        return dict(zip(self.task_names, ops.split(inputs, len(self.task_names), axis=-1), strict=True))
+
+
+def test_a_structure_of_ones_own(ads):
+    model = ads.model(multi_task=Halves(["click", "like"]))
+    twin = type(model).from_config(model.get_config())
+    assert type(twin.multi_task) is Halves
+    assert set(model(ads.columns())) == {"click", "like"}
+    with pytest.raises(ValueError, match="was made for the tasks"):
+        ads.model(multi_task=Halves(["click", "buy"]))
+
+
+def test_tasks_in_an_order(ads):
+    x, y = learnable(ads)
+    model = ads.model(multi_task=gr.layers.AITM(["click", "like"], units=(8,), ordered_weight=0.5))
+    outputs = model(x, training=True)
+    click, like = (1.0 / (1.0 + np.exp(-as_array(outputs[task])[:, 0])) for task in ("click", "like"))
+    excess = np.maximum(like - click, 0.0).mean()
+    assert excess > 1e-4
+    total, parts = model.training_loss(x, y, outputs)
+    plain = model.compute_loss(x=x, y=y, y_pred=outputs, training=False)
+    assert float(as_array(parts["ordered"])) == pytest.approx(excess, rel=1e-4)
+    assert float(as_array(total)) == pytest.approx(float(as_array(plain)) + 0.5 * excess, rel=1e-5)
+    model.compile(metrics={}, **ads.quick)
+    assert set(model.fit(x, y, batch_size=256, verbose=0).history) == {"loss", "ordered_loss"}
+    assert type(model).from_config(model.get_config()).multi_task.ordered_weight == 0.5
+    given = gr.Schema(ads.schema.features, [gr.Task("click"), gr.Task("like", given="click")])
+    with pytest.raises(ValueError, match="`ordered_weight` is for tasks whose labels count among all rows"):
+        ads.model(schema=given, multi_task=gr.layers.AITM(["click", "like"], ordered_weight=0.5))
