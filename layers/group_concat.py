@@ -27,10 +27,11 @@ class GroupConcat(keras.layers.Layer):
     `ResidualQuantizer`, and the aggregated codes are concatenated:
     `concat[x, aggregate(e⁽¹⁾ … e⁽ᵐ⁾)]`. In training the layer adds the
     reconstruction loss of eq. 1, `‖x − decoder(Σ e⁽ⁱ⁾)‖²`, and the quantizer's
-    commitment loss of eq. 2, summed over components and averaged over rows. Each is
-    divided by the running variance of what it approximates (the commitment of the
-    levels is also averaged), so that 1.0 is no better than the mean at any width;
-    `loss_scale="absolute"` leaves both as printed.
+    commitment loss of eq. 2, summed over components and averaged over rows. Their
+    gradients are those of the equations. Their values are divided by the running
+    variance of what they approximate (the commitment is also averaged over levels),
+    so that 1.0 is no better than the mean at any width; with `loss_scale="absolute"`
+    the values are those of the equations, too.
 
     By default these losses see `stop_gradient(x)`: grouping cannot pull the
     trunk toward what is easy to reconstruct. Without an encoder the codes live

@@ -32,8 +32,8 @@ class ResidualQuantizer(keras.layers.Layer):
     loss of eq. 2, `Σᵢ ‖r⁽ⁱ⁾ − sg(e⁽ⁱ⁾)‖² + μ‖sg(r⁽ⁱ⁾) − e⁽ⁱ⁾‖²`, summed over
     components and averaged over rows; with `codebook_update="ema"` moving
     averages of the assigned residuals take the place of the `μ` term. By default
-    both terms are averaged over levels and divided by the running variance of `z`:
-    1.0 is an approximation no better than the mean, at any width. The output
+    the loss has the gradient of eq. 2, but its value is the mean over levels divided by the
+    running variance of `z`: 1.0 is no better than the mean, at any width. The output
     passes gradients straight through to `z` by one estimator on the sum: one per
     level would leave levels 2 and up without a commitment gradient.
 
@@ -59,8 +59,8 @@ class ResidualQuantizer(keras.layers.Layer):
         codebook_initializer: initializer of the codebooks before `adapt`.
             Defaults to a normal distribution of standard deviation `0.05`.
         seed: integer seed of the reset's draws and of `adapt`. Defaults to `None`.
-        loss_scale: `"relative"` (see above) or `"absolute"`, eq. 2 as printed.
-            Defaults to `"relative"`.
+        loss_scale: `"relative"` (see above) or `"absolute"`: the value is that of eq. 2 as printed, too. The gradient
+            is the same. Defaults to `"relative"`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -156,7 +156,7 @@ class ResidualQuantizer(keras.layers.Layer):
         self.loss_scale = loss_scale
         # Only what has a loss needs a variance to measure it by.
         has_loss = commitment_weight > 0 or (codebook_update == "gradient" and codebook_weight > 0)
-        self._relative = RunningVariance(ema_decay) if has_loss and loss_scale == "relative" else None
+        self._relative = RunningVariance(ema_decay, num_levels) if has_loss and loss_scale == "relative" else None
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
@@ -253,7 +253,7 @@ class ResidualQuantizer(keras.layers.Layer):
             return
         loss = sum(terms)
         if self._relative is not None:
-            loss = self._relative(z, loss / self.num_levels, weight)
+            loss = self._relative(z, loss, weight)
         self.add_loss(loss)
 
     def _update(self, codes: list[Any], residuals: list[Any], codebooks: Any, weight: Any) -> None:

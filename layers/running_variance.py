@@ -13,10 +13,13 @@ SMALLEST = 1e-12
 
 
 class RunningVariance(keras.layers.Layer):
-    """Measures an error of vectors in units of their running variance.
+    """Shows an error of vectors in units of their running variance, and keeps its gradient.
 
     An error that is a squared distance grows with the width and the scale of the vectors. Divided by their variance,
     the mean squared distance from their mean, it is 1.0 for an approximation that is no better than the mean.
+
+    The gradient stays that of the error itself. Divided too, it made candidates worse: on the generated log by 0.2 % of
+    the cross entropy of clicks (five paired seeds), at any weight of the losses.
 
     Mean and variance are moving averages over batches. Both are divided by the same average of ones, so that they are
     right from the first batch on: after batch `t` with mean `m_t`, all averages start at 0 and
@@ -25,6 +28,7 @@ class RunningVariance(keras.layers.Layer):
 
     Args:
         decay: decay `d` a batch.
+        terms: number of distances that the error is a sum of; what is shown is their mean. Defaults to `1`.
         **kwargs: base layer keywords such as `name`. The averages are float32 under every dtype policy.
 
     Call arguments:
@@ -37,7 +41,7 @@ class RunningVariance(keras.layers.Layer):
         `(rows, dim)`.
 
     Output shape:
-        Scalar; 0 as long as the vectors have no variance, as after a single row.
+        Scalar; its value is 0 as long as the vectors have no variance, as after a single row.
 
     Example:
 
@@ -48,9 +52,9 @@ class RunningVariance(keras.layers.Layer):
     0.25
     """
 
-    def __init__(self, decay: float, **kwargs: Any) -> None:
+    def __init__(self, decay: float, terms: int = 1, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
-        self.decay = decay
+        self.decay, self.terms = decay, terms
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create the averages."""
@@ -62,7 +66,7 @@ class RunningVariance(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Any, error: Any, row_weights: Any = None) -> Any:
-        """Move the averages toward the batch and divide the error by the variance."""
+        """Move the averages toward the batch; the error's value divided by the variance, with the error's gradient."""
         z = ops.stop_gradient(inputs)
         if row_weights is None:
             batch_mean, seen = ops.mean(z, axis=0), ops.shape(z)[0] > 0
@@ -80,8 +84,9 @@ class RunningVariance(keras.layers.Layer):
         self._weight.assign(weight)
         self._mean.assign(mean)
         self._variance.assign(variance)
-        variance = ops.stop_gradient(variance / ops.maximum(weight, SMALLEST))
-        return ops.where(variance > SMALLEST, error / ops.maximum(variance, SMALLEST), 0.0)
+        variance = variance / ops.maximum(weight, SMALLEST)
+        shown = ops.where(variance > SMALLEST, error / (self.terms * ops.maximum(variance, SMALLEST)), 0.0)
+        return ops.stop_gradient(shown) + (error - ops.stop_gradient(error))
 
     def load_own_variables(self, store: Any) -> None:
         """Take the saved averages; files made before there were any let them start anew."""

@@ -217,7 +217,7 @@ class TestRelativeLosses:
             layer(z, training=True, **given)
             assert total_loss(layer) == pytest.approx(expected, rel=1e-4)
 
-    def test_gradients_are_those_of_eq_2_in_another_unit(self):
+    def test_gradients_are_those_of_eq_2(self):
         def loss(layer):
             def of_rows(z):
                 layer(z, training=True)
@@ -227,8 +227,8 @@ class TestRelativeLosses:
 
         _, (printed,), _ = gradients(loss(quantizer()), [Z])
         _, (found,), _ = gradients(loss(quantizer(loss_scale="relative")), [Z])
-        variance = Averages(0.99, DIM).variance(Z.astype("float64"), np.ones(ROWS))
-        np.testing.assert_allclose(found, printed / (LEVELS * variance), rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(found, printed, rtol=1e-6, atol=1e-7)
+        assert np.abs(printed).max() > 1e-3
 
     @pytest.mark.parametrize("rows", [Z[:1], np.ones((4, DIM), "float32")], ids=["one row", "rows alike"])
     def test_without_any_variance_there_is_no_loss(self, rows):
