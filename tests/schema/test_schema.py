@@ -97,7 +97,11 @@ class TestSchema:
         [
             ([], CLICK, "at least one feature"),
             ([Numeric("x")], [], r'at least one task.*Task\("click"\)'),
-            (["x"], CLICK, "must hold Numeric, Categorical, Sequence, Vector or Weights objects. Received: 'x' of type str"),
+            (
+                ["x"],
+                CLICK,
+                "must hold Numeric, Categorical, Sequence, Vector or Weights objects. Received: 'x' of type str",
+            ),
             ([Numeric("x")], ["click"], r"must hold Task objects.*Wrap .*Task\('click'\)"),
             ([Numeric("x"), Vector("x", 2)], CLICK, "'x' is used more than once"),
             ([Numeric("click")], CLICK, "'click' is used more than once"),
