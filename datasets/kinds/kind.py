@@ -204,7 +204,7 @@ class Transform(_Raw):
 
     @property
     def absent_id(self) -> int | None:
-        """The id in a row without any raw value, `None` where the raw column has a value that says so, as NaN does."""
+        """The id or weight in a row that has no raw value, `None` where a raw value says so itself, as NaN does."""
         return None
 
     @property

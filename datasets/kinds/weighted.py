@@ -178,6 +178,11 @@ class WeightsTransform(Transform):
     dtype = "string"
 
     @property
+    def absent_id(self) -> int:
+        """Weight 0, of padding."""
+        return 0
+
+    @property
     def _parts(self) -> "_Parts":
         return _Parts(self.weight_separator)
 

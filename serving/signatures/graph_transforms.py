@@ -54,5 +54,5 @@ class GraphTransforms(tf.Module):
             if missing and transform.raw in missing and transform.absent_id is not None:
                 absent = missing[transform.raw]
                 absent = absent[:, tf.newaxis] if found[name].shape.rank > 1 else absent
-                found[name] = tf.where(absent, tf.constant(transform.absent_id), found[name])
+                found[name] = tf.where(absent, tf.constant(transform.absent_id, found[name].dtype), found[name])
         return found

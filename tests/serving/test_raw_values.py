@@ -33,6 +33,11 @@ COLUMNS = [
     gr.datasets.NumericColumn("price", "ad", missing=("-1", "NA", "-999.9")),
     gr.datasets.NumericColumn("age", "user", function="identity"),
     gr.datasets.VectorColumn("image", "ad", dim=2),
+    gr.datasets.HashedColumn("zip_hashed", "user", raw="zip", missing=("NA",), buckets=100),
+    gr.datasets.HashedColumn("position_hashed", "context", raw="position", dtype="int64", buckets=100),
+    gr.datasets.HashedSequenceColumn("tags_hashed", "ad", raw="tags", length=2, buckets=100),
+    gr.datasets.WeightedColumn("weighted", "user", raw="accounts", separator="|", length=2, weight_separator=","),
+    gr.datasets.BucketizedColumn("price_bucket", "ad", raw="price", buckets=3, missing=("-1",)),
 ]
 TRAINING = pl.DataFrame(
     {
@@ -100,7 +105,7 @@ def test_what_is_fitted(saved):
     assert tokens["zip"] == ["", "08540", "10001", "8540.0", "x"]  # not all of them integers
     assert tokens["position"] == [2, 3, 5]
     assert tokens["tags"] == ["8", "8.0", "a", "b", "c"]
-    assert {n: t.integers for n, t in transforms.columns.items() if getattr(t, "integers", False)} == {
+    assert {n: t.integers for n, t in transforms.columns.items() if t.counts_unknown and t.integers} == {
         "account": True, "accounts": True
     }  # fmt: skip
     price = transforms.columns["price"]
@@ -136,6 +141,8 @@ def test_what_an_example_lacks_is_unknown_and_its_lists_are_empty(saved):
     found = {name: values.numpy()[0].tolist() for name, values in serve(examples=to_examples({"os": [None]})).items()}
     assert found == {
         **dict.fromkeys(("os", "os_again", "zip", "position", "price", "age"), 0),
+        **dict.fromkeys(("zip_hashed", "position_hashed", "price_bucket"), 0),
+        **{name: [0, 0] for name in ("tags_hashed", "weighted", "weighted_weights")},
         "account": 1,  # a sequence shares its vocabulary
         "tags": [0, 0, 0],
         "accounts": [0, 0, 0],
