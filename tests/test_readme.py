@@ -42,7 +42,9 @@ def test_fused_tables():
     names = {"gr": gr, "keras": keras}
     exec(block("last_clicked"), names)
     exec(block("RowwiseAdagrad("), names)
-    assert isinstance(names["model"].get_layer("embedding"), gr.layers.FusedEmbeddingCollection)
+    embedding = names["model"].get_layer("embedding")
+    assert isinstance(embedding, gr.layers.FusedEmbeddingCollection)
+    assert embedding.rows_of("last_clicked")[0].shape == embedding.rows_of("ad_id")[0].shape == (8_000, 32)
     exec(block("FusedEmbedding("), names)
     names["model"].fit(np.zeros((8, 4), "int32"), np.zeros(8), verbose=0)
 

@@ -21,9 +21,8 @@ def pool(vectors: Any, weights: Any, combiner: str, axis: int) -> Any:
 
     Example:
 
-    >>> import numpy as np
-    >>> vectors = np.array([[[1.0], [4.0]], [[1.0], [4.0]]], "float32")
-    >>> weights = np.array([[1.0, 2.0], [0.0, 0.0]], "float32")
+    >>> vectors = ops.convert_to_tensor([[[1.0], [4.0]], [[1.0], [4.0]]])
+    >>> weights = ops.convert_to_tensor([[1.0, 2.0], [0.0, 0.0]])
     >>> ops.convert_to_numpy(pool(vectors, weights, "mean", axis=1)).tolist()
     [[3.0], [0.0]]
     """

@@ -7,7 +7,7 @@ import pytest
 import grouprank as gr
 from grouprank.layers import TableConfig, embedding_optimizers
 from grouprank.models.feature_encoders import make_sequence_encoders
-from grouprank.models.make_embedder import make_embedder
+from grouprank.models.make_embedder import make_embedder, make_inputs
 
 SCHEMA = gr.Schema(
     [
@@ -40,7 +40,7 @@ def make_model(**arguments):
     return gr.models.CTRModel(SCHEMA, residual_learning=False, **{**small, **arguments})
 
 
-def test_a_model_trains_saves_and_ranks(ads, tmp_path):
+def test_a_model_trains_and_is_saved(ads, tmp_path):
     """A fused table beside one of `compile`, of other widths, in a backbone that stacks fields of one width."""
     model, x = make_model(tables=TABLES), columns()
     embedding = model.get_layer("embedding")
@@ -59,17 +59,13 @@ def test_a_model_trains_saves_and_ranks(ads, tmp_path):
     expected = model.predict_proba(x)
     for task, probabilities in loaded.predict_proba(x).items():
         np.testing.assert_array_equal(probabilities, expected[task])
-    request = {name: x[name][:2] for name in ("user_id", "seen")}
-    ranked = loaded.rank(request, {name: np.stack([x[name][:2]] * 2, axis=1) for name in ("ad_id", "bid")})
-    np.testing.assert_allclose(ranked["click"][:, 0], expected["click"][:2], rtol=1e-5)
 
 
 def test_target_attention_finds_the_ad_of_the_table():
     encoders = make_sequence_encoders("target_attention", SCHEMA)
     embedder = make_embedder(SCHEMA, 4, sequence_encoders=encoders, tables=TABLES)
     assert embedder.target("seen") == "ad_id"
-    tensors = {name: keras.ops.convert_to_tensor(column) for name, column in columns(5).items()}
-    assert embedder.fields(*embedder.vectors(tensors))["seen"].shape == (5, 6)
+    assert embedder.fields(*embedder.vectors(make_inputs(SCHEMA)))["seen"].shape == (None, 6)
 
 
 def test_a_config_of_a_version_without_tables():
