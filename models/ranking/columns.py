@@ -58,7 +58,10 @@ class Columns:
         order = sorted(range(len(parts)), key=lambda index: not isinstance(parts[index], Once))
         once = [part.value for part in parts if isinstance(part, Once)]
         each = [part for part in parts if not isinstance(part, Once)]
-        matrix = ops.concatenate([*once, ops.ones_like(once[0][:, :1])], axis=-1) if once else None
+        matrix = None
+        if once:
+            columns = ops.concatenate(once, axis=-1) if len(once) > 1 else once[0]
+            matrix = ops.pad(columns, [[0, 0], [0, 1]], constant_values=1.0)
         return cls(rows, matrix, [], each, np.concatenate([spans[index] for index in order]))
 
     @property
@@ -135,7 +138,9 @@ class Columns:
 
 
 def _in_order(columns: Any, places: np.ndarray) -> Any:
-    """Columns put at their places, run by run."""
-    back = np.argsort(places)
-    runs = np.split(back, np.flatnonzero(np.diff(back) != 1) + 1)
-    return ops.concatenate([columns[:, run[0] : run[-1] + 1] for run in runs], axis=-1) if len(runs) > 1 else columns
+    """Columns put at their places, as whole runs of neighbours."""
+    ends = np.flatnonzero(np.diff(places) != 1) + 1
+    if not len(ends):
+        return columns
+    runs = ops.split(columns, ends.tolist(), axis=-1)
+    return ops.concatenate([runs[index] for index in np.argsort(places[[0, *ends]])], axis=-1)
