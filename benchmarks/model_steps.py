@@ -37,7 +37,7 @@ def main(
 ) -> None:
     """Time a step of every preset on every backend."""
     work = Workload(rows=rows, batch_size=batch_size, batches=8)
-    names = [name for name in presets() if not name.startswith("table1_")]
+    names = [name for name in presets("CTRModel", "CVRModel") if not name.startswith("table1_")]
     found: dict[str, Measurement] = {}
     for backend in backends.split(","):
         contenders = [

@@ -61,7 +61,8 @@ class GroupConcat(keras.layers.Layer):
         zero_init_projection: pass the codes through a linear layer that starts
             at 0, so that a model starts out equal to its baseline. Defaults to `False`.
         codebook_update: `"ema"` or `"gradient"`. Defaults to `"ema"`.
-        commitment_weight: factor of the commitment term. Defaults to `1.0`.
+        commitment_weight: factor of the commitment term. `None` takes `0.25`, as van den Oord et al. 2017 do, and `1.0`
+            with `loss_scale="absolute"`, as printed. Defaults to `None`.
         codebook_weight: `μ` of eq. 2. Defaults to `1.0`.
         ema_decay: decay a batch of the moving averages. Defaults to `0.99`.
         reset_dead_codes: move codes that win too rarely. Defaults to `True`.
@@ -119,7 +120,7 @@ class GroupConcat(keras.layers.Layer):
         reconstruction_weight: float = 1.0,
         zero_init_projection: bool = False,
         codebook_update: str = "ema",
-        commitment_weight: float = 1.0,
+        commitment_weight: float | None = None,
         codebook_weight: float = 1.0,
         ema_decay: float = 0.99,
         reset_dead_codes: bool = True,
@@ -145,6 +146,8 @@ class GroupConcat(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.reconstruction_weight = reconstruction_weight
         self.zero_init_projection = zero_init_projection
+        if commitment_weight is None:
+            commitment_weight = 1.0 if loss_scale == "absolute" else 0.25
         self.commitment_weight = commitment_weight
         self.seed = seed
         self.has_encoder = code_dim is not None or bool(self.encoder_units)
@@ -164,9 +167,17 @@ class GroupConcat(keras.layers.Layer):
             # The name under which `fit` prints the codebooks' health.
             name=self.name,
         )
-        has_loss = self.has_encoder and reconstruction_weight > 0
-        self._relative = RunningVariance(ema_decay) if has_loss and loss_scale == "relative" else None
+        relative = loss_scale == "relative" and self.has_encoder and reconstruction_weight > 0
+        self._relative = RunningVariance(ema_decay) if relative else None
         self.supports_masking = True
+
+    @property
+    def loss_weight(self) -> float:
+        """Sum of the factors of the losses that the layer adds in training.
+
+        Divided by it, their sum is 1.0 for groups that are no better than the mean, unless `loss_scale="absolute"`.
+        """
+        return self.quantizer.loss_weight + (self.reconstruction_weight if self.has_encoder else 0.0)
 
     @property
     def num_levels(self) -> int:

@@ -155,8 +155,8 @@ class ResidualQuantizer(keras.layers.Layer):
         self.seed = seed
         self.loss_scale = loss_scale
         # Only what has a loss needs a variance to measure it by.
-        has_loss = commitment_weight > 0 or (codebook_update == "gradient" and codebook_weight > 0)
-        self._relative = RunningVariance(ema_decay, num_levels) if has_loss and loss_scale == "relative" else None
+        relative = loss_scale == "relative" and self.loss_weight > 0
+        self._relative = RunningVariance(ema_decay, num_levels) if relative else None
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 
@@ -198,6 +198,11 @@ class ResidualQuantizer(keras.layers.Layer):
             dtype="float32",
             autocast=False,
         )
+
+    @property
+    def loss_weight(self) -> float:
+        """Sum of the factors of the losses that the layer adds in training."""
+        return self.commitment_weight + (self.codebook_weight if self.codebook_update == "gradient" else 0.0)
 
     @property
     def codebooks(self) -> Any:

@@ -8,6 +8,9 @@ from keras import ops
 
 from .compensated_sum import CompensatedSum
 
+# A code is in use above this share of the mean usage of its level's codes.
+USED_ABOVE = 0.01
+
 
 class CodebookCounts(keras.metrics.Metric):
     """Base of the metrics that are a function of code counts, kept as `(num_levels, codebook_size)`.

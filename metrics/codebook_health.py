@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-USED_ABOVE = 0.01  # of the mean usage of the code's level
+from .codebook_counts import USED_ABOVE
 
 
 class CodebookHealth(keras.callbacks.Callback):

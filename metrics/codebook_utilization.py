@@ -5,14 +5,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from .codebook_counts import CodebookCounts
+from .codebook_counts import USED_ABOVE, CodebookCounts
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
 class CodebookUtilization(CodebookCounts):
-    """Share of codes used at least once since the last reset, averaged over levels.
+    """Share of codes used more than 1 % as often as the mean code of their level, averaged over levels.
 
-    1 minus this is the share of dead codes. It grows with the number of rows seen: compare it on the same rows.
+    1 minus this is the share of dead codes. `CodebookHealth` prints the same figure of the moving averages that a
+    layer keeps. Below a hundred rows a code, one use is enough; there it grows with the number of rows seen.
 
     Args:
         codebook_size: number of codes per level.
@@ -40,4 +41,6 @@ class CodebookUtilization(CodebookCounts):
 
     def result(self) -> Any:
         """The mean over levels of the share of codes seen since the last reset."""
-        return ops.cast(ops.mean(ops.cast(self.counts > 0.0, "float32")), self.dtype)
+        counts = self.counts
+        used = counts > USED_ABOVE * ops.mean(counts, axis=-1, keepdims=True)
+        return ops.cast(ops.mean(ops.cast(used, "float32")), self.dtype)

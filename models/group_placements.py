@@ -34,16 +34,23 @@ def make_group_concats(group_structure: Any, schema: Schema, embedding_dim: int)
                     f"(received: {tuple(given)})."
                 )
     return {
-        placement: given[placement] or _default(placement, embedding_dim)
+        placement: given[placement] or placement_groups(placement, embedding_dim)
         for placement in PLACEMENTS
         if placement in given
     }
 
 
-def _default(placement: str, embedding_dim: int) -> GroupConcat:
+def placement_groups(placement: str, embedding_dim: int, **arguments: Any) -> GroupConcat:
+    """The layer of a placement as models make it by default.
+
+    Args:
+        placement: one of `PLACEMENTS`.
+        embedding_dim: width of every feature's embedding.
+        **arguments: arguments of `GroupConcat` that take precedence.
+    """
     # A representation is several fields wide; it keeps twice a field's width of group code.
     width = 2 * embedding_dim if placement == "representation" else embedding_dim
-    return GroupConcat(code_dim=width, name=f"{placement}_groups")
+    return GroupConcat(**{"code_dim": width, "name": f"{placement}_groups", **arguments})
 
 
 def side_fields(schema: Schema, placement: str, fields: Mapping[str, Any], calls: LayerCalls | None = None) -> Any:

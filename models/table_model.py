@@ -24,8 +24,8 @@ class TableModel(keras.Model):
 
     `loss` is what the tasks lose, in training as in validation, so that it can be compared between models. Whatever
     else steers training (groups, residual learning, regularizers) has its gradients, and a metric of its own that
-    `fit` prints: the layers of `group_concats` as `NAME_loss`, the mean of what such a layer adds, and all that other
-    layers add as `regularization_loss`.
+    `fit` prints. That of a layer of `group_concats` is `NAME_loss`, the weighted mean of what it adds; all that other
+    layers add is `regularization_loss`.
 
     A subclass builds the functional graph in `__init__`, sets the attributes below, calls `_show_losses` at the end,
     and implements `compute_loss` and what raises `NotImplementedError` here.
@@ -112,8 +112,10 @@ class TableModel(keras.Model):
 
     def _losses_of_layers(self) -> dict[str, Any]:
         # As outputs, since on JAX `compute_loss` sees the losses of all layers in one list.
-        by_layer = {f"{layer.name}_loss": layer.losses for layer in self.group_concats.values()}
-        found = {name: sum(losses) / len(losses) for name, losses in by_layer.items() if losses}
+        layers = self.group_concats.values()
+        by_layer = {f"{layer.name}_loss": layer.losses for layer in layers}
+        weights = {f"{layer.name}_loss": layer.loss_weight for layer in layers}
+        found = {name: sum(losses) / weights[name] for name, losses in by_layer.items() if losses}
         if "regularization_loss" in self._steering_losses:
             of_groups = {id(loss) for losses in by_layer.values() for loss in losses}
             found["regularization_loss"] = sum(loss for loss in self.losses if id(loss) not in of_groups)

@@ -186,8 +186,11 @@ class TwoTowerModel(RetrievalModel):
         """Ad columns in, ad vectors out, of the same weights."""
         return self._side_model("ad", self.output["ad"])
 
-    def group_ids_model(self) -> SideModel:
+    def group_ids_model(self) -> keras.Model:
         """User and context columns in, `{"user": group ids}` out, of the same weights."""
+        return self._groups_of_users().model
+
+    def _groups_of_users(self) -> SideModel:
         return self._side_model("groups", dict(self._group_ids))
 
     def _side_model(self, name: str, outputs: Any) -> SideModel:
@@ -207,7 +210,7 @@ class TwoTowerModel(RetrievalModel):
 
     def groups(self, x: Any, batch_size: int | None = None) -> dict[str, np.ndarray]:
         """Learned group ids by placement, int32 of shape `(rows, num_levels)`."""
-        return self.group_ids_model().predict(x, batch_size) if self.group_concats else {}
+        return self._groups_of_users().predict(x, batch_size) if self.group_concats else {}
 
     def adapt(self, x: Any, max_rows: int = 50_000) -> None:
         """Start the groups' codebooks from k-means; call it before `fit`.

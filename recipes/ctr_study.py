@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..datasets import Dataset, PreparedTable, prepare
-from ..layers import GroupConcat
 from ..models import CTRModel, CVRModel, ResidualLearning
+from ..models.group_placements import placement_groups
 from ..models.make_embedder import FUSED_FROM_ROWS
 from ..reports.terminal import Terminal
 from ..reports.visible_text import visible_text
@@ -107,19 +107,11 @@ class StudySettings:
 
     def candidate(self, table: PreparedTable) -> CTRModel:
         """The model with both."""
-        groups = {placement: self._group_concat(placement) for placement in self.group_structure}
+        shape = {"num_levels": self.num_levels, "codebook_size": self.codebook_size, "seed": self.seed}
+        groups = {place: placement_groups(place, self.embedding_dim, **shape) for place in self.group_structure}
         teacher = "self" if self.teacher == "self" else self.pseudo_label_column("{task}")
         learning = ResidualLearning(teacher, self.residual_weight, self.distillation_weight)
         return self._model(table, group_structure=groups, residual_learning=learning)
-
-    def _group_concat(self, placement: str) -> GroupConcat:
-        return GroupConcat(
-            self.num_levels,
-            self.codebook_size,
-            code_dim=self.embedding_dim * (2 if placement == "representation" else 1),
-            seed=self.seed,
-            name=f"{placement}_groups",
-        )
 
     def _model(self, table: PreparedTable, **arguments: Any) -> CTRModel:
         # Tasks with a parent are a funnel: they are predicted over the entire space of impressions too.

@@ -30,6 +30,8 @@ from .run_lock import run_lock
 from .validation_entropy import FIGURE, ValidationEntropy
 from .whole_file import whole_file
 
+KINDS = ("CTRModel", "CVRModel")
+
 
 @dataclasses.dataclass(frozen=True)
 class ZooSettings:
@@ -68,7 +70,7 @@ def main(
     """Train every preset, measure it on the test days, write the page."""
     console = Terminal()
     settings = ZooSettings()
-    wanted = [name.strip() for name in only.split(",") if name.strip()] or list(models.presets())
+    wanted = [name.strip() for name in only.split(",") if name.strip()] or list(models.presets(*KINDS))
     logs = {"CTRModel": (KuaiRandPure(data), "prepared"), "CVRModel": (KuaiRandFunnel(data), "prepared-funnel")}
     with run_lock(run):
         folder = RunFolder(run, {"backend": keras.backend.backend(), **dataclasses.asdict(settings)})
@@ -84,7 +86,7 @@ def main(
                     console.print(f"{name}, seed {seed}: {_line(folder.read_json(file))}", soft_wrap=True)
         found = {
             name: [result for seed in range(seeds) if (result := folder.read_json(f"{name}-{seed}.json")) is not None]
-            for name in models.presets()
+            for name in models.presets(*KINDS)
         }
         measured = json.loads(steps.read_text(encoding="utf-8")) if steps.exists() else None
         shown = ({name: runs for name, runs in found.items() if runs}, folder.read_json("config.json"), measured)

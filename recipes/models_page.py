@@ -13,7 +13,7 @@ the models. The spread between seeds is the least that a difference has to excee
 
 INTRODUCTION = """# Models
 
-Every preset of `grouprank.models.presets()`, on KuaiRand-Pure (222,444 impressions; training to 4 May 2022, validation
+Every preset of `CTRModel` and `CVRModel`, on KuaiRand-Pure (222,444 impressions; training to 4 May 2022, validation
 5 – 6 May, test 7 – 8 May). `gr.models.CTRModel.from_preset("dcn_v2", schema)` makes the untrained model of a row,
 `CVRModel` that of the second table.
 

@@ -43,7 +43,7 @@ def write_retrieval(folder: Path) -> None:
         "user_vectors": predict_signature(vectors, columns),
     }
     if model.group_concats:
-        groups = model.group_ids_model().model
+        groups = model.group_ids_model()
         signatures["groups"] = predict_signature(lambda inputs: groups(inputs, training=False), columns)
     options = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"]) if config["index"] == "scann" else None
     save_signatures(module, signatures, folder, options)

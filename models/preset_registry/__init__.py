@@ -1,4 +1,4 @@
-"""Named configurations of ranking models, kept as data."""
+"""Named configurations of models, kept as data."""
 
 from .preset_registry import Preset, get_preset, presets
 

@@ -1,4 +1,4 @@
-"""Named configurations of ranking models, read from `presets.json`."""
+"""Named configurations of models, read from `presets.json`."""
 
 import dataclasses
 import difflib
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """A named configuration of a ranking model.
+    """A named configuration of a model.
 
     Args:
         name: its name.
@@ -37,15 +37,20 @@ def _all() -> dict[str, Preset]:
     }
 
 
-def presets() -> MappingProxyType[str, str]:
-    """Descriptions of all presets by name.
+def presets(*models: str) -> MappingProxyType[str, str]:
+    """Descriptions of presets by name.
+
+    Args:
+        *models: names of the model classes they are for, such as `"TwoTowerModel"`. Without one, all presets.
 
     Example:
 
     >>> presets()["dcn_v2_gsl_resl"]
     'DCN V2 with groups at all three placements and residual learning.'
     """
-    return MappingProxyType({name: preset.description for name, preset in _all().items()})
+    return MappingProxyType(
+        {name: preset.description for name, preset in _all().items() if not models or preset.model in models}
+    )
 
 
 def get_preset(name: str) -> Preset:

@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 
-from ...layers import GroupConcat
 from ...models import CTRModel, ResidualLearning
 from ...models.backbones import BACKBONES
+from ...models.group_placements import placement_groups
 from ...schema import Schema
 from .training import Training
 
@@ -61,14 +61,7 @@ class Variant:
         """The untrained model; the caller has set the seed."""
         settings = self.settings(study)
         groups = {
-            placement: GroupConcat(
-                **{
-                    "code_dim": settings.embedding_dim * (2 if placement == "representation" else 1),
-                    "seed": seed,
-                    "name": f"{placement}_groups",
-                    **arguments,
-                }
-            )
+            placement: placement_groups(placement, settings.embedding_dim, **{"seed": seed, **arguments})
             for placement, arguments in (self.groups or {}).items()
         }
         learning: Any = False

@@ -26,7 +26,8 @@ SCHEMA = gr.Schema(
     [gr.Task("click"), gr.Task("like", given="click")],
 )
 # The rows of Table 1 differ from these by their placements alone.
-TRAINED = [name for name in gr.models.presets() if not name.startswith(("table1_", "esmm_"))]
+RANKING = gr.models.presets("CTRModel", "CVRModel")
+TRAINED = [name for name in RANKING if not name.startswith(("table1_", "esmm_"))]
 # Weights without a gradient, by preset: there for the shape of the model, not for what it learns.
 DEAD: dict[str, set[str]] = {}
 
@@ -101,8 +102,19 @@ def test_mixed_precision(preset):
     assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
 
 
+def test_presets_of_two_towers():
+    assert list(gr.models.presets("TwoTowerModel")) == ["two_tower", "two_tower_gsl"]
+    placements = {
+        name: list(gr.models.TwoTowerModel.from_preset(name, SCHEMA, ad_id="ad_id", embedding_dim=4).group_concats)
+        for name in gr.models.presets("TwoTowerModel")
+    }
+    assert placements == {"two_tower": [], "two_tower_gsl": ["user"]}
+    with pytest.raises(ValueError, match="is one of a TwoTowerModel: use TwoTowerModel.from_preset"):
+        gr.models.CTRModel.from_preset("two_tower", SCHEMA)
+
+
 def test_a_preset_for_every_backbone_and_row_of_table_1():
-    presets = gr.models.presets()
+    presets = RANKING
     assert {get_preset(name).arguments["backbone"] for name in presets} == set(BACKBONES)
     table1 = {
         name.removeprefix("table1_"): get_preset(name).arguments for name in presets if name.startswith("table1_")
