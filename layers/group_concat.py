@@ -61,8 +61,7 @@ class GroupConcat(keras.layers.Layer):
         zero_init_projection: pass the codes through a linear layer that starts
             at 0, so that a model starts out equal to its baseline. Defaults to `False`.
         codebook_update: `"ema"` or `"gradient"`. Defaults to `"ema"`.
-        commitment_weight: factor of the commitment term. `None` takes `0.25`, as van den Oord et al. 2017 do, and `1.0`
-            with `loss_scale="absolute"`, as printed. Defaults to `None`.
+        commitment_weight: factor of the commitment term. Defaults to `1.0`.
         codebook_weight: `μ` of eq. 2. Defaults to `1.0`.
         ema_decay: decay a batch of the moving averages. Defaults to `0.99`.
         reset_dead_codes: move codes that win too rarely. Defaults to `True`.
@@ -120,7 +119,7 @@ class GroupConcat(keras.layers.Layer):
         reconstruction_weight: float = 1.0,
         zero_init_projection: bool = False,
         codebook_update: str = "ema",
-        commitment_weight: float | None = None,
+        commitment_weight: float = 1.0,
         codebook_weight: float = 1.0,
         ema_decay: float = 0.99,
         reset_dead_codes: bool = True,
@@ -146,8 +145,6 @@ class GroupConcat(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.reconstruction_weight = reconstruction_weight
         self.zero_init_projection = zero_init_projection
-        if commitment_weight is None:
-            commitment_weight = 1.0 if loss_scale == "absolute" else 0.25
         self.commitment_weight = commitment_weight
         self.seed = seed
         self.has_encoder = code_dim is not None or bool(self.encoder_units)
