@@ -496,7 +496,7 @@ def test_every_public_layer_is_here():
     # Two that do not take one input: see `test_group_ids` here and `TestJointLogit` of the models.
     tested = {case[0].__name__ for case in CASES.values()} | {"GroupIds", "JointLogit"}
     # Abstract bases, values and the function that makes one.
-    tested |= {"SequenceEncoder", "TaskWeighting", "SemanticIds", "TableConfig", "fit_semantic_ids"}
+    tested |= {"MultiTask", "SequenceEncoder", "TaskWeighting", "SemanticIds", "TableConfig", "fit_semantic_ids"}
     assert set(gr.layers.__all__) - {"embedding_optimizers"} <= tested
     assert {backbone.__name__ for backbone in gr.models.backbones.BACKBONES.values()} <= tested
 
