@@ -55,7 +55,7 @@ class CTRModel(RankingModel):
         group_structure: any subset of `("user", "user_ad", "representation")`, or
             a dict of `GroupConcat` by placement. Defaults to all three.
         residual_learning: `True`, `False` or a `ResidualLearning`. Defaults to `True`.
-        embedding_dim: width of every feature's embedding. Defaults to `16`.
+        embedding_dim: width of every feature's embedding, unless `tables` say otherwise. Defaults to `16`.
         tower_units: widths of each task's tower. Defaults to `(64,)`.
         dropout: dropout rate of towers and of a backbone given by name. Defaults to `0.0`.
         embedding_optimizer: what trains the embedding table. `None`: the optimizer of

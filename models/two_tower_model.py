@@ -52,7 +52,7 @@ class TwoTowerModel(RetrievalModel):
             schema's first. Defaults to `None`.
         group_structure: `("user",)`, `()` or `{"user": GroupConcat}`; the groups are a
             further field of the user tower. Defaults to `("user",)`.
-        embedding_dim: width of every feature's embedding. Defaults to `16`.
+        embedding_dim: width of every feature's embedding, unless `tables` say otherwise. Defaults to `16`.
         tower_units: widths of each tower's hidden layers. Defaults to `(256, 128)`.
         output_dim: width of the vectors. Defaults to `64`.
         normalize: whether vectors have length 1, so that scores are cosines over the
