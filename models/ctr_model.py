@@ -314,9 +314,10 @@ class CTRModel(RankingModel):
         Raises:
             ValueError: when a column is missing or of another shape, or the schema lacks one of the sides.
         """
-        logits = self.rank_logits(
-            *({name: ops.convert_to_tensor(values) for name, values in part.items()} for part in (request, candidates))
-        )
+        tensors = [
+            {name: ops.convert_to_tensor(values) for name, values in part.items()} for part in (request, candidates)
+        ]
+        logits = self.rank_logits(tensors[0], tensors[1])
         return {name: probabilities_of(ops.convert_to_numpy(value)) for name, value in logits.items()}
 
     def rank_logits(

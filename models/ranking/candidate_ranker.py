@@ -48,19 +48,19 @@ class CandidateRanker:
             shape = ops.shape(each[of_candidates[0].name])[:2]
             each = {f.name: ops.reshape(each[f.name], (-1, *f.shape)) for f in of_candidates}
 
-        calls = CandidateCalls(CandidateRows(*shape, arranged))
+        requests, count = shape
+        calls = CandidateCalls(CandidateRows(requests, count, arranged))
         fields = self._fields(once, each, calls)
         fields |= self._network.groups(fields, calls)[0]
         least = worth_by_side(self._network.backbone, fields)
 
         def logits(one_request: bool) -> dict[str, Any]:
-            found = self._logits(fields, CandidateRows(*shape, arranged, one_request))
-            return {name: ops.reshape(value, shape) for name, value in found.items()}
+            found = self._logits(fields, CandidateRows(requests, count, arranged, one_request))
+            return {name: ops.reshape(value, (requests, count)) for name, value in found.items()}
 
         if least is None:
             return logits(False)
         # One request with many candidates, or any others. In a graph the numbers are known only when it runs.
-        requests, count = shape
         if isinstance(requests, int) and isinstance(count, int):
             return logits(requests == 1 and count >= least)
         many = ops.logical_and(ops.equal(requests, 1), ops.greater_equal(count, least))
