@@ -56,7 +56,7 @@ class CandidateRanker:
 
         def logits(one_request: bool) -> dict[str, Any]:
             found = self._logits(fields, CandidateRows(requests, count, arranged, one_request))
-            return {name: ops.reshape(value, shape) for name, value in found.items()}
+            return {name: ops.reshape(value, (requests, count)) for name, value in found.items()}
 
         if least is None:
             return logits(False)
