@@ -363,8 +363,8 @@ class GroupConcat(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         quantizer = self.quantizer.get_config()
-        shared = ("num_levels", "codebook_size", "codebook_update", "codebook_weight", "ema_decay")
-        shared = (*shared, "reset_dead_codes", "loss_scale")
+        shared = ["num_levels", "codebook_size", "codebook_update", "codebook_weight", "ema_decay"]
+        shared += ["reset_dead_codes", "loss_scale"]
         return {
             **super().get_config(),
             **{name: quantizer[name] for name in shared},
