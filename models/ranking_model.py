@@ -19,8 +19,8 @@ class RankingModel(TableModel):
     """Base of models that map named columns to a logit per task of a schema.
 
     A subclass builds the functional graph in `__init__`, sets `schema`, and
-    implements `compute_loss`, see `TableModel`. While training its graph may have outputs beside
-    the tasks'; outside of training they are left out.
+    implements `compute_loss`, see `TableModel`. While training its graph may have
+    outputs beside the tasks'; outside of training they are left out.
 
     Example:
 

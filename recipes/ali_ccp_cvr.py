@@ -8,7 +8,7 @@ takes about an hour and 40 GB of disk; `grouprank.datasets.AliCCP` has the detai
 
 from ..datasets import AliCCP
 from .command import run_public_dataset
-from .ctr_study import StudySettings
+from .study_settings import StudySettings
 
 SETTINGS = StudySettings(dropout=0.2, embedding_l2=1e-6, patience=1)
 

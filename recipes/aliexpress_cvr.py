@@ -7,7 +7,7 @@
 
 from ..datasets import AliExpress
 from .command import run_public_dataset
-from .ctr_study import StudySettings
+from .study_settings import StudySettings
 
 SETTINGS = StudySettings(dropout=0.2, patience=1)
 

@@ -7,7 +7,7 @@ The file is on Kaggle behind a login; put `train` or `train.gz` into DIR.
 
 from ..datasets import Avazu
 from .command import run_public_dataset
-from .ctr_study import StudySettings
+from .study_settings import StudySettings
 
 SETTINGS = StudySettings(dropout=0.2, patience=1)
 

@@ -16,7 +16,8 @@ from ..layers.multi_task import MULTI_TASK
 from ..layers.sequence import SEQUENCE_ENCODERS
 from ..models.backbones import BACKBONES
 from ..reports.terminal import Terminal
-from .ctr_study import StudySettings, run_ctr_study
+from .ctr_study import run_ctr_study
+from .study_settings import StudySettings
 
 Run = Annotated[
     Path | None, typer.Option("--run", help="Run folder. Default: runs/RECIPE/BACKEND-seed-SEED.", show_default=False)

@@ -7,7 +7,7 @@ The columns are anonymous; `grouprank.datasets.CriteoDAC` says which side each i
 
 from ..datasets import CriteoDAC
 from .command import run_public_dataset
-from .ctr_study import StudySettings
+from .study_settings import StudySettings
 
 SETTINGS = StudySettings(dropout=0.2, patience=1)
 

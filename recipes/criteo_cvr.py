@@ -12,7 +12,7 @@ import sys
 
 from ..datasets import CriteoAttribution, CriteoConversionLog
 from .command import run_public_dataset
-from .ctr_study import StudySettings
+from .study_settings import StudySettings
 
 SETTINGS = StudySettings(dropout=0.2, embedding_l2=1e-6, patience=1)
 DATASETS = {"conversion_log": CriteoConversionLog, "attribution": CriteoAttribution}

@@ -15,8 +15,8 @@ import typer
 
 from ..datasets import Dataset, SyntheticAds
 from .command import Epochs, Patience, Run, SavedModels, Seed, run_command, run_study
-from .ctr_study import StudySettings
 from .run_lock import run_lock
+from .study_settings import StudySettings
 
 SETTINGS = StudySettings(backbone="mlp", num_levels=2, codebook_size=32, teacher="column", dropout=0.2)
 

@@ -8,7 +8,7 @@ the validation days.
 
 from ..datasets import KuaiRandPure
 from .command import run_public_dataset
-from .ctr_study import StudySettings
+from .study_settings import StudySettings
 
 SETTINGS = StudySettings(dropout=0.3, embedding_l2=1e-3)
 

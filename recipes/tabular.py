@@ -38,8 +38,8 @@ from .command import (
     run_command,
     run_study,
 )
-from .ctr_study import StudySettings
 from .drafting import REVIEW, ColumnProfile, ask, draft_columns, profile_columns, to_yaml
+from .study_settings import StudySettings
 from .whole_file import whole_file
 
 SETTINGS = StudySettings(dropout=0.2, exported="better")

@@ -7,7 +7,7 @@ Each user's last rows test. The files are behind a licence to accept; `grouprank
 
 from ..datasets import Tenrec
 from .command import run_public_dataset
-from .ctr_study import StudySettings
+from .study_settings import StudySettings
 
 SETTINGS = StudySettings(dropout=0.2, embedding_l2=1e-6, patience=1)
 

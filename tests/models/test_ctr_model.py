@@ -50,6 +50,8 @@ class TestOutputs:
             "like": (64, 1),
             "like/pseudo": (64, 1),
             "like/residual": (64, 2),
+            # What steers training beside the tasks, for the metrics of `fit`.
+            **{f"{placement}_groups_loss": () for placement in candidate.group_concats},
         }
 
     def test_heads_change_nothing_but_training(self, ads):

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from grouprank.datasets import CriteoDAC, prepare
 from grouprank.recipes import command, ctr_study, tabular
+from grouprank.recipes.study_settings import StudySettings
 
 DESCRIPTION = "features: [{name: x, kind: numeric, side: ad}]\ntasks: [click]\n"
 
@@ -43,6 +44,6 @@ def test_tabular(chunk_rows_of):
 def test_a_public_dataset(chunk_rows_of, monkeypatch):
     mains = []
     monkeypatch.setattr(command, "run_command", mains.append)
-    command.run_public_dataset("criteo", CriteoDAC, ctr_study.StudySettings())
+    command.run_public_dataset("criteo", CriteoDAC, StudySettings())
     assert chunk_rows_of(mains[0], "--data", ".", "--chunk-rows", "7") == 7
     assert chunk_rows_of(mains[0], "--data", ".") == 100_000

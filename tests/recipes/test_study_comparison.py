@@ -10,10 +10,10 @@ import pytest
 import grouprank as gr
 from grouprank.recipes import ctr_study
 from grouprank.recipes.choose_batch_size import choose_batch_size
-from grouprank.recipes.ctr_study import StudySettings
 from grouprank.recipes.epoch_report import EpochReport
 from grouprank.recipes.run_folder import RunFolder
 from grouprank.recipes.study_comparison import compare_models
+from grouprank.recipes.study_settings import StudySettings
 from grouprank.reports.terminal import Terminal
 from grouprank.schema import Schema
 
