@@ -14,6 +14,7 @@ import grouprank as gr
 ROOMS = ("schema", "layers", "losses", "metrics", "models", "datasets", "serving", "reports", "recipes")
 # They import TensorFlow, which a JAX or torch process must not.
 TENSORFLOW_ONLY = {
+    "grouprank.serving.arranged_weights",
     "grouprank.serving.graph_transforms",
     "grouprank.serving.score_rows",
     "grouprank.serving.write_retrieval",
