@@ -28,8 +28,6 @@ SCHEMA = gr.Schema(
 # The rows of Table 1 differ from these by their placements alone.
 RANKING = gr.models.presets("CTRModel", "CVRModel")
 TRAINED = [name for name in RANKING if not name.startswith(("table1_", "esmm_"))]
-# Weights without a gradient, by preset: there for the shape of the model, not for what it learns.
-DEAD: dict[str, set[str]] = {}
 
 
 def make(preset, **arguments):
@@ -63,7 +61,7 @@ def test_trains_overfits_and_is_served(preset, tmp_path):
     loss = model.evaluate(x, y, batch_size=ROWS, verbose=0)
     assert loss < 0.1, f"64 rows are not learned by heart: cross entropy {loss:.3f}, at first {history[0]:.3f}"
     still = {w.path for w in model.trainable_weights if np.array_equal(before[w.path], np.array(w))}
-    assert {path.split("/", 1)[-1] for path in still} == DEAD.get(preset, set()), "weights without a gradient"
+    assert not still, "weights without a gradient"
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded) is type(model)
