@@ -94,7 +94,7 @@ class TwoTowerModel(RetrievalModel):
     >>> rng = np.random.default_rng(0)
     >>> x = {"user_id": rng.integers(0, 50, 256), "ad_id": rng.integers(0, 20, 256)}
     >>> history = model.fit(x, {"click": rng.integers(0, 2, 256)}, verbose=0)
-    >>> ids, scores = model.recommend({"user_id": [3, 7]}, ads={"ad_id": np.arange(1, 20)}, k=5)
+    >>> ids, scores = model.recommend({"user_id": [3, 7]}, {"ad_id": np.arange(1, 20)}, k=5)
     >>> ids.shape, scores.shape
     ((2, 5), (2, 5))
 
@@ -224,28 +224,30 @@ class TwoTowerModel(RetrievalModel):
             vectors = self._side_model("group_input", self._group_input)
             layer.adapt((vectors.predict(columns) for columns, _ in batches(x, max_rows=max_rows)), max_rows)
 
-    def index(self, ads: Mapping[str, Any], ids: Any = None) -> CandidateIndex:
+    def index(self, candidates: Mapping[str, Any], ids: Any = None) -> CandidateIndex:
         """The ads of a corpus with their vectors, ready to be searched.
 
         Args:
-            ads: columns of the ad's side, one row an ad.
+            candidates: columns of the ad's side, one row per ad.
             ids: what a search returns for each. `None` takes the column `ad_id`. Defaults to `None`.
         """
-        return CandidateIndex(ads[self.ad_id] if ids is None else ids, self.ad_vectors(ads), self.temperature)
+        return CandidateIndex(
+            candidates[self.ad_id] if ids is None else ids, self.ad_vectors(candidates), self.temperature
+        )
 
-    def recommend(self, x: Any, ads: Any, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    def recommend(self, request: Any, candidates: Any, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """Ids and scores of each user's `k` best ads, best first, `(rows, k)` each.
 
         Args:
-            x: columns of the user's side and the context, or a loader.
-            ads: columns of the ad's side, one row an ad, or an `index` of them.
+            request: columns of the user's side and the context, one row per user, or a loader.
+            candidates: columns of the ad's side, one row per ad, or an `index` of them.
             k: number of ads. Defaults to `10`.
         """
-        index = ads if isinstance(ads, CandidateIndex) else self.index(ads)
-        return index.search(self.user_vectors(x), k)
+        index = candidates if isinstance(candidates, CandidateIndex) else self.index(candidates)
+        return index.search(self.user_vectors(request), k)
 
     def evaluate_recall(
-        self, x: Any, y: Any = None, *, ads: Any, k: int | Sequence[int] = (10, 100)
+        self, x: Any, y: Any = None, *, candidates: Any, k: int | Sequence[int] = (10, 100)
     ) -> dict[str, float]:
         """Share of positives whose ad is among the `k` best of a whole corpus.
 
@@ -254,14 +256,14 @@ class TwoTowerModel(RetrievalModel):
         Args:
             x: columns of both sides, or a loader of batches.
             y: targets, as for `fit`; `None` with a loader. Defaults to `None`.
-            ads: columns of the ad's side, one row an ad, or an `index` of them.
+            candidates: columns of the ad's side, one row per ad, or an `index` of them.
             k: a number of ads, or several. Defaults to `(10, 100)`.
 
         Returns:
             `{"recall_at_10": share, …}`, NaN without any positive.
         """
         self.schema.check_loader(x)
-        index = ads if isinstance(ads, CandidateIndex) else self.index(ads)
+        index = candidates if isinstance(candidates, CandidateIndex) else self.index(candidates)
 
         def label(targets: Any) -> Any:
             return self._targets(targets)[self.positive]

@@ -34,7 +34,7 @@ _PACKAGES = {
 def export_retrieval(
     model: TwoTowerModel,
     path: str | Path,
-    ads: Any,
+    candidates: Any,
     k: int = 100,
     index: str = "brute_force",
     transforms: TableTransforms | None = None,
@@ -61,7 +61,7 @@ def export_retrieval(
         model: a trained `TwoTowerModel`.
         path: the version folder to create, `NAME/VERSION`, or the model's folder `NAME` for
             the version after its newest; the report says which.
-        ads: the ads to recommend, one row an ad: raw columns with transforms, a polars
+        candidates: the ads to recommend, one row per ad: raw columns with transforms, a polars
             frame or a dict, and the served ids are the raw ones; else model inputs.
         k: number of ads returned. Defaults to `100`.
         index: `"brute_force"` or `"scann"`. Defaults to `"brute_force"`.
@@ -101,26 +101,26 @@ def export_retrieval(
     check_weights(model)
     known = describe(model, provenance)
     user_transforms = _side_transforms(transforms, model.user_schema)
-    candidates = model.index(*_ad_columns(model, ads, transforms))
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(candidates.ids):
-        raise ValueError(f"`k` must be an integer between 1 and the {len(candidates.ids)} ads. Received: k={k!r}.")
+    corpus = model.index(*_ad_columns(model, candidates, transforms))
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(corpus.ids):
+        raise ValueError(f"`k` must be an integer between 1 and the {len(corpus.ids)} ads. Received: k={k!r}.")
     raw = raw_rows(model.user_schema, user_transforms, rows)
     inputs = raw if user_transforms is None else user_transforms(raw)
-    options = _scann_options(len(candidates.ids), k) if index == "scann" else {}
+    options = _scann_options(len(corpus.ids), k) if index == "scann" else {}
     config = {"index": index, "k": k, "options": {**options, **(index_options or {})}}
     with unfinished_folder(folder) as work:
         hand_over(model, work, user_transforms, raw, folder.resolve().name)
         (work / "index.json").write_text(json.dumps(config))
-        np.savez(work / "ads.npz", vectors=candidates.vectors, ids=candidates.ids)
+        np.savez(work / "ads.npz", vectors=corpus.vectors, ids=corpus.ids)
         run_fresh_process(
             ["-m", "grouprank.serving.write_retrieval", str(work)],
             "The SavedModel was not written",
             {"TF_USE_LEGACY_KERAS": "1"},
         )
         exact = index == "brute_force"
-        report = verify_retrieval(model, work / "saved_model", candidates, raw, inputs, exact, tolerance)
+        report = verify_retrieval(model, work / "saved_model", corpus, raw, inputs, exact, tolerance)
         known |= {"verified_rows": report.rows, "largest_difference_to_keras": report.max_difference}
-        known["retrieval"] = {**config, "ads": len(candidates.ids), "recall": report.recall}
+        known["retrieval"] = {**config, "ads": len(corpus.ids), "recall": report.recall}
         write_provenance(work / "saved_model", known)
         write_server_files(folder)
         return dataclasses.replace(report, path=publish(work / "saved_model", folder, version))
@@ -147,13 +147,13 @@ def _side_transforms(transforms: TableTransforms | None, schema: Schema) -> Any:
     return TableTransforms(schema, columns, transforms.oov_share)
 
 
-def _ad_columns(model: TwoTowerModel, ads: Any, transforms: TableTransforms | None) -> tuple[Any, np.ndarray]:
+def _ad_columns(model: TwoTowerModel, candidates: Any, transforms: TableTransforms | None) -> tuple[Any, np.ndarray]:
     """Model inputs of the ads, and the ids under which they are served."""
     if transforms is None:
-        columns = row_columns(ads, dict.fromkeys(model.ad_schema.feature_names), "ads")
+        columns = row_columns(candidates, dict.fromkeys(model.ad_schema.feature_names), "candidates")
         return columns, columns[model.ad_id].reshape(-1).astype("int64")
     ad_transforms = _side_transforms(transforms, model.ad_schema)
-    raw = row_columns(ads, ad_transforms.raw_columns, "ads")
+    raw = row_columns(candidates, ad_transforms.raw_columns, "candidates")
     ids = raw[transforms.columns[model.ad_id].raw]
     # NumPy's own strings: they sort, compare and load without pickle.
     strings = transforms.columns[model.ad_id].dtype == "string"

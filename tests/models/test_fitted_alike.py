@@ -71,7 +71,9 @@ RETRIEVAL = {
     **{name: RANKING[name] for name in ("fit", "validation", "evaluate", "predict", "groups", "adapt")},
     "user_vectors": lambda model, own, other: model.user_vectors(other),
     "ad_vectors": lambda model, own, other: model.ad_vectors(other),
-    "evaluate_recall": lambda model, own, other: model.evaluate_recall(other, ads=model.distinct_ads(own[0][0]), k=3),
+    "evaluate_recall": lambda model, own, other: model.evaluate_recall(
+        other, candidates=model.distinct_ads(own[0][0]), k=3
+    ),
 }
 
 

@@ -199,11 +199,11 @@ class TestTraining:
         )
         assert isinstance(model.get_layer("embedding"), FusedEmbeddingCollection)
         model.compile(keras.optimizers.Adam(0.01))
-        start = model.evaluate_recall(x, y, ads=ads, k=5)["recall_at_5"]
+        start = model.evaluate_recall(x, y, candidates=ads, k=5)["recall_at_5"]
         model.fit(x, y, batch_size=128, epochs=4, verbose=0)
         # Five of forty ads are of a user's own kind: 1/8 by chance, near 1 if the kinds are found.
         assert start < 0.3
-        assert model.evaluate_recall(x, y, ads=ads, k=5)["recall_at_5"] > 0.8
+        assert model.evaluate_recall(x, y, candidates=ads, k=5)["recall_at_5"] > 0.8
 
     def test_popularity_is_corrected_for(self):
         """Users click what they are shown alike, whatever it is: corrected scores owe nothing to popularity."""
@@ -308,15 +308,17 @@ class TestRetrieval:
             f"recall_at_{k}": float(((ids[:, :k] == x["ad_id"][:, None]).any(axis=1) * label).sum() / label.sum())
             for k in (1, 3)
         }
-        assert model.evaluate_recall(x, y, ads=corpus, k=(3, 1)) == pytest.approx(expected)
-        assert model.evaluate_recall(ads.loader(x, y), ads=model.index(corpus), k=(1, 3)) == pytest.approx(expected)
+        assert model.evaluate_recall(x, y, candidates=corpus, k=(3, 1)) == pytest.approx(expected)
+        assert model.evaluate_recall(ads.loader(x, y), candidates=model.index(corpus), k=(1, 3)) == pytest.approx(
+            expected
+        )
         # An ad that cannot be recommended is missed.
         some = {name: values[:6] for name, values in corpus.items()}
         ids, _ = model.recommend(x, some, k=6)
         inside = np.isin(x["ad_id"], some["ad_id"])
-        recall = model.evaluate_recall(x, y, ads=some, k=6)["recall_at_6"]
+        recall = model.evaluate_recall(x, y, candidates=some, k=6)["recall_at_6"]
         assert recall == pytest.approx((inside * label).sum() / label.sum())
-        nothing = model.evaluate_recall(x, np.zeros(ads.rows), ads=corpus, k=1)
+        nothing = model.evaluate_recall(x, np.zeros(ads.rows), candidates=corpus, k=1)
         assert np.isnan(nothing["recall_at_1"])
 
 

@@ -171,7 +171,7 @@ class TestBruteForce:
             export(model, path, ads, k=42, transforms=TRANSFORMS)
         with pytest.raises(ValueError, match=r"lists 1 ads again, e\.g\. id .*brand new.* 2 times"):
             export(model, path, {n: np.append(v, v[-1]) for n, v in ads.items()}, k=K, transforms=TRANSFORMS)
-        with pytest.raises(ValueError, match=r"`ads` lacks the raw columns \['bid'\]"):
+        with pytest.raises(ValueError, match=r"`candidates` lacks the raw columns \['bid'\]"):
             export(model, path, {"ad": ads["ad"]}, k=K, transforms=TRANSFORMS)
         with pytest.raises(ValueError, match=r"`rows` lacks the raw columns \['user', 'hour'\]"):
             export(model, path, ads, k=K, transforms=TRANSFORMS, rows={"history": ["a"]})
