@@ -10,12 +10,12 @@ COMBINERS = ("mean", "sum")
 def pool(vectors: Any, weights: Any, combiner: str, axis: int) -> Any:
     """Weighted sum or mean of vectors.
 
-    `"sum"` is `Σ wᵢ · vᵢ`, `"mean"` divides it by `Σ wᵢ`, as `tf.nn.embedding_lookup_sparse` does. Where the weights
-    add up to 0 the result is not divided, so that it is zero where nothing counts.
+    `"sum"` is `Σ wᵢ · vᵢ`, `"mean"` divides it by `Σ |wᵢ|`, as `tf.nn.embedding_lookup_sparse` does for weights that
+    are not negative. Where all weights are 0 the result is 0.
 
     Args:
         vectors: tensor with the vectors' components on its last axis.
-        weights: the shape of `vectors` without that axis, not negative; 0 for what does not count.
+        weights: the shape of `vectors` without that axis; 0 for what does not count.
         combiner: `"mean"` or `"sum"`.
         axis: axis of `weights` over which to add up.
 
@@ -30,5 +30,5 @@ def pool(vectors: Any, weights: Any, combiner: str, axis: int) -> Any:
     total = ops.sum(vectors * weights, axis=axis)
     if combiner == "sum":
         return total
-    divisor = ops.sum(weights, axis=axis)
+    divisor = ops.sum(ops.abs(weights), axis=axis)
     return total / ops.where(divisor == 0, ops.ones_like(divisor), divisor)

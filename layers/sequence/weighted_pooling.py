@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-COMBINERS = ("mean", "sum")
+from ..embedding.pool import COMBINERS, pool
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -53,12 +53,7 @@ class WeightedPooling(keras.layers.Layer):
         weights = ops.cast(weights, vectors.dtype)
         if mask is not None:
             weights = ops.where(ops.cast(mask, "bool"), weights, ops.zeros_like(weights))
-        weights = ops.expand_dims(weights, -1)
-        total = ops.sum(vectors * weights, axis=1)
-        if self.combiner == "sum":
-            return total
-        norm = ops.sum(ops.abs(weights), axis=1)
-        return total / ops.where(norm > 0, norm, ops.ones_like(norm))
+        return pool(vectors, weights, self.combiner, axis=1)
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         """None: the items are gone."""
