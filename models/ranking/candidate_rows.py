@@ -71,4 +71,7 @@ class CandidateRows:
         """The sum of a tensor with one row per candidate and one with one row per request."""
         # A vector, as a layer's bias, is added within the product before it. It is taken by its index: of a reshape
         # TensorFlow's optimizer would conclude that there is one request in the other branch of a condition, too.
-        return ops.add(each, once[0] if self.one_request else self.repeat(once))
+        if self.one_request:
+            return ops.add(each, once[0])
+        # Not `ops.add`, which on TensorFlow takes the rows for a bias where there are none.
+        return ops.convert_to_tensor(each) + self.repeat(once)

@@ -5,7 +5,6 @@ import json
 import pickle
 from typing import Any
 
-import keras
 import numpy as np
 import polars as pl
 import pytest
@@ -27,8 +26,6 @@ from grouprank.datasets.kinds import COLUMNS, TRANSFORMS, LabelColumn
 from grouprank.datasets.transforms.raw_values import as_bytes
 from grouprank.datasets.transforms.transform_fitter import TransformFitter
 from grouprank.recipes.drafting import ColumnProfile
-
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="no model and no backend is involved")
 
 STRINGS = ["", "a", "b", "84", "84.0", "084", "NA", "-1", "a,b", "b,,a,NA,84.0,a", ",", "iös 9", "日本", " a", "a\x00b",
            "84.0\n", "\x1f<empty>\x1f", "a" * 300, b"\xff", b"a,\xff,b", b"84\xff.0", None]  # fmt: skip
