@@ -67,7 +67,7 @@ class RunningVariance(keras.layers.Layer):
 
     def call(self, inputs: Any, error: Any, row_weights: Any = None) -> Any:
         """Move the averages toward the batch; the error's value divided by the variance, with the error's gradient."""
-        z = ops.stop_gradient(inputs)
+        z, error = ops.stop_gradient(inputs), ops.convert_to_tensor(error)
         if row_weights is None:
             batch_mean, seen = ops.mean(z, axis=0), ops.shape(z)[0] > 0
         else:

@@ -15,8 +15,8 @@ import pytest
 
 import grouprank as gr
 
-# Tests of these files do not depend on the Keras backend. They are marked `any_backend`, and `make test` runs them on
-# the first backend alone.
+# Tests of these files do not depend on the Keras backend: they train nothing, or what they train is trained on each
+# backend by other tests. They are marked `any_backend`, and `make test` runs them on the first backend alone.
 ANY_BACKEND = (
     "schema/*",
     "reports/*",
@@ -27,8 +27,13 @@ ANY_BACKEND = (
     "benchmarks/test_rounds.py",
     "peers/test_peer_outputs.py",
     "recipes/test_chunk_rows.py",
+    "recipes/test_paired_study.py",
+    "recipes/test_public_cvr.py",
     "recipes/test_run_lock.py",
     "recipes/test_shown_data.py",
+    "recipes/test_study_comparison.py",
+    "recipes/test_study_page.py",
+    "recipes/test_tabular.py",
     "serving/test_git_revision.py",
     "test_suite.py",
 )

@@ -383,8 +383,8 @@ def test_rows_of_one_code_train_its_offset_as_one():
     np.testing.assert_allclose(as_array(layer.trainable_weights[0]), [[0.5, 0.5]], rtol=1e-4)
 
 
-def test_default_factors_of_the_losses():
+def test_the_factors_of_the_losses_add_up():
     # What the sum of the losses is divided by, so that 1.0 is no better than the mean.
     assert GroupConcat(code_dim=4, commitment_weight=0.25).loss_weight == 1.25
-    assert GroupConcat(code_dim=4, codebook_update="gradient", codebook_weight=2.0).loss_weight == 3.25
+    assert GroupConcat(code_dim=4, codebook_update="gradient", codebook_weight=2.0).loss_weight == 4.0
     assert GroupConcat().loss_weight == 0.0
