@@ -238,7 +238,7 @@ class CTRModel(RankingModel):
         loss = self.task_weighting.combine(losses, training=False)
         if not training:
             return loss
-        total, parts = self.training_loss(x, y, y_pred, sample_weight)
+        total, parts = self._training_loss(losses, x, y, y_pred, sample_weight)
         return self._steered(loss, total, x, parts)
 
     def training_loss(
@@ -257,6 +257,11 @@ class CTRModel(RankingModel):
         Returns:
             The sum, and the losses that only steer it, by output and without their factors.
         """
+        return self._training_loss(self._label_losses(y, y_pred, sample_weight), x, y, y_pred, sample_weight)
+
+    def _training_loss(
+        self, label_losses: Mapping[str, Any], x: Any, y: Any, y_pred: Mapping[str, Any], sample_weight: Any
+    ) -> tuple[Any, dict[str, Any]]:
         targets, labels = self._targets(y), self.labels(y)
         learning = self.residual_learning
         teacher_logits = y_pred
@@ -264,7 +269,7 @@ class CTRModel(RankingModel):
             # A teacher of our own kind may know fewer columns than its pupil.
             known = self.teacher.schema.feature_names if isinstance(self.teacher, RankingModel) else x
             teacher_logits = self.teacher({name: x[name] for name in known}, training=False)
-        losses = self._label_losses(y, y_pred, sample_weight)
+        losses = dict(label_losses)
         parts = {name: y_pred[name] for name in self._steering_losses if name in y_pred and "/" not in name}
         for task in self.schema.task_names:
             heads = {kind: y_pred[f"{task}/{kind}"] for kind in ("pseudo", "residual") if f"{task}/{kind}" in y_pred}
@@ -277,9 +282,7 @@ class CTRModel(RankingModel):
         total = self.task_weighting.combine(losses, training=True)
         if "ordered" in parts:
             total = total + self.multi_task.ordered_weight * parts["ordered"]
-        for loss in self.losses:
-            total = total + ops.sum(ops.cast(loss, "float32"))
-        return total, parts
+        return total + self._added_losses(y_pred), parts
 
     def _ordered_loss(self, logits: Mapping[str, Any]) -> Any:
         """How far tasks are more probable than those they follow, summed over the pairs."""

@@ -56,7 +56,7 @@ class TableModel(keras.Model):
             raise ValueError(f"Preset {preset!r} is one of a {found.model}: use {found.model}.from_preset({preset!r}).")
         return cls(schema, **{**found.arguments, **arguments})
 
-    # === What a subclass says ===
+    # === What a subclass says; the base has no answer of its own ===
 
     @property
     def _watched(self) -> Sequence[str]:
@@ -120,6 +120,18 @@ class TableModel(keras.Model):
             of_groups = {id(loss) for losses in by_layer.values() for loss in losses}
             found["regularization_loss"] = sum(loss for loss in self.losses if id(loss) not in of_groups)
         return {name: loss for name, loss in found.items() if name in self._steering_losses}
+
+    def _added_losses(self, y_pred: Mapping[str, Any]) -> Any:
+        """Sum of what all layers add in training.
+
+        Args:
+            y_pred: outputs of `call` in training.
+        """
+        if "regularization_loss" not in y_pred:
+            return sum(ops.sum(ops.cast(loss, "float32")) for loss in self.losses)
+        # Taken from the outputs: whoever asks for `losses` makes each regularizer read its whole table once more.
+        groups = [layer for layer in self.group_concats.values() if f"{layer.name}_loss" in y_pred]
+        return y_pred["regularization_loss"] + sum(g.loss_weight * y_pred[f"{g.name}_loss"] for g in groups)
 
     def _steered(self, loss: Any, total: Any, x: Mapping[str, Any], parts: Mapping[str, Any]) -> Any:
         """The loss of the tasks as a value, with the gradient of all that steers training.

@@ -11,7 +11,8 @@ import sys
 import traceback
 from typing import Any
 
-# What takes long to import. Nothing of it computes before a fork: TensorFlow's threads would not be in the copy.
+# Imported for their time alone, which each fork then saves. Nothing computes before a fork: TensorFlow's threads would
+# not be in the copy.
 import tensorflow  # noqa: F401
 
 from . import export  # noqa: F401

@@ -111,8 +111,32 @@ class CategoricalColumn(Column):
         return {"min_count": 2} if profile.distinct > _FEW else {}
 
 
+class OfVocabulary(Transform):
+    """What transforms to the ids of a vocabulary have in common.
+
+    A subclass has the fields `tokens`, of which `tokens[i]` has id `i + 1 + unknown_id`, and `unknown_id`.
+    """
+
+    tokens: np.ndarray
+    unknown_id: int
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of ids, those of padding and of unknown tokens included."""
+        return len(self.tokens) + 1 + self.unknown_id
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of the vocabulary (see `Schema.check_fitted`)."""
+        return vocabulary_fingerprint(self.tokens, self.unknown_id)
+
+    @functools.cached_property
+    def _lookup(self) -> TokenLookup:
+        return TokenLookup(self.tokens)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
-class VocabularyTransform(Transform):
+class VocabularyTransform(OfVocabulary):
     """Map a token to its id; id 0 is out-of-vocabulary, or id 1 where a sequence shares the vocabulary.
 
     Args:
@@ -152,11 +176,6 @@ class VocabularyTransform(Transform):
         self.spelling.check(self.raw, self.tokens)
 
     @property
-    def vocabulary_size(self) -> int:
-        """Number of ids, out-of-vocabulary included."""
-        return len(self.tokens) + 1 + self.unknown_id
-
-    @property
     def absent_id(self) -> int:
         """Out of the vocabulary."""
         return self.unknown_id
@@ -166,15 +185,6 @@ class VocabularyTransform(Transform):
         """What a string is read as before it is looked up."""
         spelled = tuple(value for value in self.missing if isinstance(value, str))
         return TokenSpelling(spelled, self.integers) if self.dtype == "string" else TokenSpelling()
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """Of the vocabulary (see `Schema.check_fitted`)."""
-        return vocabulary_fingerprint(self.tokens, self.unknown_id)
-
-    @functools.cached_property
-    def _lookup(self) -> TokenLookup:
-        return TokenLookup(self.tokens)
 
     def encode(self, values: Any) -> Encoded:
         """The ids, and how many are out-of-vocabulary."""

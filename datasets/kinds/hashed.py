@@ -79,8 +79,30 @@ class HashedColumn(Column):
         return {"buckets": 1 << max(2 * profile.distinct - 1, 15).bit_length()}
 
 
+class _OfHash(Transform):
+    """What transforms to hashed ids have in common."""
+
+    buckets: int
+    integers: bool
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of ids, 0 included."""
+        return self.buckets + 1
+
+    @property
+    def absent_id(self) -> int:
+        """That of a missing token and of padding."""
+        return 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the hash (see `Schema.check_fitted`)."""
+        return _hash_fingerprint(self.buckets, self.integers)
+
+
 @dataclasses.dataclass(frozen=True)
-class HashedTransform(Transform):
+class HashedTransform(_OfHash):
     """Map a token to 1 + its FarmHash fingerprint modulo `buckets`, a missing one to 0.
 
     Args:
@@ -102,21 +124,6 @@ class HashedTransform(Transform):
     integers: bool = True
 
     kind = "hashed"
-
-    @property
-    def vocabulary_size(self) -> int:
-        """Number of ids, 0 included."""
-        return self.buckets + 1
-
-    @property
-    def absent_id(self) -> int:
-        """Missing."""
-        return 0
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the hash (see `Schema.check_fitted`)."""
-        return _hash_fingerprint(self.buckets, self.integers)
 
     @functools.cached_property
     def _spelling(self) -> TokenSpelling:
@@ -226,7 +233,7 @@ class HashedSequenceColumn(Column):
 
 
 @dataclasses.dataclass(frozen=True)
-class HashedSequenceTransform(Transform):
+class HashedSequenceTransform(_OfHash):
     """Split a string into tokens, map each to 1 + its FarmHash fingerprint modulo `buckets`, and pad with 0.
 
     Args:
@@ -251,21 +258,6 @@ class HashedSequenceTransform(Transform):
 
     kind = "hashed_sequence"
     dtype = "string"
-
-    @property
-    def vocabulary_size(self) -> int:
-        """Number of ids, that of padding included."""
-        return self.buckets + 1
-
-    @property
-    def absent_id(self) -> int:
-        """Padding: a list of nothing."""
-        return 0
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the hash (see `Schema.check_fitted`)."""
-        return _hash_fingerprint(self.buckets, self.integers)
 
     @functools.cached_property
     def _spelling(self) -> TokenSpelling:

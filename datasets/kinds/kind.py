@@ -178,6 +178,8 @@ class Column(_Raw):
         return {}
 
 
+# Transforms hold arrays, which do not compare as one value.
+@dataclasses.dataclass(frozen=True, eq=False)
 class Transform(_Raw):
     """What is fitted of a raw column: the second half of the contract of a kind of feature (see `Column`).
 
@@ -268,7 +270,7 @@ class Transform(_Raw):
 
     def to_entry(self) -> dict[str, Any]:
         """What `transforms.json` says of the transform, without its tokens."""
-        fields = {field.name: field for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        fields = {field.name: field for field in dataclasses.fields(self)}
         fields.pop("tokens", None)
         known = {name: getattr(self, name) for name in fields}
         said = {name: value for name, value in known.items() if value != fields[name].default}
@@ -282,7 +284,7 @@ class Transform(_Raw):
             entry: what `transforms.json` says.
             tokens: the tokens of its file, if it has one.
         """
-        names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        names = [field.name for field in dataclasses.fields(cls)]
         known = {name: tuple(v) if isinstance(v, list) else v for name, v in entry.items() if name in names}
         return cls(**known if tokens is None else known | {"tokens": tokens})
 

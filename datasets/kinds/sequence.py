@@ -12,11 +12,9 @@ import polars as pl
 from ...schema import Sequence
 from ..transforms.raw_values import Encoded, as_strings
 from ..transforms.token_counts import TokenCounts
-from ..transforms.token_lookup import TokenLookup
 from ..transforms.token_spelling import TokenSpelling
-from ..transforms.vocabulary_fingerprint import vocabulary_fingerprint
-from .categorical import CategoricalColumn, empty_id, sample_tokens
-from .kind import Column, Problem, Profile, Transform, check_count, check_missing
+from .categorical import CategoricalColumn, OfVocabulary, empty_id, sample_tokens
+from .kind import Column, Problem, Profile, check_count, check_missing
 from .token_graph import graph_ids, graph_pieces, vocabulary_table
 from .typed_values import decoded, has_text, is_list, misfit, typed_text
 
@@ -112,7 +110,7 @@ class SequenceColumn(Column):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SequenceTransform(Transform):
+class SequenceTransform(OfVocabulary):
     """Split a string into tokens, map them to ids and pad with 0.
 
     Pieces that are empty or mean missing are dropped, then the first `length` tokens are kept; an unknown token keeps
@@ -154,11 +152,6 @@ class SequenceTransform(Transform):
         TokenSpelling(integers=self.integers).check(self.raw, self.tokens)
 
     @property
-    def vocabulary_size(self) -> int:
-        """Number of ids, those of padding and of unknown tokens included."""
-        return len(self.tokens) + 1 + self.unknown_id
-
-    @property
     def absent_id(self) -> int:
         """Padding: a list of nothing."""
         return 0
@@ -167,15 +160,6 @@ class SequenceTransform(Transform):
     def spelling(self) -> TokenSpelling:
         """What a piece is read as before it is looked up."""
         return TokenSpelling(self.missing, self.integers)
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """Of the vocabulary (see `Schema.check_fitted`)."""
-        return vocabulary_fingerprint(self.tokens, self.unknown_id)
-
-    @functools.cached_property
-    def _lookup(self) -> TokenLookup:
-        return TokenLookup(self.tokens)
 
     def encode(self, values: Any) -> Encoded:
         """The padded ids, and how many of the kept tokens are out-of-vocabulary."""

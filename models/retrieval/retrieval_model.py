@@ -53,9 +53,7 @@ class RetrievalModel(TableModel):
         loss = self.in_batch_softmax(y_pred["user"], y_pred["ad"], x[self.ad_id], weight, probability)
         if not training:
             return loss
-        total = loss
-        for added in self.losses:
-            total = total + ops.sum(ops.cast(added, "float32"))
+        total = loss + self._added_losses(y_pred)
         parts = {name: y_pred[name] for name in self._steering_losses if name in y_pred}
         return self._steered(loss, total, x, parts)
 

@@ -62,6 +62,20 @@ def test_a_model_weighs_its_lists(tmp_path):
     np.testing.assert_allclose(loaded.predict(columns([[1, 3, 0], [1, 0, 0.5]]))["click"], found, atol=1e-6)
 
 
+def test_a_users_weighted_list_is_ranked_with():
+    keras.utils.set_random_seed(0)
+    model = gr.models.CTRModel(schema(), "dcn_v2", embedding_dim=4, residual_learning=False)
+    request = columns([[1, 3, 0], [1, 0, 0.5]])
+    del request["ad"]
+    ads = np.array([[1, 2, 3], [4, 0, 2]], "int32")
+    rows = {name: np.repeat(values, 3, axis=0) for name, values in request.items()}
+    expected = model.predict_proba({**rows, "ad": ads.reshape(-1)})["click"].reshape(2, 3)
+    np.testing.assert_allclose(model.rank(request, {"ad": ads})["click"], expected, atol=1e-6)
+    # The weights reach the scores.
+    lighter = {**request, "interests_weights": request["interests_weights"][:, ::-1]}
+    assert (np.abs(model.rank(lighter, {"ad": ads})["click"] - expected) > 1e-7).any()
+
+
 def test_wrong_weights_are_refused_by_the_schema():
     interests, weights, ad = schema().features
     for wrong in (
