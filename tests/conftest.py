@@ -15,30 +15,38 @@ import pytest
 
 import grouprank as gr
 
-# Tests of these files do not depend on the Keras backend: they train nothing, or what they train is trained on each
-# backend by other tests. They are marked `any_backend`, and `make test` runs them on the first backend alone.
+# Tests of these files do not depend on the Keras backend: they train nothing, they run in processes of TensorFlow's, or
+# what they train is trained on each backend by other tests. They are marked `any_backend`, and `make test` runs them on
+# the first backend alone. A single test is marked with `@pytest.mark.any_backend` where it stands.
 ANY_BACKEND = (
-    "schema/*",
-    "reports/*",
+    "benchmarks/*",
     "datasets/*",
-    "benchmarks/test_figures.py",
-    "benchmarks/test_loader.py",
-    "benchmarks/test_report.py",
-    "benchmarks/test_rounds.py",
+    "models/test_ctr_bad_tables.py",
+    "models/test_ctr_columns.py",
+    "models/test_ctr_parts.py",
+    "models/test_fitted_alike.py",
+    "models/test_loaders_checked.py",
+    "models/test_rate_start.py",
+    "models/test_two_tower_parts.py",
+    "models/test_weighted_lists.py",
     "peers/test_peer_outputs.py",
-    "recipes/test_chunk_rows.py",
-    "recipes/test_paired_study.py",
-    "recipes/test_public_cvr.py",
-    "recipes/test_run_lock.py",
-    "recipes/test_shown_data.py",
-    "recipes/test_study_comparison.py",
-    "recipes/test_study_page.py",
-    "recipes/test_tabular.py",
+    "recipes/*",
+    "reports/*",
+    "schema/*",
+    "serving/test_export_onnx.py",
+    "serving/test_export_retrieval.py",
     "serving/test_git_revision.py",
+    "serving/test_layout.py",
+    "serving/test_own_classes.py",
+    "serving/test_raw_values.py",
+    "serving/test_version_folder.py",
+    "serving/test_warm_exports.py",
+    "test_extras.py",
+    "test_readme.py",
     "test_suite.py",
 )
-# A file of a room above that trains models.
-EVERY_BACKEND = ("datasets/test_batch_loader.py",)
+# Files of a room above whose tests depend on it.
+EVERY_BACKEND = ("datasets/test_batch_loader.py", "recipes/test_epoch_backup.py")
 
 
 def pytest_itemcollected(item):

@@ -12,32 +12,23 @@ import pytest
 import grouprank as gr
 
 ROOMS = ("schema", "layers", "losses", "metrics", "models", "datasets", "serving", "reports", "recipes")
-# They import TensorFlow, which a JAX or torch process must not.
-TENSORFLOW_ONLY = {
-    "grouprank.serving.arranged_weights",
-    "grouprank.serving.graph_transforms",
-    "grouprank.serving.score_rows",
-    "grouprank.serving.write_retrieval",
-    "grouprank.serving.write_saved_model",
-}
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
-def module_names():
+def modules():
+    """Names of all modules; those of one backend's row tables run on it, the others on any."""
     for room in ROOMS:
         folder = Path(gr.__file__).parent / room
-        yield f"grouprank.{room}"
+        yield pytest.param(f"grouprank.{room}", marks=pytest.mark.any_backend)
         for info in pkgutil.walk_packages([str(folder)], f"grouprank.{room}."):
-            backend = keras.backend.backend()
-            of_another = (
-                info.name.endswith(("_row_store", "_row_table"))
-                and f".{backend}_" not in info.name
-                and ".base_" not in info.name
-            )
-            if not of_another and (info.name not in TENSORFLOW_ONLY or backend == "tensorflow"):
+            backend = info.name.rpartition(".")[2].partition("_")[0]
+            if backend not in BACKENDS:
+                yield pytest.param(info.name, marks=pytest.mark.any_backend)
+            elif backend == keras.backend.backend():
                 yield info.name
 
 
-@pytest.mark.parametrize("name", list(module_names()))
+@pytest.mark.parametrize("name", list(modules()))
 def test_examples_run(name):
     module = importlib.import_module(name)
     finder = doctest.DocTestFinder(exclude_empty=True)
@@ -48,6 +39,7 @@ def test_examples_run(name):
     assert runner.summarize(verbose=False).failed == 0
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("room", [room for room in ROOMS if room != "recipes"])
 def test_public_names_have_examples(room):
     module = getattr(gr, room)

@@ -2,9 +2,7 @@
 
 import pickle
 
-import keras
 import numpy as np
-import pytest
 from support.raw_ads import TRANSFORMS, raw_rows, tiny_model
 
 from grouprank.benchmarks import serving
@@ -15,10 +13,6 @@ from grouprank.benchmarks.support import Measurement
 from grouprank.serving import export
 from grouprank.serving.c_session import CSession
 
-exports = pytest.mark.skipif(
-    keras.backend.backend() != "torch",
-    reason="tests/serving exports from each backend; what is asked here is the same SavedModel",
-)
 WORK = {"rows": 60, "fields": 3, "batch_size": 8, "batches": 1, "embedding_dim": 4}
 
 
@@ -36,7 +30,6 @@ def test_a_request_is_one_users():
     assert request(columns, (), FLAT, 2)["user"].tolist() == [3, 4]
 
 
-@exports
 def test_both_signatures_are_asked_the_same(tmp_path):
     model = tiny_model()
     model.adapt(TRANSFORMS(raw_rows()))
@@ -52,7 +45,6 @@ def test_both_signatures_are_asked_the_same(tmp_path):
     assert prepared.facts["variables"] > 1000
 
 
-@exports
 def test_the_networks_of_other_libraries(tmp_path):
     found = write_network_models(WORK, tmp_path)
     sizes = {}

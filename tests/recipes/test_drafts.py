@@ -2,7 +2,6 @@
 
 import datetime
 
-import keras
 import numpy as np
 import polars as pl
 import pytest
@@ -277,7 +276,6 @@ def test_types_that_are_not_read_are_left_out(draft):
     assert text.count("values of this type are not read") == 5
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="takes seconds, and no backend has a part in it")
 def test_criteo(real_data, draft):
     """Counts and categories of the official file; these hashed, as integers, and numbered."""
     path = real_data("criteo-dac") / "train.txt"

@@ -16,9 +16,6 @@ from grouprank.recipes.state_file import StateFile
 from grouprank.recipes.training_state import training_state
 from grouprank.recipes.whole_file import whole_file
 
-one_backend = pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="files are the same on each backend, and torch trains the fastest"
-)
 # Two epochs do no better than the second, so that the last is never trained.
 LOSSES = [5.0, 2.0, 3.0, 2.0, 1.0]
 PATIENCE, BEST, LAST = 2, 2, 4
@@ -95,7 +92,7 @@ def assert_same(folder, model, expected_folder, expected):
     assert (folder / "history.csv").read_bytes() == (expected_folder / "history.csv").read_bytes()
 
 
-@one_backend
+@pytest.mark.any_backend
 def test_killed_between_any_two_operations_on_files(tmp_path, moments):
     moments.watch(tmp_path / "whole")
     whole, backup = train(tmp_path / "whole", PATIENCE, len(LOSSES))
@@ -112,7 +109,7 @@ def test_killed_between_any_two_operations_on_files(tmp_path, moments):
         assert_same(folder, model, tmp_path / "whole", whole)
 
 
-@one_backend
+@pytest.mark.any_backend
 def test_killed_in_the_middle_of_a_file(tmp_path):
     whole, _ = train(tmp_path / "whole")
     train(tmp_path / "part", epochs=1)
@@ -124,7 +121,7 @@ def test_killed_in_the_middle_of_a_file(tmp_path):
     assert not list(tmp_path.rglob(".partial-*"))
 
 
-@one_backend
+@pytest.mark.any_backend
 def test_stops_at_the_best_epoch_and_does_not_train_again(tmp_path):
     model, backup = train(tmp_path, patience=PATIENCE, epochs=len(LOSSES))
     assert (backup.best, backup.epochs) == (BEST, LAST)
@@ -139,7 +136,7 @@ def test_stops_at_the_best_epoch_and_does_not_train_again(tmp_path):
     assert_same(tmp_path, again, tmp_path, model)
 
 
-@one_backend
+@pytest.mark.any_backend
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty"])
 def test_a_damaged_state_is_skipped_and_told(tmp_path, damage):
     whole, _ = train(tmp_path / "whole")
@@ -155,7 +152,7 @@ def test_a_damaged_state_is_skipped_and_told(tmp_path, damage):
     assert "epoch-000003.state is damaged" in told[0]
 
 
-@one_backend
+@pytest.mark.any_backend
 def test_a_lost_best_epoch_begins_anew_and_is_told(tmp_path):
     whole, _ = train(tmp_path / "whole", patience=PATIENCE, epochs=len(LOSSES))
     train(tmp_path / "part", patience=PATIENCE, epochs=3)
@@ -166,7 +163,7 @@ def test_a_lost_best_epoch_begins_anew_and_is_told(tmp_path):
     assert f"epoch-{BEST:06d}.state, the best epoch so far, is missing" in told[0]
 
 
-@one_backend
+@pytest.mark.any_backend
 def test_a_full_disk_keeps_the_last_good_state(tmp_path):
     whole, _ = train(tmp_path / "whole")
     train(tmp_path / "part", epochs=2)
@@ -197,7 +194,7 @@ def test_a_full_disk_leaves_what_stood_there(tmp_path, kind):
     assert path.read_bytes() != b"before"
 
 
-@one_backend
+@pytest.mark.any_backend
 def test_a_process_that_is_killed_within_a_file(tmp_path):
     file = StateFile(tmp_path / "epoch.state")
     file.write("first", [("x", np.zeros(9))])
@@ -216,7 +213,7 @@ def test_a_process_that_is_killed_within_a_file(tmp_path):
     assert [left.name for left in tmp_path.iterdir()] == ["epoch.state"]
 
 
-@one_backend
+@pytest.mark.any_backend
 def test_a_disk_that_returns_other_bytes(tmp_path, monkeypatch):
     file = StateFile(tmp_path / "a.state")
     file.write(1, [("x", np.zeros(3))])
@@ -226,7 +223,7 @@ def test_a_disk_that_returns_other_bytes(tmp_path, monkeypatch):
     assert file.value() == 1
 
 
-@one_backend
+@pytest.mark.any_backend
 def test_states_of_another_model_are_refused(tmp_path):
     train(tmp_path, epochs=1)
     other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(7)])
@@ -237,7 +234,7 @@ def test_states_of_another_model_are_refused(tmp_path):
         backup.load_best(other)
 
 
-@one_backend
+@pytest.mark.any_backend
 def test_what_cannot_be_stopped_by():
     with pytest.raises(ValueError, match="`patience` must be at least 1"):
         EpochBackup("backup", "history.csv", patience=0)

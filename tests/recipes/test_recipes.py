@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 
@@ -155,7 +154,6 @@ def test_unknown_teacher():
         StudySettings(teacher="oracle")
 
 
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="takes seconds, and no backend has a part in it")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

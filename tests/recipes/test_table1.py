@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import keras
 import pytest
 import typer
 
@@ -33,10 +32,6 @@ def monkeypatch_module():
         yield patch
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "torch",
-    reason="Fifteen models, run where none is compiled; tests/recipes/test_paired_study.py trains on each backend.",
-)
 def test_a_study_from_tuning_to_pages(small, tmp_path, capsys):
     folder, output = tmp_path / "run", tmp_path / "docs"
 

@@ -14,9 +14,6 @@ from grouprank.recipes.epoch_backup import EpochBackup
 from grouprank.recipes.epoch_report import EpochReport
 from grouprank.recipes.train_model import train_model
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="test_epoch_backup resumes on each backend; torch trains the fastest"
-)
 TASKS = ("click", "link_click")
 NE = [f"val_{task}_normalized_entropy" for task in TASKS]
 PATIENCE, EPOCHS = 2, 12

@@ -78,7 +78,6 @@ def test_what_is_not_at_the_top_level_is_refused(script):
         script_definitions(script, ["Own"])
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a script is started, whatever the backend")
 def test_a_script_is_not_run_again(tmp_path):
     """What it prints, it prints once: in the process that was started."""
     script = tmp_path / "train.py"

@@ -2,7 +2,6 @@
 
 import itertools
 
-import keras
 import numpy as np
 import polars as pl
 import pytest
@@ -19,8 +18,6 @@ from grouprank.serving.row_columns import row_columns
 from grouprank.serving.sample_rows import sample_rows
 from grouprank.serving.signatures.examples import examples_signature
 from grouprank.serving.signatures.graph_transforms import GraphTransforms
-
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="no model and no backend is involved")
 
 COLUMNS = [
     gr.datasets.CategoricalColumn("os", "user", missing=("NA", "n/a")),

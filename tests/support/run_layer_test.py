@@ -48,11 +48,23 @@ def run_layer_test(
     set_fixed_weights(layer)
     _check_golden(layer, input_data, golden)
     model = _model_of(layer, input_data)
-    _check_file(model, input_data, tmp_path / "layer.keras")
-    _check_batches(model, input_data)
+    outputs = _call(model, input_data)
+    _check_file(model, input_data, outputs, tmp_path / "layer.keras")
+    _check_batches(model, input_data, outputs)
     _check_mixed_precision(layer_class, init_kwargs, input_data)
     if run_fit:
         _check_fit(layer_class, init_kwargs, input_data, still)
+
+
+def _call(layer, input_data):
+    """Outputs without training. JAX compiles the call as one: each operation by itself would take it far longer."""
+    tensors = tree.map_structure(ops.convert_to_tensor, input_data)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        # A function of its own each time: weights are constants of what is compiled.
+        return jax.jit(lambda values: layer(values))(tensors)
+    return layer(tensors)
 
 
 def _shapes(input_data):
@@ -70,9 +82,8 @@ def _check_build(layer_class, init_kwargs, input_data):
     layer.build(_shapes(input_data))
     assert layer.built
     before = [variable.path for variable in layer.variables]
-    tensors = tree.map_structure(ops.convert_to_tensor, input_data)
     for training in (False, True):
-        layer(tensors, **({"training": training} if _takes_training(layer) else {}))
+        layer(_symbolic(input_data), **({"training": training} if _takes_training(layer) else {}))
     assert [variable.path for variable in layer.variables] == before, "`call` created variables"
     return layer
 
@@ -82,7 +93,7 @@ def _takes_training(layer):
 
 
 def _check_shapes(layer, input_data, expected):
-    outputs = layer(tree.map_structure(ops.convert_to_tensor, input_data))
+    outputs = _call(layer, input_data)
     rows = len(tree.flatten(input_data)[0])
     real = tree.map_structure(lambda output: tuple(output.shape), outputs)
     symbolic = layer(_symbolic(input_data))
@@ -107,7 +118,7 @@ def _check_config(layer):
 
 
 def _check_golden(layer, input_data, golden):
-    outputs = layer(tree.map_structure(ops.convert_to_tensor, input_data))
+    outputs = _call(layer, input_data)
     first = tree.map_structure(lambda output: as_array(output)[0], outputs)
     if isinstance(golden, dict):
         assert set(first) == set(golden)
@@ -122,7 +133,7 @@ def _model_of(layer, input_data):
     return keras.Model(inputs, layer(inputs))
 
 
-def _check_file(model, input_data, path):
+def _check_file(model, input_data, outputs, path):
     model.save(path)
     loaded = keras.models.load_model(path)
     # Keras-rs numbers its inner layers anew; Keras saves no dropout seeds: names and weights are what a file keeps.
@@ -130,22 +141,19 @@ def _check_file(model, input_data, path):
     for ours, theirs in zip(model.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(as_array(ours), as_array(theirs), err_msg=ours.path)
     # The rows are fed to both in one batch, so that nothing but the file can tell them apart.
-    expected, found = (m(tree.map_structure(ops.convert_to_tensor, input_data)) for m in (model, loaded))
-    for ours, theirs in zip(tree.flatten(expected), tree.flatten(found), strict=True):
+    for ours, theirs in zip(tree.flatten(outputs), tree.flatten(_call(loaded, input_data)), strict=True):
         np.testing.assert_array_equal(as_array(ours), as_array(theirs))
 
 
-def _check_batches(model, input_data):
-    whole = model(tree.map_structure(ops.convert_to_tensor, input_data))
-    part = model(tree.map_structure(lambda values: ops.convert_to_tensor(values[:1]), input_data))
-    for ours, theirs in zip(tree.flatten(whole), tree.flatten(part), strict=True):
+def _check_batches(model, input_data, outputs):
+    part = _call(model, tree.map_structure(lambda values: values[:1], input_data))
+    for ours, theirs in zip(tree.flatten(outputs), tree.flatten(part), strict=True):
         np.testing.assert_allclose(as_array(ours)[:1], as_array(theirs), rtol=1e-5, atol=1e-6)
 
 
 def _check_mixed_precision(layer_class, init_kwargs, input_data):
     layer = layer_class(**{**init_kwargs, "dtype": "mixed_bfloat16"})
-    outputs = layer(tree.map_structure(ops.convert_to_tensor, input_data))
-    for output in tree.flatten(outputs):
+    for output in tree.flatten(_call(layer, input_data)):
         assert keras.backend.standardize_dtype(output.dtype) in ("bfloat16", "int32")
         assert np.isfinite(as_array(output)).all()
     assert {weight.dtype for weight in layer.weights} <= {"float32", "int32"}
