@@ -25,6 +25,7 @@ ANY_BACKEND = (
     "models/test_ctr_columns.py",
     "models/test_ctr_parts.py",
     "models/test_fitted_alike.py",
+    "models/test_keras_habits.py",
     "models/test_loaders_checked.py",
     "models/test_rate_start.py",
     "models/test_two_tower_parts.py",

@@ -488,6 +488,7 @@ class TestDeadCodes:
         moved = as_array(layer.codebooks)[1]
         assert sum(self.is_row(code, residuals[1]) for code in moved) == 3
 
+    @pytest.mark.any_backend
     def test_every_code_of_a_long_tail_is_used_only_with_resets(self):
         rng = np.random.default_rng(0)
         shares = 1.0 / np.arange(1, 33) ** 1.3

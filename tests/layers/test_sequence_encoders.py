@@ -77,6 +77,7 @@ class TestEveryEncoder:
         expected = as_array(encoder(SEQUENCE, TARGET, np.ones((ROWS, LENGTH), bool)))
         np.testing.assert_allclose(as_array(encoder(SEQUENCE, TARGET)), expected, rtol=1e-6)
 
+    @pytest.mark.any_backend
     @EVERY
     def test_padding_may_stand_at_either_end(self, name):
         encoder = built(ENCODERS[name]())
@@ -93,6 +94,7 @@ class TestEveryEncoder:
         encoder = built(ENCODERS[name]())
         assert encoder.compute_mask(SEQUENCE, MASK) is None
 
+    @pytest.mark.any_backend
     @EVERY
     def test_half_precision(self, name):
         for policy in ("mixed_float16", "mixed_bfloat16"):
@@ -283,6 +285,7 @@ class TestCausalTransformer:
             theirs.assign(as_array(ours) * (not ours.path.endswith("places/embeddings")))
         np.testing.assert_allclose(as_array(encoder(SEQUENCE)), as_array(silent(as_written)), rtol=1e-5, atol=1e-6)
 
+    @pytest.mark.any_backend
     def test_any_length(self):
         inputs = keras.Input((None, DIM))
         encoder = CausalTransformer(num_blocks=1, max_length=3)

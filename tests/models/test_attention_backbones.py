@@ -245,6 +245,7 @@ def test_the_order_of_fields_does_not_matter(make):
     np.testing.assert_array_equal(as_array(backbone(reverse)), as_array(backbone(FIELDS)))
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("name", ["autoint", "masknet", "final_mlp"])
 def test_in_a_model(name):
     model = gr.models.CTRModel(SCHEMA, backbone=name, embedding_dim=4, group_structure=("user", "user_ad"))

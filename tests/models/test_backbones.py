@@ -107,6 +107,7 @@ def test_a_backbone_without_call():
         gr.models.Backbone()(FIELDS)
 
 
+@pytest.mark.any_backend
 def test_a_backbone_of_the_users(ads, tmp_path):
     model = ads.model(["user"], backbone=SumOfFields())
     x = ads.columns()
@@ -119,6 +120,7 @@ def test_a_backbone_of_the_users(ads, tmp_path):
         assert np.ptp(expected) > 0
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("name", ["autoint", "dcn_v2", "deepfm", "dlrm", "final_mlp", "masknet", "mlp", "ncf"])
 def test_dense_layers_are_normalized_where_asked(name):
     # AutoInt has no dense layers by default.

@@ -40,6 +40,7 @@ def make_model(**arguments):
     return gr.models.CTRModel(SCHEMA, residual_learning=False, **{**small, **arguments})
 
 
+@pytest.mark.any_backend
 def test_a_model_trains_and_is_saved(ads, tmp_path):
     """A fused table beside one of `compile`, of other widths, in a backbone that stacks fields of one width."""
     model, x = make_model(tables=TABLES), columns()

@@ -178,6 +178,7 @@ def test_the_order_of_fields_does_not_matter():
     np.testing.assert_array_equal(as_array(backbone(reverse)), as_array(backbone(FIELDS)))
 
 
+@pytest.mark.any_backend
 def test_in_a_model():
     schema = gr.Schema([gr.Categorical("user", 9, side="user"), gr.Categorical("ad", 9)], [gr.Task("click")])
     model = gr.models.CTRModel(schema, backbone="dhen", embedding_dim=4, group_structure=("user",))

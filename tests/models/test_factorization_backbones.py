@@ -163,6 +163,7 @@ def model_of(backbone, tasks=("click",), **arguments):
     return model
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_of_the_name(name, ads, tmp_path):
     """With every kind of feature, groups of another width, a file and training."""

@@ -22,6 +22,7 @@ def candidate(ads, **arguments):
     return ads.model(PLACEMENTS, True, start_at_rate=False, **arguments)
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("width", [8, 256])
 def test_a_model_whose_ne_falls_prints_a_falling_loss(ads, width):
     x, y = learnable(ads)

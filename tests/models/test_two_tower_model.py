@@ -205,6 +205,7 @@ class TestTraining:
         assert start < 0.3
         assert model.evaluate_recall(x, y, candidates=ads, k=5)["recall_at_5"] > 0.8
 
+    @pytest.mark.any_backend
     def test_popularity_is_corrected_for(self):
         """Users click what they are shown alike, whatever it is: corrected scores owe nothing to popularity."""
         rng = np.random.default_rng(0)
@@ -367,6 +368,7 @@ class TestFile:
         assert [w.shape for w in twin.weights] == [w.shape for w in model.weights]
 
 
+@pytest.mark.any_backend
 class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "message"),
