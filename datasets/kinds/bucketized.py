@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from ...schema import Categorical
 from ..transforms.missing_numbers import missing_numbers
 from ..transforms.raw_values import Encoded, as_float32
 from ..transforms.vocabulary_fingerprint import fingerprint
-from .kind import Column, Problem, Transform, check_count, check_missing, mixed
-from .numeric import graph_known_numbers, known_numbers
+from .kind import Column, Problem, Profile, Transform, check_count, check_missing, mixed
+from .numeric import graph_known_numbers, is_heavy_tailed, known_numbers
 from .typed_values import typed_numbers
 
 # Distinct numbers that are counted apart; beyond, the last binary digits of all are left out.
@@ -77,6 +78,22 @@ class BucketizedColumn(Column):
     def fit(self, summary: "NumberCounts", owner: Any = None, shared: bool = False) -> "BucketizedTransform":
         """The transform with the quantiles of all rows."""
         return BucketizedTransform(self.raw_name, summary.boundaries(self.buckets), missing_numbers(self.missing))
+
+    @classmethod
+    def suits(cls, kind: str, profile: Profile) -> bool:
+        """Whether the tail is still heavy after the logarithm, as that of small fractions is."""
+        median, high = profile.magnitude(0.5), profile.magnitude(0.99)
+        # Where most numbers are 0, quantiles would part the others too coarsely.
+        if kind != "numeric" or not median or high is None:
+            return False
+        return is_heavy_tailed(math.log1p(median), math.log1p(high))
+
+    @classmethod
+    def remark(cls, profile: Profile) -> str:
+        """Why numbers are not drafted as numeric."""
+        if not cls.suits("numeric", profile):
+            return ""
+        return "a heavy tail that a logarithm of 1 + |x| leaves heavy; kind: numeric standardises the numbers"
 
 
 @dataclasses.dataclass(frozen=True)

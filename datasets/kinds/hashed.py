@@ -21,6 +21,11 @@ from .typed_values import typed_integers, typed_text
 _DTYPES = ("string", "int64")
 _MOST_BUCKETS = 2**31 - 2  # ids are int32
 _LIST_BUCKETS = 65_536
+# More distinct tokens in the rows that `tabular --init` looks at are too many for a vocabulary; from the smaller
+# number on it depends on how many rows a token has.
+_TOO_MANY = 50_000
+_MANY = 10_000
+_FEW_ROWS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +79,25 @@ class HashedColumn(Column):
         return HashedTransform(self.raw_name, self.dtype, self.buckets, missing, self.integers)
 
     @classmethod
+    def suits(cls, kind: str, profile: Profile) -> bool:
+        """Whether there are very many tokens, or many that have few rows each."""
+        rare = profile.distinct > _MANY and profile.rows < _FEW_ROWS * profile.distinct
+        return kind == "categorical" and (rare or profile.distinct > _TOO_MANY)
+
+    @classmethod
     def draft(cls, profile: Profile) -> dict[str, Any]:
         """Two buckets for each token, or somewhat more."""
         return {"buckets": 1 << max(2 * profile.distinct - 1, 15).bit_length()}
+
+    @classmethod
+    def remark(cls, profile: Profile) -> str:
+        """Why no vocabulary is drafted, and when one is better."""
+        if not cls.suits("categorical", profile):
+            return ""
+        return (
+            "too many distinct values for a vocabulary, so a hash gives each one an id; kind: categorical with "
+            "min_count is better if few new values will come"
+        )
 
 
 class _OfHash(Transform):

@@ -26,6 +26,7 @@ class Summary(Protocol):
 class Profile(Protocol):
     """What `tabular --init` knows of a column's values when it drafts the arguments of its feature."""
 
+    rows: int
     distinct: int
     is_text: bool
 
@@ -35,6 +36,12 @@ class Profile(Protocol):
 
     def pieces(self, separator: str, /) -> int:
         """How many pieces most values have."""
+
+    def share_matching(self, pattern: str, /) -> float:
+        """Share of the values that a regular expression matches; items of lists are joined by commas."""
+
+    def magnitude(self, share: float, /) -> float | None:
+        """The size that this share of the numbers does not exceed, signs left out; `None` for other values."""
 
 
 class _Raw(abc.ABC):
@@ -49,8 +56,8 @@ class Column(_Raw):
     """A raw column and the feature that is made of it: the first half of the contract of a kind of feature.
 
     A kind is one module of `datasets/kinds/` with two frozen dataclasses: a `Column` (what a user writes) and a
-    `Transform` (what is fitted). It has a line in `KINDS`, by which a table's YAML and `tabular --init` know it, and
-    a case in `tests/datasets/test_kinds.py`, which holds every kind to this contract:
+    `Transform` (what is fitted). It has a line in `datasets/kinds/__init__.py`, by which a table's YAML and
+    `tabular --init` know it, and a case in `tests/datasets/test_kinds.py`, which holds every kind to this contract:
 
     1. `typed` reads the values of a user's file, and reports the rows that do not fit.
     2. `summarize` says what a chunk of training rows adds. Summaries are merged by `add`, and a fit to merged parts
@@ -58,6 +65,7 @@ class Column(_Raw):
     3. `fit` makes the `Transform` of a summary.
     4. `Transform.encode` makes the model's input of raw values, and `Transform.graph` makes the same of them in
        TensorFlow, bit for bit. `Transform.sample` draws raw values to compare the two on.
+    5. `suits`, `draft` and `remark` say when `tabular --init` drafts a column as this kind, and what it writes then.
 
     The dataclass's fields are the arguments in YAML. `kind` is its name there, `dtype` what the raw column holds.
 
@@ -169,6 +177,16 @@ class Column(_Raw):
         return {self.name: self.fit(summary, owner, shared)}
 
     @classmethod
+    def suits(cls, kind: str, profile: Profile) -> bool:
+        """Whether `tabular --init` should draft a column as this kind instead of the one it would draft otherwise.
+
+        Args:
+            kind: the kind that is drafted otherwise.
+            profile: what the column's values look like.
+        """
+        return False
+
+    @classmethod
     def draft(cls, profile: Profile) -> dict[str, Any]:
         """Arguments that `tabular --init` writes for a column that looks like this, beside name, side and raw.
 
@@ -176,6 +194,15 @@ class Column(_Raw):
             profile: what its values look like.
         """
         return {}
+
+    @classmethod
+    def remark(cls, profile: Profile) -> str:
+        """A comment that `tabular --init` writes beside the arguments: why this kind, and what else could be chosen.
+
+        Args:
+            profile: what the column's values look like.
+        """
+        return ""
 
 
 # Transforms hold arrays, which do not compare as one value.

@@ -12,12 +12,14 @@ from ..transforms.missing_numbers import missing_numbers
 from ..transforms.raw_values import Encoded, as_float32
 from ..transforms.running_moments import RunningMoments
 from ..transforms.vocabulary_fingerprint import fingerprint
-from .kind import Column, Problem, Transform, check_missing, mixed
+from .kind import Column, Problem, Profile, Transform, check_missing, mixed
 from .typed_values import typed_numbers
 
 FUNCTIONS = ("log1p", "identity")
 
 Function = Literal["log1p", "identity"]
+# A tail is heavy where one number in a hundred is so many times the median.
+_HEAVY = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +81,13 @@ class NumericColumn(Column):
         """The transform with the moments of all rows."""
         missing = missing_numbers(self.missing)
         return NumericTransform(self.raw_name, self.function, summary.mean, summary.std, missing)
+
+    @classmethod
+    def remark(cls, profile: Profile) -> str:
+        """An offer of buckets, where the tail is heavy."""
+        if not is_heavy_tailed(profile.magnitude(0.5), profile.magnitude(0.99)):
+            return ""
+        return "a heavy tail; kind: bucketized makes ids of quantiles instead of taking the logarithm"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +164,16 @@ class NumericTransform(Transform):
 
     def _inverse(self, changed: np.ndarray) -> np.ndarray:
         return np.sign(changed) * np.expm1(np.abs(changed)) if self.function == "log1p" else changed
+
+
+def is_heavy_tailed(median: float | None, high: float | None) -> bool:
+    """Whether the 99th percentile of numbers without their signs is many times their median.
+
+    Example:
+    >>> is_heavy_tailed(1.0, 10.0), is_heavy_tailed(1.0, 1000.0)
+    (False, True)
+    """
+    return median is not None and high is not None and high > _HEAVY * median
 
 
 def known_numbers(values: np.ndarray, missing: tuple[float, ...]) -> np.ndarray:

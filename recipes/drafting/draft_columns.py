@@ -36,10 +36,10 @@ def draft_columns(path: Path, rows: int, bad_rows: BadRows | None = None) -> lis
     _choose_tasks(_open(drafts))
     _choose_time(_open(drafts))
     for draft in _open(drafts):
+        _choose_kind(draft)
         _leave_out_late(draft)
     for draft in _open(drafts):
         draft.role = "feature"
-        draft.kind, draft.note, draft.doubtful = value_kind(draft.profile)
         draft.side = next((side for side, telling in SIDES.items() if among(draft.profile.name, telling)), None)
         if draft.profile.is_binary and among(draft.profile.name, VERBS):
             draft.note, draft.doubtful = "0 and 1: known before the impression, or an outcome?", True
@@ -162,15 +162,28 @@ def _rank(draft: ColumnDraft) -> tuple[bool, bool, bool, int]:
     return bool(profile.missing), among(profile.name, OTHER_TIMES), guessed, -profile.distinct
 
 
+def _choose_kind(draft: ColumnDraft) -> None:
+    draft.kind, draft.note, draft.doubtful = value_kind(draft.profile)
+    for kind, column in COLUMNS.items():
+        if column.suits(draft.kind, draft.profile):
+            draft.kind = kind
+
+
 def _leave_out_late(draft: ColumnDraft) -> None:
     profile = draft.profile
     if among(profile.name, LATE):
         draft.leave_out("its name sounds like something known only afterwards", doubtful=True)
     elif profile.is_binary and among(profile.name, OUTCOMES):
         draft.leave_out("its name sounds like an outcome; name it under tasks?", doubtful=True)
-    elif profile.is_unique and not profile.is_fraction:
+    elif profile.is_unique and not profile.is_fraction and not _is_list(draft):
         counts_up = not profile.is_number or among(profile.name, "id uid uuid index row key")
         draft.leave_out("a value of its own in every row: an id of the row, or a leak", doubtful=not counts_up)
+
+
+def _is_list(draft: ColumnDraft) -> bool:
+    """Whether rows have several tokens, which other rows have too."""
+    separator = draft.profile.separator
+    return draft.kind == "weighted" or (draft.kind == "sequence" and draft.profile.repeats_pieces(separator))
 
 
 def _leave_out_leak(draft: ColumnDraft, tasks: Sequence[ColumnDraft]) -> None:

@@ -77,7 +77,7 @@ def _feature(draft: ColumnDraft) -> str:
     entry: dict[str, Any] = {"name": draft.name, "kind": draft.kind, "side": draft.side or "context"}
     entry |= {} if draft.name == profile.name else {"raw": profile.name}
     entry |= COLUMNS[draft.kind].draft(profile)
-    return f"{_flow(entry)}  # {_comment(draft)}"
+    return f"{_flow(entry)}  # {_comment(draft, remark=COLUMNS[draft.kind].remark(profile))}"
 
 
 def _task(draft: ColumnDraft) -> str:
@@ -87,9 +87,9 @@ def _task(draft: ColumnDraft) -> str:
     return f"{_flow(entry)}  # {_comment(draft)}"
 
 
-def _comment(draft: ColumnDraft, summary: bool = True) -> str:
+def _comment(draft: ColumnDraft, summary: bool = True, remark: str = "") -> str:
     mark = f"{REVIEW}: " if draft.doubtful else ""
-    parts = (visible_text(draft.note), draft.profile.summary if summary else "")
+    parts = (visible_text(draft.note), remark, draft.profile.summary if summary else "")
     return mark + "; ".join(part for part in parts if part)
 
 
