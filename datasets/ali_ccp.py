@@ -85,12 +85,12 @@ class AliCCP:
     hashed common feature index, so the tenth is a random one of users, not a later one.
 
     Memory: the common features of one file at a time are held as a table with the first `history_length` ids of each
-    history, at the default some 650 bytes a row, 0.5 GB for the 730 thousand rows of the training file; with the
-    chunks in work a pass stays below 2 GB. The impressions are streamed. Every pass over the data parses all four
-    files (about 40 GB), for which two cores need tens of minutes. Prepared columns take 440 bytes an impression,
-    37 GB in all; a shorter history takes less.
+    history. At the default that is about 650 bytes per row, 0.5 GB for the 730 thousand rows of the training file. With
+    the chunks in work a pass stays below 2 GB. The impressions are streamed. Every pass over the data parses all four
+    files (about 40 GB), for which two cores need tens of minutes. Prepared columns take 440 bytes per impression, 37 GB
+    in all; a shorter history takes less.
 
-    The files are to be had from https://tianchi.aliyun.com/dataset/408 after a login, under the terms stated there
+    The files are available from https://tianchi.aliyun.com/dataset/408 after a login, under the terms stated there
     (research use).
 
     Args:

@@ -1,4 +1,4 @@
-"""Numbers as the ids of the buckets that they fall into."""
+"""Numbers, replaced by the ids of the buckets that they fall into."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ from .kind import Column, Problem, Profile, Transform, check_count, check_missin
 from .numeric import graph_known_numbers, is_heavy_tailed, known_numbers
 from .typed_values import typed_numbers
 
-# Distinct numbers that are counted apart; beyond, the last binary digits of all are left out.
+# Most distinct numbers that are counted; where there are more, all numbers lose their last binary digits.
 _MOST_NUMBERS = 65_536
 
 
@@ -25,16 +25,16 @@ _MOST_NUMBERS = 65_536
 class BucketizedColumn(Column):
     """A number, replaced by the id of its bucket; the buckets hold about as many training rows each.
 
-    Right where a number acts in steps rather than in proportion, such as an age or an hour. Equal numbers never fall
-    into two buckets, so that a column of few values has fewer buckets than asked for. The boundaries are numbers of
-    the training rows (or up to 1 % nearer to 0, where the rows have more than 65,536 different ones). Missing, NaN
-    and infinite values have id 0.
+    Use it where a number acts in steps rather than in proportion, as an age or an hour does. Equal numbers never fall
+    into two buckets, so a column of few values has fewer buckets than you ask for. The boundaries are numbers of the
+    training rows (or up to 1 % nearer to 0, where the rows have more than 65,536 different ones). Missing, NaN and
+    infinite values have id 0.
 
     Args:
         name: name of the feature.
         side: `"user"`, `"ad"` or `"context"`.
         raw: name of the raw column. Defaults to `name`.
-        buckets: most buckets. Defaults to 16.
+        buckets: largest number of buckets. Defaults to 16.
         missing: spellings that mean missing, as for a `NumericColumn`. Defaults to `()`.
 
     Example:
@@ -124,7 +124,7 @@ class BucketizedTransform(Transform):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Of the boundaries (see `Schema.check_fitted`)."""
+        """Fingerprint of the boundaries (see `Schema.check_fitted`)."""
         return fingerprint(f"{boundary:.9g} " for boundary in self.boundaries)
 
     def encode(self, values: Any) -> Encoded:
@@ -166,8 +166,8 @@ class BucketizedTransform(Transform):
 class NumberCounts:
     """Counts of the distinct float32 numbers of a stream, in bounded memory.
 
-    Where there are too many, all numbers lose as many of their last binary digits as it takes, so that parts added
-    in any order and grouping give the same counts.
+    Where there are too many, all numbers lose as many of their last binary digits as needed. Parts that are added in
+    any order and grouping therefore give the same counts.
 
     Example:
     >>> counts = NumberCounts.of(np.array([1, 1, 2, 3], "float32"))

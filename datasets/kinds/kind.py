@@ -1,4 +1,4 @@
-"""The contract of a kind of feature: its raw column before anything is fitted, and what is fitted."""
+"""The contract of a kind of feature: its raw column before fitting, and the fitted transform."""
 
 import abc
 import dataclasses
@@ -17,10 +17,10 @@ Problem = Callable[[np.ndarray, str], None]
 
 
 class Summary(Protocol):
-    """What chunks of training rows add up to. It can be pickled, so processes and machines may each make a part."""
+    """The sum of what chunks of training rows add; it can be pickled, so several machines may make parts."""
 
     def add(self, part: Any, /) -> None:
-        """Add another part; the parts give the same in any grouping, but for the last bits of a mean."""
+        """Add another part; how parts are grouped changes no more than the last bits of a mean."""
 
 
 class Profile(Protocol):
@@ -149,7 +149,7 @@ class Column(_Raw):
         return None
 
     def lacks_numbers(self, summary: Any) -> bool:
-        """Whether the rows had none of the numbers that the feature is made of, which is told to the user.
+        """Whether the rows had none of the numbers that the feature is made of; the user is then warned.
 
         Args:
             summary: the rows' `Summary`.
@@ -210,8 +210,8 @@ class Column(_Raw):
 class Transform(_Raw):
     """What is fitted of a raw column: the second half of the contract of a kind of feature (see `Column`).
 
-    A frozen dataclass whose fields are what `transforms.json` holds; a field `tokens` is written as a text file of
-    one token per line. `raw` names the raw column.
+    A transform is a frozen dataclass. `transforms.json` holds its fields, except for a field `tokens`, which is written
+    as a text file with one token per line. `raw` names the raw column.
 
     Class attributes:
         counts_unknown: whether `Encoded.replaced` counts tokens out of a vocabulary, which are watched in served
@@ -228,7 +228,7 @@ class Transform(_Raw):
 
     @property
     def fingerprint(self) -> str | None:
-        """What changes when the same id or number means something else (see `Schema.check_fitted`)."""
+        """Text that differs when the same id or number means something else (see `Schema.check_fitted`)."""
         return None
 
     @property
@@ -251,7 +251,7 @@ class Transform(_Raw):
 
     def unknown(self, values: Any) -> pl.Series:
         """The tokens out of the vocabulary, as they stand in the raw column, each once; of `counts_unknown` kinds."""
-        raise NotImplementedError(f"A {self.kind} feature has no vocabulary that a token could be unknown to.")
+        raise NotImplementedError(f"A {self.kind} feature has no vocabulary, so none of its tokens is unknown.")
 
     def graph_table(self, path: Path) -> Any:
         """A lookup table of TensorFlow that `graph` needs, `None` for none.
@@ -280,7 +280,7 @@ class Transform(_Raw):
         """
 
     def is_readable(self, most: int) -> bool:
-        """Whether `readable` can show the values to a person: one a row, and few enough.
+        """Whether `readable` can show the values to a person: each row has one, and few of them differ.
 
         Args:
             most: number of tokens that are few enough.

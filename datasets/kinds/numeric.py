@@ -26,8 +26,8 @@ _HEAVY = 100
 class NumericColumn(Column):
     """A number, standardised after an optional signed logarithm.
 
-    `log1p` means sign(x)·log(1 + |x|): right for counts, amounts and durations, whose tails would
-    otherwise rule the mean. Missing, NaN and infinite values become the training mean, i.e. 0.
+    `log1p` means sign(x)·log(1 + |x|). It suits counts, amounts and durations, whose long tails would otherwise
+    dominate the mean. Missing, NaN and infinite values become the training mean, which is 0 after standardising.
 
     Args:
         name: name of the feature.
@@ -122,8 +122,8 @@ class NumericTransform(Transform):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Of the function and the moments (see `Schema.check_fitted`)."""
-        # Their last bits depend on the chunks that they were added up in, and a mean of about 0 is nothing but those.
+        """Fingerprint of the function and the moments (see `Schema.check_fitted`)."""
+        # The last bits of moments depend on the chunks that were added up, and a mean near 0 has no other bits.
         place = round(self.mean / self.std, 5) + 0.0
         return fingerprint([f"{self.function} {place:.8g} {self.std:.6g}"])
 

@@ -1,4 +1,4 @@
-"""Several tokens a row, each with a weight."""
+"""Several tokens per row, each with a weight."""
 
 import dataclasses
 import itertools
@@ -37,9 +37,9 @@ _COMBINERS = ("mean", "sum")
 class WeightedColumn(SequenceColumn):
     """Several tokens in one string, each with a weight, such as `"sports:0.7,news:0.2"`.
 
-    The tokens are those of a `SequenceColumn`; their weights are a second input of the model, `NAME_weights`. The
-    model adds the embeddings up, each times its weight. A token without a weight has weight 1. One whose weight is
-    no decimal number has weight 0; `Tabular` reports its row.
+    The tokens are those of a `SequenceColumn`; their weights are a second input of the model, `NAME_weights`. The model
+    adds up the embeddings, each times its weight. A token without a weight has weight 1. A token whose weight is not a
+    decimal number has weight 0, and `Tabular` reports its row.
 
     Args:
         name: name of the feature.
@@ -50,7 +50,7 @@ class WeightedColumn(SequenceColumn):
         max_size: as for a `SequenceColumn`.
         shares: as for a `SequenceColumn`.
         missing: spellings that mean missing, of the whole string or of a token. Defaults to `()`.
-        weight_separator: what stands between a token and its weight, at its first place. Defaults to `":"`.
+        weight_separator: what stands between a token and its weight; its first occurrence counts. Defaults to `":"`.
         combiner: `"sum"` for Σ w·v, or `"mean"` for Σ w·v / Σ |w|. Defaults to `"mean"`.
         length: number of tokens kept per row (keyword).
 
@@ -225,7 +225,7 @@ class WeightsTransform(Transform):
         return _Parts(self.weight_separator)
 
     def encode(self, values: Any) -> Encoded:
-        """The padded weights, and how many are no numbers."""
+        """The padded weights, and how many are not numbers."""
         strings = as_strings(self.raw, values)
         spelling = TokenSpelling(self.missing)
         lengths, flat = first_tokens(strings, self.separator, self.length, spelling, self._parts.token)
@@ -256,7 +256,7 @@ class WeightsTransform(Transform):
 class _Parts:
     """A piece's token and weight, parted at the first separator."""
 
-    # In graphs, \C is any byte, also one that is no text.
+    # In graphs, \C matches any byte, also one that is not text.
     separator: str
 
     def token(self, piece: pl.Expr) -> pl.Expr:

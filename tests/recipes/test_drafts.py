@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import yaml
 
-from grouprank.datasets import HashedColumn, TableDescription
+from grouprank.datasets import CategoricalColumn, HashedColumn, TableDescription
 from grouprank.recipes.drafting import ColumnProfile, IntegerShape, draft_columns, to_yaml
 from grouprank.recipes.drafting.value_kind import value_kind
 
@@ -36,7 +36,7 @@ def draft(tmp_path):
             path.write_text(table, encoding="utf-8")
         else:
             table.write_parquet(path) if path.suffix == ".parquet" else table.write_csv(path)
-        text = to_yaml(draft_columns(path, 50_000), str(path))
+        text = to_yaml(draft_columns(path, 60_000), str(path))
         (tmp_path / "t.yaml").write_text(text, encoding="utf-8")
         return text, yaml.safe_load(text)
 
@@ -268,24 +268,26 @@ def test_times_addresses_and_objects_are_no_weights(draft, values):
 
 
 @pytest.mark.parametrize(
-    ("tokens", "rows", "kind"), [(60_000, 400_000, "hashed"), (20_000, 60_000, "hashed"),
-                                 (20_000, 200_000, "categorical"), (3000, 6000, "categorical")],
-)  # fmt: skip
-def test_very_many_tokens_are_hashed(rng, tokens, rows, kind):
+    ("tokens", "rows", "hashed", "offered"),
+    [(60_000, 400_000, True, False), (20_000, 60_000, False, True), (20_000, 200_000, False, False)],
+)
+def test_very_many_tokens_are_hashed(rng, tokens, rows, hashed, offered):
     drawn = np.append(np.arange(tokens), rng.integers(0, tokens, rows - tokens))
     profile = ColumnProfile("ad_id", pl.Series(drawn).cast(pl.String))
-    assert HashedColumn.suits("categorical", profile) == (kind == "hashed")
+    assert HashedColumn.suits("categorical", profile) == hashed
     assert not HashedColumn.suits("sequence", profile)
-    assert ("kind: categorical with min_count is better" in HashedColumn.remark(profile)) == (kind == "hashed")
+    assert ("kind: categorical with a large min_count" in HashedColumn.remark(profile)) == hashed
+    assert ("kind: hashed gives every value an id" in CategoricalColumn.remark(profile)) == offered
 
 
 def test_a_draft_of_very_many_tokens(draft, rng):
-    table = pl.DataFrame({"device_id": [f"d{i}" for i in rng.integers(0, 15_000, 30_000)], "click": [0, 1] * 15_000})
+    columns = {"device_id": rng.integers(0, 900_000, 60_000), "item_id": rng.integers(0, 15_000, 60_000) // 2 * 2}
+    table = pl.DataFrame({name: [f"x{i}" for i in ids] for name, ids in columns.items()} | {"click": [0, 1] * 30_000})
     text, config = draft(table)
-    (entry,) = config["features"]
-    assert (entry["kind"], entry["buckets"]) == ("hashed", 32_768)
+    assert kinds(config) == {"device_id": "hashed", "item_id": "categorical"}
+    assert config["features"][0]["buckets"] == 131_072
     assert "# too many distinct values for a vocabulary" in text
-    assert "device_id" not in " ".join(marked(text)).replace("no name tells the side of any feature", "")
+    assert not any("vocabulary" in line for line in marked(text))
 
 
 def test_a_heavy_tail_is_offered_buckets(draft, rng):
