@@ -53,7 +53,7 @@ def prepare(
     rng = np.random.default_rng(1)
     for _, labels in steps.batches:
         labels.update({task: (rng.random(data.batch_size) < 0.25).astype("float32") for task in TASKS[1:]})
-    return Prepared(steps, {"multiply-adds a row": multiply_adds(model)})
+    return Prepared(steps, {"multiply-adds per row": multiply_adds(model)})
 
 
 def multiply_adds(model: Any) -> int:

@@ -18,9 +18,9 @@ _EXAMPLES = 3
 _SEPARATORS = ("|", ";", ",", " ")
 _ALSO_IN_PROSE = (",", " ")
 _EXAMPLE_LENGTH = 20
-# Among fewer rows, values of their own prove nothing.
+# In fewer rows, distinct values do not show that a column is an id of the row.
 _ENOUGH = 100
-# Logarithm of a probability that is none: one in a thousand millions.
+# Logarithm of a probability of one in a billion, which is taken for impossible.
 _CHANCE = math.log(1e-9)
 
 

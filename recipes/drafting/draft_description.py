@@ -17,7 +17,7 @@ _NAMED = 8
 def to_yaml(drafts: Sequence[ColumnDraft], source: str) -> str:
     """The description as YAML with comments, ready to be used and to be corrected by a person.
 
-    `REVIEW` marks what is in doubt, and nothing else.
+    `REVIEW` marks only what is in doubt.
 
     Args:
         drafts: a guess for every column.
@@ -115,7 +115,7 @@ _Dumper.add_representer(_Quoted, lambda dumper, text: dumper.represent_scalar("t
 
 
 def _check(text: str) -> None:
-    """Raise unless the description can be read back; what a person must fill in is filled in for that."""
+    """Raise unless the description can be read back; what a person must fill in is filled in for the check."""
     config = yaml.safe_load(text)
     config["tasks"] = config["tasks"] or ["label_to_be_named"]
     config["features"] = config["features"] or [{"name": "column_to_be_named", "kind": "numeric", "side": "user"}]
