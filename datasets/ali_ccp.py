@@ -75,7 +75,7 @@ class AliCCP:
     `user_consumption_1` and `_2`, 128 `user_occupied`, 129 `user_geography`, and the categories, shops, brands and
     intentions of past behaviour 109_14, 110_14, 127_14 and 150_14; of the item 205 `item_id`, 206 `item_category`,
     207 `item_shop`, 210 `item_intentions`, 216 `item_brand`; of the context 301 `position` and the combinations of
-    user and item 508, 509, 702 and 853. Past behaviour and 210 have several ids a row and become sequences: past
+    user and item 508, 509, 702 and 853. Past behaviour and 210 have several ids per row and become sequences: past
     behaviour by falling value, so that the strongest ids are the ones kept. Other values are not used.
 
     Two tasks, `click` and `purchase` given a click; a purchase is missing without a click. Impressions with a

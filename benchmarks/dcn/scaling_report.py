@@ -100,7 +100,7 @@ def _floors(
     row_bytes = 2 * 4 * work.embedding_dim * (1 + SLOTS[optimizer])
     rows = []
     for law in LAWS:
-        rows.append([f"distinct rows a batch touches, {law}", *(f"{distinct[law][size]:,.0f}" for size in sizes)])
+        rows.append([f"distinct rows per batch, {law}", *(f"{distinct[law][size]:,.0f}" for size in sizes)])
         times = (1e3 * distinct[law][size] * row_bytes / gather for size in sizes)
         rows.append([f"floor of the update, ms, {law}", *(f"{time:.2f}" for time in times)])
     caption = (

@@ -60,7 +60,7 @@ def multiply_adds(model: Any) -> int:
     """Multiply-adds that the matrix products of a training step need for a row.
 
     A dense layer needs three products: forward, by its kernel and by its inputs; an encoder of groups two, since
-    nothing goes back to its inputs. A search needs one product a level.
+    nothing goes back to its inputs. A search needs one product per level.
 
     Args:
         model: a `CTRModel`.

@@ -29,8 +29,8 @@ into ids and floats in the graph; "{ids}" is the same model exported without its
 
 NETWORK = """DCNv2 (three full-rank crosses beside dense layers 256 and 128) for one task, {fields} id columns, {rows:,}
 embedding rows of {embedding_dim}. Ours is `serving_default` of the exported model; the others answer through their own
-`predict`, one batch a request; DeepCTR's `predict` is Keras' loop over batches, and `predict_on_batch` is one compiled
-call."""
+`predict`, one batch per request; DeepCTR's `predict` is Keras' loop over batches, and `predict_on_batch` is one
+compiled call."""
 
 REMARK = """`rank` embeds, groups and multiplies the user's columns once, and computes full-rank crosses by side
 (`models/ranking/crosses_by_side.py`). The remaining work bounds the ratio: with embeddings of 16 and the groups' codes,

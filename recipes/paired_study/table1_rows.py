@@ -116,7 +116,7 @@ def ablations(
             grouped(f"aggregate={kind}, {levels} levels", aggregate=kind, num_levels=levels)
             for kind in ("sum", "mean", "concat")
         ],
-        "Levels × codes a level": [
+        "Levels × codes per level": [
             grouped(f"{depth} × {codes}", num_levels=depth, codebook_size=codes) for depth, codes in sizes
         ],
         "What moves the codebooks": [
@@ -159,5 +159,5 @@ def library_defaults() -> dict[str, str]:
         "Teachers": ("teacher", learning),
     }
     found = {title: f"{name}={parameters[name].default}" for title, (name, parameters) in named.items()}
-    found["Levels × codes a level"] = f"{groups['num_levels'].default} × {groups['codebook_size'].default}"
+    found["Levels × codes per level"] = f"{groups['num_levels'].default} × {groups['codebook_size'].default}"
     return found

@@ -126,7 +126,7 @@ class Client:
         for name, scores in answer.items():
             if scores.ndim != 2 or scores.shape[1] < count:
                 raise ServingError(
-                    "INTERNAL", f"{count} ads a request were sent, and output {name!r} is of shape {scores.shape}"
+                    "INTERNAL", f"{count} ads per request were sent, and output {name!r} is of shape {scores.shape}"
                 )
         # The rest is padding: the server's batcher makes all lists of ads in a batch equally long.
         return {name: scores[:, :count] for name, scores in answer.items()}
