@@ -37,14 +37,14 @@ third of them on each side (user, ad, context), four tasks with towers of 64, ba
 embedding rows, Adam for everything, plain `model.fit` without metrics. The baseline has `group_structure=()` and
 `residual_learning=False`. Groups are {levels} codebooks of {codes} codes with the model's defaults: codes of width 16
 for users and for user-ad pairs, which become two more fields of the backbone, and of width 32 beside its output.
-Residual learning has two heads a task with a hidden layer of 32. "Lean" is both, with codes of half the width and heads
-without a hidden layer (`ResidualLearning(units=())`)."""
+Residual learning has two heads per task with a hidden layer of 32. "Lean" is both, with codes of half the width and
+heads without a hidden layer (`ResidualLearning(units=())`)."""
 
 REMARK = """The products column is arithmetic, not a measurement: the multiply-adds of the step's dense layers and
-searches over the baseline's. What the paper's structure costs lies there: two more fields make every full-rank cross
-wider, and eight heads of 32 units, one product in the code, are as many multiply-adds as the four towers. No
-implementation of the same mathematics goes below it; the rest of what is measured is passes over memory and overhead of
-the framework."""
+searches over the baseline's. The cost of the paper's structure lies there: two more fields make every full-rank cross
+wider, and the eight heads of 32 units, one product in the code, have as many multiply-adds as the four towers. No
+implementation of the same mathematics can be cheaper. The rest of what is measured is passes over memory and overhead
+of the framework."""
 
 
 def main(
@@ -139,7 +139,7 @@ def _percent(ratio: Ratio | None) -> str:
 def _products(one: Measurement | None, base: Measurement | None) -> float | None:
     if one is None or base is None or not (one.ok and base.ok):
         return None
-    key = "multiply-adds a row"
+    key = "multiply-adds per row"
     return one.facts[key] / base.facts[key] - 1.0
 
 

@@ -1,4 +1,4 @@
-"""Rows a second from Criteo's text to the model.
+"""Rows per second from Criteo's text to the model.
 
 `python -m grouprank.benchmarks.loader`
 """
@@ -24,7 +24,7 @@ def main(
     rows: Annotated[int, typer.Option(min=50_000, help="Rows of the smaller text.")] = 1_000_000,
     larger: Annotated[int, typer.Option(min=1, help="How many times as long the larger text is.")] = 4,
     source: Annotated[
-        Path | None, typer.Option(help="A file in Criteo's layout to draw from; made up without.")
+        Path | None, typer.Option(help="A file in Criteo's layout to draw from. Without it rows are made up.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows of a batch.")] = 4096,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = 3,
@@ -32,7 +32,7 @@ def main(
     folder: Annotated[Path, typer.Option(help="Where texts, tables and logs live.")] = Path(".benchmarks"),
     output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("docs/benchmarks"),
 ) -> None:
-    """Prepare Criteo's layout, read batches, and feed `fit`: rows a second and memory."""
+    """Prepare Criteo's layout, read batches, and feed `fit`; measures rows per second and memory."""
     origin = "made up" if source is None else "excerpt"
     places = {size: folder.absolute() / "loader" / f"{origin}-{size}" for size in (rows, rows * larger)}
     for size, place in places.items():

@@ -85,8 +85,8 @@ def _report(work: Workload, names: list[str], found: Mapping[str, Measurement], 
         tables=[Table(columns, rows, "Time")],
         measurements=found,
         settings=settings,
-        figure=bar_figure(values, "ms a step", kinds) if values else None,
-        alt="Bars of milliseconds a step by preset and backend.",
+        figure=bar_figure(values, "ms per step", kinds) if values else None,
+        alt="Bars of milliseconds per step by preset and backend.",
     )
 
 

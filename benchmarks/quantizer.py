@@ -94,14 +94,14 @@ def _report(found: Mapping[str, Measurement], widths: list[int], settings: Mappi
     if shown:
         values = {name: 1e3 * one.seconds for name, one in shown.items()}
         ranges = {name: (1e3 * min(one.round_seconds), 1e3 * max(one.round_seconds)) for name, one in shown.items()}
-        figure = bar_figure(values, "ms a call", {name: name.split(",")[0] for name in shown}, ranges, digits=1)
+        figure = bar_figure(values, "ms per call", {name: name.split(",")[0] for name in shown}, ranges, digits=1)
     return Report(
         name="quantizer",
         title="Residual quantizer",
         question=QUESTION.format(**{**settings, "dims": " or ".join(str(dim) for dim in widths)}),
         tables=[
             Table(
-                ["contender", "ms a call", f"× {PEER}", "floor, ms"],
+                ["contender", "ms per call", f"× {PEER}", "floor, ms"],
                 times,
                 "Time",
                 "`×` is how many times faster, in the same round.",
@@ -111,7 +111,7 @@ def _report(found: Mapping[str, Measurement], widths: list[int], settings: Mappi
         measurements=found,
         settings=settings,
         figure=figure,
-        alt="Bars of milliseconds a call by contender, for each width; thin lines span the rounds.",
+        alt="Bars of milliseconds per call by contender, for each width; thin lines span the rounds.",
     )
 
 

@@ -29,7 +29,7 @@ REFERENCE = "TorchRec fused"
 # Table row read and written, Adagrad's slot row read and written.
 ROW_TRANSFERS = 4
 
-QUESTION = """How many rows a second does plain training of DCNv2 reach when the embedding tables are large?
+QUESTION = """How many rows per second does plain training of DCNv2 reach when the embedding tables are large?
 
 Every contender trains the same network in float32: {fields} categorical fields of width {dim}, three full-rank cross
 layers beside dense layers (256, 128), one logit, binary cross entropy, Adam 0.001 for the network, batches of
@@ -39,7 +39,7 @@ as skewed as Criteo's. Ids follow {law}; {batches} distinct batches, the same fo
 
 A step's time runs from the NumPy batch to the updated weights: `model.fit` over a `PyDataset` with a callback for
 ours, stock Keras and keras-rs; `fit` for TFRS; `train_epoch` for FuxiCTR; TorchRec's plain loop
-(forward, `backward`, `step`). No metrics are computed. "Stock" is `keras.layers.Embedding`, one a field or one over
+(forward, `backward`, `step`). No metrics are computed. "Stock" is `keras.layers.Embedding`, one per field or one over
 all fields with offsets (stacked), under `compile`'s defaults; keras-rs is its `DistributedEmbedding`, which off the
 TPU trains with the model's optimizer. "Frozen" is our network over a table that is only read: the floor
 below any way to update it."""
@@ -61,7 +61,7 @@ def main(
     folder: Annotated[Path, typer.Option(help="Where environments and logs live.")] = Path(".benchmarks"),
     output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("docs/benchmarks"),
 ) -> None:
-    """Train one DCNv2 in every library and compare the rows a second."""
+    """Train one DCNv2 in every library and compare the rows per second."""
     work = Workload(rows=rows, law=law, batch_size=batch_size)
     contenders = select(_contenders(work, optimizer), only)
     bandwidth = measure_memory_bandwidth()
@@ -96,7 +96,7 @@ def _report(
         for name, one in by_speed.items()
     }
     note = (
-        f"Memory floor of the update: {touched / 1e6:.1f} MB a step ({distinct:,.0f} distinct rows of "
+        f"Memory floor of the update: {touched / 1e6:.1f} MB per step ({distinct:,.0f} distinct rows of "
         f"{4 * work.embedding_dim} bytes; table and slot, each read and written) over the bandwidth NumPy reaches on "
         f"one thread: {1e3 * touched / bandwidth.gather:.2f} ms at {bandwidth.gather / 1e9:.1f} GB/s (rows gathered "
         f"at random), {1e3 * touched / bandwidth.copy:.2f} ms at {bandwidth.copy / 1e9:.1f} GB/s (large copy, read "
@@ -127,8 +127,8 @@ def _report(
             "The stock ratio takes the faster stock model of the same backend. Peak memory is the resident set of "
             "the whole process, libraries and building included.",
         ],
-        figure=bar_figure(speed, "rows a second", {name: _kind(name) for name in speed}, ranges) if speed else None,
-        alt="Bars of training rows a second by contender, the fastest on top; thin lines span the rounds.",
+        figure=bar_figure(speed, "rows per second", {name: _kind(name) for name in speed}, ranges) if speed else None,
+        alt="Bars of training rows per second by contender, the fastest on top; thin lines span the rounds.",
         extra={"memory_bandwidth": dataclasses.asdict(bandwidth), "distinct_rows": distinct},
     )
 

@@ -75,7 +75,7 @@ class AliCCP:
     `user_consumption_1` and `_2`, 128 `user_occupied`, 129 `user_geography`, and the categories, shops, brands and
     intentions of past behaviour 109_14, 110_14, 127_14 and 150_14; of the item 205 `item_id`, 206 `item_category`,
     207 `item_shop`, 210 `item_intentions`, 216 `item_brand`; of the context 301 `position` and the combinations of
-    user and item 508, 509, 702 and 853. Past behaviour and 210 have several ids a row and become sequences: past
+    user and item 508, 509, 702 and 853. Past behaviour and 210 have several ids per row and become sequences: past
     behaviour by falling value, so that the strongest ids are the ones kept. Other values are not used.
 
     Two tasks, `click` and `purchase` given a click; a purchase is missing without a click. Impressions with a
@@ -85,12 +85,12 @@ class AliCCP:
     hashed common feature index, so the tenth is a random one of users, not a later one.
 
     Memory: the common features of one file at a time are held as a table with the first `history_length` ids of each
-    history, at the default some 650 bytes a row, 0.5 GB for the 730 thousand rows of the training file; with the
-    chunks in work a pass stays below 2 GB. The impressions are streamed. Every pass over the data parses all four
-    files (about 40 GB), for which two cores need tens of minutes. Prepared columns take 440 bytes an impression,
-    37 GB in all; a shorter history takes less.
+    history. At the default that is about 650 bytes per row, 0.5 GB for the 730 thousand rows of the training file. With
+    the chunks in work a pass stays below 2 GB. The impressions are streamed. Every pass over the data parses all four
+    files (about 40 GB), for which two cores need tens of minutes. Prepared columns take 440 bytes per impression, 37 GB
+    in all; a shorter history takes less.
 
-    The files are to be had from https://tianchi.aliyun.com/dataset/408 after a login, under the terms stated there
+    The files are available from https://tianchi.aliyun.com/dataset/408 after a login, under the terms stated there
     (research use).
 
     Args:

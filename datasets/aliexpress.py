@@ -45,13 +45,13 @@ _COLUMNS: tuple[Column, ...] = (
 class AliExpress:
     """AliExpress Searching System (Li et al., CIKM 2020): search results of one country, clicks and conversions.
 
-    Read in the processed release that most multi-task libraries use: a folder a country (`AliExpress_NL`, `_ES`,
-    `_FR`, `_US`) with `train.csv` and `test.csv`, both with the header `search_id`, `categorical_1` …
+    This reads the processed release that most multi-task libraries use. It has a folder per country (`AliExpress_NL`,
+    `_ES`, `_FR`, `_US`) with `train.csv` and `test.csv`, both with the header `search_id`, `categorical_1` …
     `categorical_16`, `numerical_1` … `numerical_63`, `click`, `conversion`. The original has these in two files, of
     users with their queries and of items with the outcome (0 shown, 1 clicked, 2 bought); the script that joined them
-    tells the sides: `categorical_1` to `_9` and `numerical_1` to `_23` are of the user and the query, the others
-    of the item. All columns are anonymous, the numbers mostly in [0, 1]. `search_id` names one page of results and
-    is no feature.
+    tells the sides: `categorical_1` to `_9` and `numerical_1` to `_23` are of the user and the query, the others of the
+    item. All columns are anonymous, the numbers mostly in [0, 1]. `search_id` names one page of results and is not a
+    feature.
 
     Two tasks, `click` and `conversion` given a click; a conversion is missing without a click.
 

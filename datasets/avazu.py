@@ -44,7 +44,7 @@ class Avazu:
     """Avazu's click-through-rate challenge (Kaggle 2014): one task, mobile sites and apps.
 
     The file is in time order: the first 80 % of its rows train, the next 10 % validate, the last 10 % test.
-    `id` is left out (one value a row); `hour` (YYMMDDHH) gives the hour of the day, since a date never
+    `id` is left out, since every row has its own; `hour` (YYMMDDHH) gives the hour of the day, since a date never
     comes back. The device is the user, the site or app the context. C1 and C14 to C21 are anonymous, so their
     sides are an assumption, made from which column determines which (measured on 8,999 rows): C14 determines
     C15 to C19 and C21, as a creative does its banner's size (C15 and C16 read like width and height) and its

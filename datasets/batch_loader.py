@@ -17,10 +17,10 @@ class BatchLoader(keras.utils.PyDataset):
     A batch is `({feature: array}, {target: float32 array})`, with the sample weights third if there are any.
     The last batch is as short as the rows left over.
 
-    With `shuffle=True` the table is cut into blocks of consecutive rows; the blocks are put in random order
-    and the rows permuted inside windows of several blocks. So a file is read in runs of a block, 64 KiB of a column
-    of ids by default, never one row here and one there; memory holds the row numbers of a few windows and a few
-    batches, however large the file. A table of up to `block_rows * window_blocks` rows is one window, its shuffle a
+    With `shuffle=True` the table is cut into blocks of consecutive rows. The blocks are put in random order, and the
+    rows are permuted inside windows of several blocks. So a file is read one whole block at a time, which is 64 KiB of
+    a column of ids by default, and not row by row. Memory holds the row numbers of a few windows and a few batches,
+    however large the file is. A table of up to `block_rows * window_blocks` rows is one window, and its shuffle is a
     permutation of all rows.
 
     Each batch is a function of `(seed, epoch, index)` alone: batches may be read in any order and from
@@ -28,9 +28,9 @@ class BatchLoader(keras.utils.PyDataset):
     epoch in which every batch was read. `fit` does not tell a dataset which epoch it is in, so a run that may
     resume (`BackupAndRestore`) also passes `loader.follow()` among its callbacks.
 
-    Pass `shuffle=False` to `fit`: its default shuffles the order of the batches once more, which changes
-    nothing in them but jumps between windows, slow where the columns do not fit into memory. With
-    `steps_per_epoch` a pass over the rows can span epochs, and then it is not one permutation.
+    Pass `shuffle=False` to `fit`: its default shuffles the order of the batches once more, which leaves the batches as
+    they are but jumps between windows. That is slow where the columns do not fit into memory. With `steps_per_epoch` a
+    pass over the rows can span epochs, and then it is not one permutation.
 
     Args:
         features: feature name to array, rows first.
@@ -41,9 +41,9 @@ class BatchLoader(keras.utils.PyDataset):
         sample_weight: array of weights, or `None`.
         block_rows: consecutive rows that stay together on disk. Defaults to 16,384.
         window_blocks: blocks among which rows are permuted. Defaults to 32.
-        read_ahead: batches that a thread makes while the model trains, when they are asked for in order. Defaults to
-            1; with 0 there is no thread. (`workers` of `PyDataset` is not offered: on JAX and torch Keras' queue gives
-            `fit` some batches twice and drops others.)
+        read_ahead: number of batches that a thread prepares while the model trains, if they are asked for in order.
+            Defaults to 1; with 0 there is no thread. (`workers` of `PyDataset` is not offered: on JAX and torch Keras'
+            queue gives `fit` some batches twice and drops others.)
         check: whether each batch is compared with the schema when it is made (`Schema.check_batch`): ids in range,
             finite numbers, labels in `[0, 1]`. Without a `schema` here, the model that reads the batches compares
             them with its own. Defaults to `True`.

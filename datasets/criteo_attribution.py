@@ -43,9 +43,9 @@ _COLUMNS: tuple[Column, ...] = (
 class CriteoAttribution:
     """Criteo Attribution Modeling for Bidding (Diemert et al., AdKDD 2017): 16,468,027 impressions of 31 days.
 
-    One line an impression, tab-separated with a header, in time order: `timestamp` (seconds since the first
-    impression), `uid`, `campaign`, `conversion`, `conversion_timestamp`, `conversion_id`, `attribution`, `click`,
-    `click_pos`, `click_nb`, `cost`, `cpo`, `time_since_last_click`, `cat1` … `cat9`.
+    Each line is one impression, tab-separated, in time order. The header names the columns: `timestamp` (seconds since
+    the first impression), `uid`, `campaign`, `conversion`, `conversion_timestamp`, `conversion_id`, `attribution`,
+    `click`, `click_pos`, `click_nb`, `cost`, `cpo`, `time_since_last_click`, `cat1` … `cat9`.
 
     Two tasks, `click` and `conversion` given a click. Which conversion counts is a choice:
 
@@ -57,15 +57,16 @@ class CriteoAttribution:
     Both are 1 on clicked impressions only; without a click the label is missing here. The log ends with the 31 days,
     so conversions of its last days are the least complete.
 
-    Split by time: days 0 to 24 train, 25 to 27 validate, 28 to 30 test.
+    The rows are split by time: days 0 to 24 are for training, 25 to 27 for validation, 28 to 30 for testing.
 
-    Never features: `conversion_timestamp`, `conversion_id`, `click_pos` and `click_nb` are filled in on conversions
-    only; `cost` is the price paid after the auction; `cpo` is described as the cost of an attributed order and
-    nothing says that it was known before. `time_since_last_click` is known at the impression; -1 (no click yet, 53 %
-    of the rows) is kept, for it says something and stays below 0 after the logarithm. The columns `cat1` to `cat9`
-    are described as features of the display and none is constant within a campaign, so they are context.
+    These columns are never features: `conversion_timestamp`, `conversion_id`, `click_pos` and `click_nb` are filled in
+    on conversions only; `cost` is the price paid after the auction; `cpo` is described as the cost of an attributed
+    order, and nothing says that it was known before. `time_since_last_click` is known at the impression; -1 (no click
+    yet, 53 % of the rows) is kept, since it carries information and stays below 0 after the logarithm. The columns
+    `cat1` to `cat9` are described as features of the display and none is constant within a campaign, so they are
+    context.
 
-    The file is to be had from https://huggingface.co/datasets/criteo/criteo-attribution-dataset under CC BY-NC-SA 4.0.
+    The file is available from https://huggingface.co/datasets/criteo/criteo-attribution-dataset under CC BY-NC-SA 4.0.
 
     Args:
         folder: folder with `criteo_attribution_dataset.tsv.gz` (or unpacked `.tsv`).

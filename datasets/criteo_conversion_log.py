@@ -62,19 +62,19 @@ class CriteoConversionLog:
     """Criteo Sponsored Search Conversion Log (Tallis and Yadav, 2018): 15,995,634 clicks of 90 days, one task.
 
     `CriteoSearchData` has no header and 23 tab-separated columns; -1 means missing. Every row is a click, so the one
-    task, `sale`, is already the rate among clicks (CVR): no impressions, nothing to train a click on. A sale counts
-    if it happened within 30 days after the click. The columns are hashes but for the times and numbers; the title is
-    a list of hashed words.
+    task, `sale`, is already the rate among clicks (CVR). There are no impressions to train a click model on. A sale
+    counts if it happened within 30 days after the click. All columns except the times and numbers are hashes; the title
+    is a list of hashed words.
 
     The rows are split at two values of `click_timestamp`: 80 % of the clicks train, the next 10 % validate, the last
     10 % test. Reading the file therefore takes a pass over its times first.
 
-    Never features: `SalesAmountInEuro` and `time_delay_for_conversion`, which are known after the sale, and
-    `product_price`. The description calls it the price of the advertised product, but in the published file it is 0
-    for clicks without a sale and above 0 for clicks with one only (an audit of the last 15 % of the file found no
-    exception: it alone gave an AUC of 0.97), so it is filled in by the sale.
+    These columns are never features: `SalesAmountInEuro` and `time_delay_for_conversion`, which are known after the
+    sale, and `product_price`. The description calls it the price of the advertised product, but in the published file
+    it is above 0 only for clicks with a sale. An audit of the last 15 % of the file found no exception, and the column
+    alone gave an AUC of 0.97. So the sale fills it in.
 
-    The file is to be had from https://ailab.criteo.com/criteo-sponsored-search-conversion-log-dataset/ (2.0 GB
+    The file is available from https://ailab.criteo.com/criteo-sponsored-search-conversion-log-dataset/ (2.0 GB
     packed, 6.4 GB unpacked) under CC BY-NC-SA 4.0.
 
     Args:

@@ -20,7 +20,7 @@ _LABEL = "click"
 _NUMERIC = [f"I{i}" for i in range(1, 14)]
 _CATEGORICAL = [f"C{i}" for i in range(1, 27)]
 
-# Below ten rows an id learns noise: the threshold of the winning solution and of FuxiCTR's benchmark.
+# An id with fewer than ten rows learns noise. The winning solution and FuxiCTR's benchmark use this threshold.
 _TOKEN_COUNT = 10
 
 _SIDES = {
@@ -45,9 +45,9 @@ class CriteoDAC:
     - ad: C15 determines C18, which determines C2 (1.00 each, 15 thousand to 600 values: a hierarchy like
       advertiser, campaign and creative); C15 also determines C14; C25 and C20 follow it (0.84, 0.75).
     - context: C7 determines C11, C13 and C9 (0.98 and more) and mostly C10, C17 and C23: a hierarchy like
-      publisher and placement. C1, C5, C6, C8 and C22 follow nothing and are taken for context too.
+      publisher and placement. C1, C5, C6, C8 and C22 depend on no other column and are taken for context too.
 
-    Nothing but the placement of group structure depends on it; pass `sides` to try another.
+    Only the placement of group structure depends on the sides; pass `sides` to try others.
 
     Args:
         folder: folder with `train.txt` or `train.txt.gz`.

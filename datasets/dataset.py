@@ -25,8 +25,8 @@ class Dataset(Protocol):
         extras: raw columns kept beside the prepared ones though no model sees them
             (a teacher's pseudo-labels, planted groups), mapped to their NumPy dtype.
 
-    A dataset may also have these attributes, by which `prepare` knows an earlier result again (with neither,
-    a prepared folder is never reused) and reports what was skipped:
+    A dataset may also have these attributes. `prepare` uses the first two to recognise an earlier result (with neither,
+    it never reuses a prepared folder) and the third to report skipped rows:
 
     - `files`: paths of the source files; their sizes and modification times are compared.
     - `settings`: JSON-like mapping of whatever else decides the rows, such as a generator's seed.

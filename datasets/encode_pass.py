@@ -87,7 +87,8 @@ def encode_pass(
             on_chunk(done)
         if absent := [split for split in SPLITS if split not in writers]:
             raise ValueError(
-                f"The first pass over the data had {absent} rows, the second none. The source changed meanwhile; "
+                f"The first pass over the data had {absent} rows, and the second had none. The source changed "
+                f"meanwhile; "
                 "prepare again."
             )
     vocabularies = {name for name, transform in transforms.columns.items() if transform.counts_unknown}

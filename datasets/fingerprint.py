@@ -1,4 +1,4 @@
-"""What a prepared table depends on, to know it again."""
+"""What a prepared table depends on, so that it can be recognised."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ from typing import Any
 from .dataset import Dataset
 from .kinds import Column
 
-FORMAT = 2  # of the prepared folder: 2 has one file a split, 1 had one a column
+FORMAT = 2  # of the prepared folder: 2 has one file per split, 1 had one file per column
 
 
 def fingerprint_of(dataset: Dataset) -> dict[str, Any]:

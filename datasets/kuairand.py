@@ -25,7 +25,7 @@ _VIDEOS = "video_features_basic_pure.csv"
 _LAST_TRAINING_DATE = 20220504
 _LAST_VALIDATION_DATE = 20220506
 
-# Ids need a few rows before an embedding says anything; the other columns have few values.
+# An embedding of an id learns nothing from very few rows; the other columns have few values.
 _ID_COUNT = 2
 _TOKEN_COUNT = 5
 
@@ -68,11 +68,11 @@ class KuaiRandPure:
     The log is split by time: training to 4 May 2022, validation on 5 and 6 May, test from 7 May; the log of
     8 to 21 April adds training rows where it is present. User and video features are joined to it.
 
-    Never features: `play_time_ms`, `profile_stay_time`, `comment_stay_time` and the other feedback columns,
-    which are known only after the impression, and the statistics file, whose counters span the whole
-    period. Left out as constant: `is_rand` (0 in every standard-policy row; it says which policy showed the
-    row and could not be served), `is_lowactive_period`, `visible_status`. `upload_dt` stays a category:
-    the age of a video at the impression would lie outside its training range on every test day.
+    These columns are never features: `play_time_ms`, `profile_stay_time`, `comment_stay_time` and the other feedback
+    columns, which are known only after the impression, and the statistics file, whose counters span the whole period.
+    These are left out since they are constant: `is_rand` (0 in every standard-policy row; it says which policy showed
+    the row and could not be served), `is_lowactive_period`, `visible_status`. `upload_dt` stays a category: the age of
+    a video at the impression would lie outside its training range on every test day.
 
     Args:
         folder: folder with the CSV files (plain or `.gz`), or the one that the official archive was unpacked in.

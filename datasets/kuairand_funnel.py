@@ -13,8 +13,8 @@ class KuaiRandFunnel(KuaiRandPure):
     """KuaiRand-Pure with the tasks of a funnel: `long_view` and `is_profile_enter` given `is_click`.
 
     Files, features and split are those of `KuaiRandPure`. The outcomes after a click are missing where there was no
-    click, as purchases are in an ads log: of 222,444 impressions from 25 April on, 250 are a long view and 278
-    enter the profile without a click.
+    click, as purchases are in an ads log. Of 222,444 impressions from 25 April on, 250 have a long view without a click
+    and 278 enter the profile without one.
 
     Args:
         folder: folder with the CSV files (plain or `.gz`), or the one that the official archive was unpacked in.

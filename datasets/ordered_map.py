@@ -14,11 +14,11 @@ def ordered_map(
 ) -> Generator[Result, None, None]:
     """As `map`, with `workers` threads working ahead.
 
-    Results come in the order of the items, and so do errors, those of the stream itself included: whatever came
-    before an error comes out before it. No more than `workers` items and results are held at a time, so memory does
-    not grow with the stream. One worker is `map` itself, without a thread.
+    Results come in the order of the items. So do errors, also those of the stream itself: every result from before an
+    error is returned first. No more than `workers` items and results are held at a time, so memory does not grow with
+    the stream. One worker is `map` itself, without a thread.
 
-    The threads are worth it where the function spends its time outside Python, as polars and NumPy do. They end
+    Threads save time where the function works outside of Python, as polars and NumPy do. They end
     with the iteration; close the iterator (`contextlib.closing`) where it may be left halfway.
 
     Args:

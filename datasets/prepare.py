@@ -31,12 +31,12 @@ def prepare(
     """Fit the transforms on the training rows, encode every split and write it as memory-mappable columns.
 
     The first pass counts vocabularies and moments, the second encodes. Both parse and work on several chunks at once,
-    on threads; the result does not depend on how many. Memory is bounded by the chunks in work and the distinct
-    tokens, not by the file. Everything is written into a hidden folder beside the destination that
-    is renamed when complete, so a destination that exists is whole.
+    on threads; the result does not depend on how many. Memory is bounded by the chunks in work and the distinct tokens,
+    not by the size of the file. Everything is written into a hidden folder beside the destination, which is renamed
+    when complete. So a destination that exists is complete.
 
     A destination prepared from the same dataset, columns and files (by size and modification time) is
-    opened as it is. One prepared from anything else is an error, never overwritten.
+    opened as it is. A destination prepared from anything else raises an error and is never overwritten.
 
     Args:
         dataset: where the rows come from, e.g. `KuaiRandPure(folder)`.
@@ -108,12 +108,13 @@ def _reuse(destination: Path, fingerprint: dict[str, Any], max_bad_rows: int) ->
     if changed or not (fingerprint["files"] or fingerprint["settings"]):
         reason = f"they differ in {changed}" if changed else "the dataset states no files or settings to compare"
         raise ValueError(
-            f"{destination} holds a table prepared from {found['dataset']!r} that cannot be taken for this one: "
+            f"{destination} holds a table prepared from {found['dataset']!r}, which cannot be used for this dataset: "
             f"{reason}. Choose another destination, or delete the folder if that table is no longer needed."
         )
     if table.report["bad_rows"] > max_bad_rows:
         raise ValueError(
-            f"{destination} was prepared with {table.report['bad_rows']} bad rows skipped, now {max_bad_rows} may be. "
+            f"{destination} was prepared with {table.report['bad_rows']} bad rows skipped, and {max_bad_rows} are "
+            f"allowed now. "
             "Allow them with --max-bad-rows (`max_bad_rows=` in Python), or delete the folder and mend the files."
         )
     return table

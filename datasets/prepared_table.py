@@ -26,7 +26,7 @@ class PreparedTable:
         folder: folder that `prepare` wrote.
 
     Raises:
-        ValueError: if the folder is not a prepared table or a file is missing or truncated; names the file.
+        ValueError: if the folder is not a prepared table, or a file is missing or truncated. The error names the file.
         OSError: if a file could not be opened, e.g. because too many are open.
 
     Example:

@@ -13,8 +13,8 @@ Result = TypeVar("Result")
 class ReadAhead(Generic[Key, Result]):
     """A function whose next results a thread computes meanwhile.
 
-    Which keys come next is a guess of the caller. It is acted upon while the last guess was right; a wrong one costs
-    time, never a wrong result. Several threads may call; each result is handed out once.
+    The caller guesses which keys come next. The thread follows the guesses while the last one was right; a wrong guess
+    costs time and never gives a wrong result. Several threads may call; each result is handed out once.
 
     Args:
         function: a pure function of its key.

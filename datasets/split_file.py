@@ -15,7 +15,7 @@ class SplitWriter:
     """Append rows to all columns of a file whose number of rows is known beforehand.
 
     The file holds one NumPy array (`.npy`, header and values) after the other, each from a multiple of 64 bytes on. So
-    a table needs one open file a split, however many columns it has, and one memory map shows all of them.
+    a table needs one open file per split, however many columns it has, and one memory map shows all of them.
 
     Args:
         path: the file; its folder exists.
@@ -68,7 +68,7 @@ class SplitWriter:
 
     def _changed(self, found: str) -> ValueError:
         return ValueError(
-            f"{self.path.stem}: the first pass over the data had {self._rows} rows, the second {found}. "
+            f"{self.path.stem}: the first pass over the data had {self._rows} rows, and the second had {found}. "
             "The source changed meanwhile; prepare again."
         )
 
@@ -98,8 +98,8 @@ def open_split(path: Path, names: Sequence[str], rows: int) -> dict[str, np.ndar
         rows: how many rows each must have.
 
     Raises:
-        ValueError: if the file is missing, truncated or of another table. It says so only where the content shows it.
-        OSError: if the file could not be opened; that says nothing of its content.
+        ValueError: if the content shows that the file is missing, truncated or of another table.
+        OSError: if the file could not be opened; its content may be good.
     """
     if not path.exists():
         raise ValueError(f"The prepared file {path} is missing. Put it back, or prepare the data again elsewhere.")

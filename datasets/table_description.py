@@ -49,7 +49,7 @@ class TableDescription:
     missing: ["NA"]    # optional: what means missing, besides the empty string; a feature may have its own
     ```
 
-    `raw` names the column of the table where it differs from the name. What `missing` says holds for served rows too.
+    `raw` names the column of the table where it differs from the name. `missing` applies to served rows too.
 
     Args:
         columns: the features.
@@ -86,7 +86,7 @@ class TableDescription:
             for task, label in self.labels.items():
                 if column.raw_name in (task, label):
                     raise ValueError(
-                        f"Feature {column.name!r} reads {column.raw_name!r}, the label of task {task!r}: the model "
+                        f"Feature {column.name!r} reads {column.raw_name!r}, the label of task {task!r}. The model  "
                         "would see what it must predict. Remove the feature."
                     )
 

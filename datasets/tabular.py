@@ -29,25 +29,25 @@ _INPUT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 class Tabular:
     """A table of impressions in one CSV, TSV or Parquet file, described by a YAML file (see `TableDescription`).
 
-    The rows are split in order of time: the last tenth tests, the tenth before it validates, the rest trains. Time
-    is the column that the description names under `time` (numbers or ISO 8601 dates, rows in any order) or else the
-    order of the file. `validation` sets another share for both, or names a column that says `train`, `validation`
-    or `test` in every row. Rows are split at random only if asked: a model tested on the days it was trained on looks
-    better than it is.
+    The rows are split in order of time: the last tenth is for testing, the tenth before it for validation, the rest for
+    training. The time is the column that the description names under `time` (numbers or ISO 8601 dates, rows in any
+    order); without one it is the order of the file. `validation` sets another share for both, or names a column that
+    says `train`, `validation` or `test` in every row. Rows are split at random only if you ask for it, since a model
+    tested on the days it was trained on looks better than it is.
 
-    A text file holds one row a line; lists in it are strings with a separator, a Parquet file may have list columns
-    for sequences and has them for vectors. A served model takes a list as one string, joined by the feature's
-    `separator`, so a row whose items hold it is a bad row. Rows that do not fit the description are bad rows, named
-    by their line (a Parquet file's row number). A column whose name cannot name an input of a served model, such as
-    `Price (EUR)`, is served under its feature's name.
+    A text file holds one row per line, and a list in it is a string with a separator. A Parquet file may have list
+    columns for sequences, and must have them for vectors. A served model takes a list as one string, joined by the
+    feature's `separator`, so a row with an item that contains it is a bad row. So is every row that does not fit the
+    description; errors name its line, or its row number in a Parquet file. A column whose name cannot name an input of
+    a served model, such as `Price (EUR)`, is served under its feature's name.
 
     Args:
         path: the table.
         description: a `TableDescription`, or the path of its YAML file.
-        validation: share of the rows that validates, and as many test; or the column that names the split.
+        validation: share of the rows for validation, and as many for testing; or the column that names the split.
             Defaults to `0.1`.
         random: whether rows are split at random. Defaults to `False`.
-        seed: of the random split. Defaults to `0`.
+        seed: seed of the random split. Defaults to `0`.
 
     Raises:
         FileNotFoundError: if a file does not exist.
@@ -84,7 +84,9 @@ class Tabular:
         self._random = random
         self._seed = seed
         if random and self._split_column:
-            raise ValueError(f"A random split and the split of column {validation!r} exclude each other. Ask for one.")
+            raise ValueError(
+                f"Rows cannot be split both at random and by column {validation!r}. Ask for one of the two."
+            )
         self._check_columns()
         self.files = (self._file.path,)
         self.settings: dict[str, Any] = {
@@ -195,7 +197,7 @@ class Tabular:
 
     @classmethod
     def download(cls, folder: str | Path) -> Path:
-        """Raise: a table of one's own is nowhere to be fetched."""
+        """Raise an error, since your own table cannot be downloaded."""
         raise NotImplementedError("A table of your own is not downloaded. Pass the path of its file.")
 
 
@@ -204,7 +206,7 @@ def _served(column: Column) -> Column:
 
 
 def _with_missing(column: Column, missing: Sequence[str]) -> Column:
-    """The column with the table's spellings of missing besides its own, for its transform and for serving."""
+    """The column with its own and the table's spellings of missing values, for its transform and for serving."""
     own = getattr(column, "missing", None)  # a vector has none
     if own is None or not missing:
         return column
@@ -215,14 +217,14 @@ def _with_missing(column: Column, missing: Sequence[str]) -> Column:
 def _check_share(value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 0.5:
         raise ValueError(
-            "`validation` must be a share in (0, 0.5), for as many rows test, or the name of a column. "
+            "`validation` must be a share in (0, 0.5), since as many rows are for testing, or the name of a column. "
             f"Received: {value!r}."
         )
     return float(value)
 
 
 def _times(values: pl.Series) -> np.ndarray:
-    """Times as float64 in one unit a column, NaN where there is none."""
+    """Times as float64, in one unit for the whole column, NaN where there is none."""
     if values.dtype in (pl.Binary, pl.Categorical, pl.Enum):
         values = decoded(values, pl.String)
     if values.dtype.is_nested() or values.dtype == pl.Object:
@@ -237,7 +239,7 @@ def _times(values: pl.Series) -> np.ndarray:
 
 
 def _microseconds(values: pl.Series) -> pl.Series:
-    """Of ISO 8601 dates, with or without time and zone; null for what is no date."""
+    """Microseconds of ISO 8601 dates, with or without time and zone; null where the text is not a date."""
     text = pl.col("text").str.replace("T", " ", literal=True).str.replace("Z$", "+00:00")
     parse = functools.partial(text.str.to_datetime, time_unit="us", strict=False)
     forms = [parse(form) for form in ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M")]

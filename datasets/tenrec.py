@@ -43,24 +43,24 @@ class Tenrec:
     r"""Tenrec, QK-video (Yuan et al., NeurIPS 2022): video impressions of Tencent, four tasks.
 
     Two official files have clicks and their absence. `ctr_data_1M.csv`, the benchmark's file (120 million impressions
-    of one million users), is taken where it is present, else `QK-video.csv` (493 million of five million users). Their
+    of one million users), is read if it is present, otherwise `QK-video.csv` (493 million of five million users). Their
     header is `user_id`, `item_id`, `click`, `follow`, `like`, `share`, `video_category`, `watching_times`, `gender`,
-    `age`; the first also has `hist_1` … `hist_10`, items that the user clicked, 0 where there are fewer, read as one
-    sequence `clicked_items` that shares `item_id`'s vocabulary and embeddings. `\N` means missing.
+    `age`; the first also has `hist_1` … `hist_10`, items that the user clicked, with 0 where there are fewer. They
+    become one sequence, `clicked_items`, which shares the vocabulary and embeddings of `item_id`. `\N` means missing.
 
-    Four tasks: `click`, `like`, `share` and `follow`, none given another.
+    There are four tasks, `click`, `like`, `share` and `follow`; none is given another.
 
     There are no times, but each user's rows are in time order: a user's first 80 % of rows train, the next 10 %
-    validate, the last 10 % test, each to the nearest row: a user with one or two rows only trains, one with fewer
-    than six has none in the test. Reading the file therefore takes a pass over it first, which keeps some 24 bytes a
-    user. The benchmark's own split is random.
+    validate, the last 10 % test, each rounded to whole rows. A user with one or two rows has training rows only, and
+    one with fewer than six has no test rows. Reading the file therefore takes a pass over it first, which keeps about
+    24 bytes per user. The benchmark's own split is random.
 
-    Never a feature: `watching_times`, counted after the impression. `hist_1` … `hist_10` are one snapshot a user:
-    the benchmark's script takes the user's first ten clicks and removes those items' rows. Rows before the tenth
-    click therefore see clicks of their future, and rows long after it an old history; test rows, the user's
-    last, are not among the first.
+    `watching_times` is never a feature, since it is counted after the impression. `hist_1` … `hist_10` are one snapshot
+    per user: the benchmark's script takes the user's first ten clicks and removes those items' rows. Rows before the
+    tenth click therefore see clicks of their future, and rows long after it an old history; test rows, the user's last,
+    are not among the first.
 
-    The files are to be had from https://static.qblv.qq.com/qblv/h5/algo-frontend/tenrec_dataset.html under
+    The files are available from https://static.qblv.qq.com/qblv/h5/algo-frontend/tenrec_dataset.html under
     CC BY-NC 4.0.
 
     Args:

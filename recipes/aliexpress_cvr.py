@@ -2,7 +2,7 @@
 
 `python -m grouprank.recipes.aliexpress_cvr --data AliExpress_NL`
 
-`grouprank.datasets.AliExpress` says where the files are to be had.
+`grouprank.datasets.AliExpress` says where to get the files.
 """
 
 from ..datasets import AliExpress

@@ -1,13 +1,13 @@
-"""How many rows a training step gets when nobody says."""
+"""The number of rows in a training step where none is given."""
 
 LEAST_STEPS = 200
 _LEAST, _MOST = 32, 4096
 
 
 def choose_batch_size(rows: int) -> int:
-    """The largest power of two that leaves 200 steps an epoch, between 32 and 4096.
+    """The largest power of two that leaves 200 steps per epoch, between 32 and 4096.
 
-    A small table in large batches would be over before anything is learned, and a large one in small batches takes
+    With large batches a small table has too few steps to learn anything, and with small batches a large table takes
     hours longer than it needs.
 
     Args:

@@ -29,14 +29,16 @@ Groups = Annotated[str, typer.Option("--groups", help="Placements of groups, com
 Teacher = Annotated[str, typer.Option(help="Pseudo-labels of residual learning: self, out_of_time or column.")]
 Backbone = Annotated[str, typer.Option(help=f"Feature interactions: {', '.join(BACKBONES)}.")]
 MultiTask = Annotated[str, typer.Option(help=f"Structure above them: {', '.join(MULTI_TASK)}.")]
-Histories = Annotated[str, typer.Option("--sequence-encoder", help=f"Of histories: {', '.join(SEQUENCE_ENCODERS)}.")]
-Epochs = Annotated[int, typer.Option(min=1, help="Most passes over the training rows.")]
+Histories = Annotated[
+    str, typer.Option("--sequence-encoder", help=f"Encoder of sequences: {', '.join(SEQUENCE_ENCODERS)}.")
+]
+Epochs = Annotated[int, typer.Option(min=1, help="Largest number of passes over the training rows.")]
 Patience = Annotated[int, typer.Option(min=1, help="Epochs without a better validation before training stops.")]
 BatchSize = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Rows per training step. Default: 32 to 4096, for 200 steps an epoch or more.",
+        help="Rows per training step. Default: 32 to 4096, for at least 200 steps per epoch.",
         show_default=False,
     ),
 ]
@@ -92,7 +94,7 @@ def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None
 
     main.__doc__ = (
         f"Train a baseline and a candidate (groups and residual learning) on {dataset.__name__}, compare them on the "
-        "test rows and export the candidate. Run again after a kill, it resumes."
+        "test rows and export the candidate. A run that was killed resumes when it is started again."
     )
     run_command(main)
 
@@ -103,7 +105,7 @@ def run_command(main: Callable[..., None]) -> None:
 
 
 def make_app(main: Callable[..., None]) -> typer.Typer:
-    """The command line of a function; what the user got wrong becomes one message."""
+    """The command line of a function; a mistake of the user becomes one message."""
 
     @functools.wraps(main)
     def command(**arguments: Any) -> None:

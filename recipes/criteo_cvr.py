@@ -3,8 +3,8 @@
 `python -m grouprank.recipes.criteo_cvr --dataset conversion_log --data DIR`
 `python -m grouprank.recipes.criteo_cvr --dataset attribution --data DIR`
 
-`conversion_log` (the default) is the Sponsored Search Conversion Log: every row is a click, its one task is the sale.
-`attribution` is Attribution Modeling for Bidding: clicks, and conversions given a click.
+`conversion_log` (the default) is the Sponsored Search Conversion Log: every row is a click, and the one task is the
+sale. `attribution` is Attribution Modeling for Bidding: clicks, and conversions given a click.
 """
 
 import argparse

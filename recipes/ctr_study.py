@@ -39,8 +39,7 @@ def run_ctr_study(
 ) -> ExportReport:
     """Prepare, train both models, compare them on the test rows, export one of them.
 
-    Every stage is kept in the run folder; called again after a kill, it goes on
-    where it stopped.
+    Every stage is kept in the run folder, so a call after a kill continues where the last one stopped.
 
     Args:
         dataset: the raw table.
@@ -74,9 +73,9 @@ def _run(
     table = _prepare(dataset, run / "prepared", max_bad_rows, console, chunk_rows)
     settings = settings.for_table(table)
     config = {"dataset": dataset.name, "backend": keras.backend.backend(), **dataclasses.asdict(settings)}
-    # A wrong placement or backbone should show now, not after the baseline's hours.
+    # A wrong placement or backbone should show now, not after hours of training the baseline.
     settings.candidate(table)
-    # After both, so that mended data or settings need no other folder.
+    # After both, so that corrected data or settings can use the same folder.
     folder = RunFolder(run, config)
     schedule: dict[str, Any] = {
         "epochs": settings.epochs,
@@ -150,7 +149,7 @@ def _targets(
 def _choose(
     settings: StudySettings, models: Mapping[str, CTRModel], table: PreparedTable, folder: RunFolder, console: Terminal
 ) -> str:
-    """Name of the model to export; a resumed run keeps to what was chosen before."""
+    """Name of the model to export; a resumed run keeps its earlier choice."""
     if settings.exported == "candidate":
         return "candidate"
     found = folder.read_json("validation.json")

@@ -1,4 +1,4 @@
-"""A synthetic ads log with planted groups: the whole way in minutes, without a download.
+"""A synthetic ads log with planted groups: all steps in minutes, without a download.
 
 `python -m grouprank.recipes.demo`
 

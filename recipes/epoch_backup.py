@@ -1,4 +1,4 @@
-"""Epochs of a training run, kept so that a killed run goes on as if nothing had happened."""
+"""Backups of the epochs of a training run, from which a killed run continues with the same results."""
 
 import csv
 import math
@@ -16,17 +16,17 @@ from .whole_file import whole_file
 class EpochBackup(keras.callbacks.Callback):
     """Keeps the state of training after every epoch, and stops when validation does not improve.
 
-    A run that was killed at any moment and is given again ends with the weights and figures of one that was not. After
-    an epoch its state becomes one file, `epoch-NUMBER.state`, by one rename, once it was written and read again; only
-    then are older ones deleted. The last two stay, and the best one: if the newest is damaged, the one before it is
-    taken and its epoch is trained again.
+    A run that was killed at any moment and started again ends with the weights and figures of a run that was not
+    killed. After each epoch its state is written to a file, read again, and renamed to `epoch-NUMBER.state`; only then
+    older files are deleted. The last two and the best one are kept. If the newest is damaged, the one before it is used
+    and the epoch is trained again.
 
-    `find` comes before `fit`, which is given `initial_epoch=backup.epochs`. Put it last among the callbacks: what
-    follows it may miss an epoch when a run is killed. `history.csv` has one line an epoch, also after a kill, since it
+    Call `find` before `fit`, and pass `initial_epoch=backup.epochs` to `fit`. Put this callback last, since a callback
+    after it may miss an epoch when a run is killed. `history.csv` has one line per epoch, also after a kill, since it
     is written from the backup.
 
     Args:
-        folder: where the states go; nothing else may lie there.
+        folder: folder of the states; it must hold nothing else.
         history: the CSV file of the epochs' figures.
         patience: epochs without a better one before training stops, or `None` to train all of them and keep the last.
             Defaults to `None`.
@@ -69,7 +69,7 @@ class EpochBackup(keras.callbacks.Callback):
         """The epoch to keep, counted from 1; without `patience` the last one."""
         figures = [self._figure(logs) for logs in self._history] if self._patience is not None else []
         lowest = min(figures, default=math.inf)
-        # Where no figure is a number there is nothing to choose by.
+        # Without a figure that is a number there is nothing to choose by.
         return figures.index(lowest) + 1 if lowest < math.inf else self.epochs
 
     @property
@@ -78,7 +78,7 @@ class EpochBackup(keras.callbacks.Callback):
         return self._patience is not None and self.epochs - self.best >= self._patience
 
     def find(self) -> bool:
-        """Whether there is an epoch to go on from: the last one whose state is whole."""
+        """Whether there is an epoch to continue from: the last one whose state is complete."""
         for file in sorted(self._folder.glob("epoch-*.state"), reverse=True):
             if not StateFile(file).is_whole():
                 self._tell(f"{file} is damaged: its checksum is not that of its content. Taking the epoch before it")

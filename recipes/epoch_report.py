@@ -12,8 +12,8 @@ _NE = "normalized_entropy"
 class EpochReport(keras.callbacks.Callback):
     """A bar over the steps, and a line with every task's loss and validation NE after each epoch.
 
-    The loss of a task is its cross entropy. Keras' own bar prints some thirty figures a line with four tasks; they are
-    in `history.csv`, their sum and the losses of groups and residual learning among them.
+    The loss of a task is its cross entropy. With four tasks Keras' own bar prints about thirty figures per line. They
+    are all in `history.csv`, with their sum and the losses of groups and residual learning.
 
     Args:
         name: what is being trained.

@@ -4,8 +4,8 @@
 
 Split by time as `kuairand_ctr`: training to 4 May 2022, validation 5 – 6 May, test 7 – 8 May. All presets get the
 same settings and keep their own defaults in the rest. The validation days choose how much the embeddings are
-regularized, once a preset, and the number of epochs, in each run; the test days are read once, at the end of a run.
-Killed runs go on where they stopped.
+regularized, once per preset, and the number of epochs, in each run. The test days are read once, at the end of a run.
+Killed runs continue where they stopped.
 """
 
 import dataclasses
@@ -40,11 +40,11 @@ class ZooSettings:
     Args:
         embedding_dim: width of embeddings.
         dropout: dropout rate, where a preset has dense layers.
-        embedding_l2: L2 factors of the embedding table to choose from: what holds a network back from learning users
-            by heart leaves a linear model nothing.
-        learning_rate: of Adam.
+        embedding_l2: L2 factors of the embedding table to choose from. A factor that keeps a network from memorising
+        users leaves nothing of a linear model.
+        learning_rate: learning rate of Adam.
         batch_size: rows per step.
-        max_epochs: most passes over the training rows.
+        max_epochs: largest number of passes over the training rows.
         patience: epochs without a better mean validation NE before a run stops.
     """
 
@@ -140,7 +140,7 @@ def _train(name: str, seed: int, table: PreparedTable, settings: ZooSettings, em
         dropout=settings.dropout,
         embeddings_regularizer=keras.regularizers.L2(embedding_l2),
     )
-    # Metrics of every step would cost more than some of the models.
+    # Metrics in every step would take longer than some of the models.
     model.compile(keras.optimizers.Adam(settings.learning_rate), metrics={})
     loader = table.batches("train", settings.batch_size, shuffle=True, seed=seed)
     if model.group_concats:

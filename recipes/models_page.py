@@ -8,8 +8,8 @@ from ..models import presets
 from ..models.preset_registry import get_preset
 from ..reports import ReportPage
 
-_NOT_TUNED = """They were not tuned one by one: a difference of a few thousandths between neighbours says nothing about
-the models. The spread between seeds is the least that a difference has to exceed."""
+_NOT_TUNED = """They were not tuned one by one, so a difference of a few thousandths between neighbours does not show
+that a model is better. A difference must at least exceed the spread between seeds."""
 
 INTRODUCTION = """# Models
 
@@ -18,13 +18,13 @@ Every preset of `CTRModel` and `CVRModel`, on KuaiRand-Pure (222,444 impressions
 `CVRModel` that of the second table.
 
 NE is normalized entropy (lower is better), AUC exact; mean ± standard deviation over {seeds} seeds. All presets were
-trained with the same settings; the mean NE of the validation days chose the L2 factor of the embeddings (once a preset,
-under seed 0) and the number of epochs (in each run):
+trained with the same settings; the mean NE of the validation days chose the L2 factor of the embeddings (once per
+preset, under seed 0) and the number of epochs (in each run):
 
 {settings}.
 
 {not_tuned} An additive model of user, video and tab rates gets
-to a test AUC of .724 on is_click, .720 on long_view, .818 on is_like and .723 on is_profile_enter.
+to a test AUC of 0.724 on is_click, 0.720 on long_view, 0.818 on is_like and 0.723 on is_profile_enter.
 
 `python -m grouprank.recipes.kuairand_models --data DIR` reproduces the page.
 """
@@ -51,7 +51,7 @@ def models_page(
     text += f"\n## What they are\n\n{_table(*_descriptions(found, steps))}"
     if steps is not None:
         text += (
-            "\nms a step: see [Steps of the presets](benchmarks/model_steps.md) for the workload and the spread. The "
+            "\nms per step: see [Steps of the presets](benchmarks/model_steps.md) for the workload and the spread. The "
             "rows of Table 1 were not timed: their baseline is `dhen`.\n"
         )
     return text
@@ -75,7 +75,7 @@ def models_report(
 
 
 def _lead(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """What was compared and what came out: the presets that predict one task best, and how far seeds are apart."""
+    """What was compared and the result: the presets that predict one task best, and the spread between seeds."""
     seeds = max(len(runs) for runs in found.values())
     under = f"{seeds} seeds each" if seeds > 1 else "one seed, which makes no claim"
     task = next(iter(next(iter(found.values()))[0]["test"]))
@@ -135,7 +135,7 @@ def _scores(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[list[str]
 def _descriptions(
     found: Mapping[str, Sequence[Mapping[str, Any]]], steps: Mapping[str, Any] | None
 ) -> tuple[list[str], list[list[str]]]:
-    header = ["preset", "what it is", "good for", "parameters beside embeddings", "ms a step, TF / JAX / torch"]
+    header = ["preset", "what it is", "good for", "parameters beside embeddings", "ms per step, TF / JAX / torch"]
     rows = []
     for name, runs in found.items():
         preset = get_preset(name)

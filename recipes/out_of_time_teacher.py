@@ -16,9 +16,9 @@ def out_of_time_pseudo_labels(
 ) -> dict[str, np.ndarray]:
     """Predictions for the later half of the training rows by a teacher trained on the earlier half.
 
-    A teacher's predictions on its own training rows lie too close to their labels
-    and shrink the residual that residual learning lives on. Rows are in the order
-    of time; those of the earlier half get NaN and take no part in the residual loss.
+    A teacher's predictions on its own training rows lie too close to their labels and shrink the residual that residual
+    learning needs. Rows are in the order of time. Those of the earlier half get NaN and are left out of the residual
+    loss.
 
     Args:
         train_teacher: trains a model on the given training rows.

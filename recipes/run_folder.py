@@ -9,12 +9,12 @@ from .whole_file import whole_file
 
 
 class RunFolder:
-    """Where a recipe writes, and picks up again after it was killed. Recipes hold its `run_lock`.
+    """The folder in which a recipe writes, and from which it resumes after it was killed. Recipes hold its `run_lock`.
 
     Args:
         path: the folder; made if it does not exist.
-        config: everything that decides the results. A folder with another
-            configuration is refused, so that no run mixes two.
+        config: everything that decides the results. A folder with another configuration is refused, so that a run never
+            mixes two.
 
     Raises:
         ValueError: naming the settings that differ.

@@ -20,10 +20,10 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Hold a run folder; whoever asks for it meanwhile is refused at once.
+    """Hold a run folder; other processes that ask for it meanwhile are refused at once.
 
-    The operating system releases the lock when the process ends, however it ends: after a kill there is nothing to
-    clean up. The file `lock` in the folder says who holds it, or held it last.
+    The operating system releases the lock when the process ends, however it ends, so nothing has to be cleaned up after
+    a kill. The file `lock` in the folder says who holds it, or held it last.
 
     Args:
         folder: the run folder; made if it does not exist.

@@ -1,4 +1,4 @@
-"""A file of arrays that knows whether it is whole."""
+"""A file of arrays with a checksum that shows whether it is complete."""
 
 import hashlib
 import io
@@ -16,8 +16,8 @@ from .whole_file import whole_file
 class StateFile:
     """A JSON value and named arrays behind a checksum of both.
 
-    A full disk raises here; HDF5, in which Keras keeps weights, ends the process. Arrays are written one at a time, so
-    memory holds no second copy of a model.
+    A full disk raises an error here, where HDF5, which Keras uses for weights, ends the process. Arrays are written one
+    at a time, so memory holds no second copy of a model.
 
     Args:
         path: the file.
@@ -35,7 +35,7 @@ class StateFile:
         self.path = path
 
     def write(self, value: Any, arrays: Iterable[tuple[str, Any]]) -> None:
-        """Write, read again, and give the file its name only if it is as it should be.
+        """Write the file, read it again, and give it its name only if the content is right.
 
         Args:
             value: what JSON can hold.

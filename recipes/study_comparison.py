@@ -46,7 +46,7 @@ class StudyComparison:
         for task in self.comparison.baseline:
             for name, by_task in self._figures.items():
                 found = by_task[task]
-                # Labels of one class have no NE, and a gain beside none would mean nothing.
+                # Labels of one class have no NE, and a gain without an NE would mean nothing.
                 compared = name != baseline and found.normalized_entropy is not None
                 cells.append(
                     (
@@ -80,7 +80,7 @@ class StudyComparison:
         ]
 
     def warnings(self) -> list[str]:
-        """What makes the figures doubtful, a sentence or two each."""
+        """Reasons to doubt the figures, one or two sentences each."""
         found = [
             f"The {name} was trained for {steps} steps only; below {LEAST_STEPS} a model has hardly begun to learn. "
             "Use more rows, a smaller --batch-size, or more --epochs with a larger --patience."
@@ -95,7 +95,7 @@ class StudyComparison:
             ]
             if worse:
                 found.append(
-                    f"The {name}'s NE is above 1 on {', '.join(worse)}: there it predicts the test rows worse than "
+                    f"The {name}'s NE is above 1 on {', '.join(worse)}, so it predicts these test rows worse than "
                     "their mean rate does. The task may have too few positives, or the test rows another rate than the "
                     "training rows."
                 )
@@ -165,7 +165,7 @@ def _units(table: PreparedTable) -> tuple[str, np.ndarray]:
     ids = np.asarray(table.column("test", column), "int64")
     if len(np.unique(ids)) < _LEAST_USERS:
         return "row", rows
-    # Id 0 stands for all users that training did not know: they are many, not one.
+    # Id 0 stands for all users that training did not know, which are many.
     return column, np.where(ids == 0, -1 - rows, ids)
 
 

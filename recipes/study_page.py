@@ -1,4 +1,4 @@
-"""The page of a study: what came out, how sure it is, and what was learned."""
+"""The page of a study: the results, how sure they are, and what was learned."""
 
 import csv
 import math
@@ -13,9 +13,9 @@ from ..datasets import PreparedTable
 from ..models import CTRModel
 from .paired_study.raw_columns import raw_columns
 
-# Rows that groups are described by: enough for shares and rates, and read in seconds.
+# Number of rows that describe groups: enough for shares and rates, and read in seconds.
 _GROUP_ROWS = 50_000
-# Columns of more values than this are ids, which say nothing of a group.
+# Columns with more values than this are ids, which do not describe a group.
 _MOST_VALUES = 200
 
 
@@ -39,10 +39,10 @@ def write_study_page(
         table: the prepared table.
         sums: predictions of baseline and candidate on the test rows.
         candidate: the trained candidate.
-        run: the run folder, with a folder a model in it.
+        run: the run folder, which holds a folder per model.
         unit: what the sums take as independent: the column of users, or `"row"`. Defaults to `"row"`.
         configuration: of the run. Defaults to `None`.
-        remarks: what else a reader must know, a sentence or two each. Defaults to `()`.
+        remarks: further facts that a reader must know, one or two sentences each. Defaults to `()`.
 
     Example:
 
@@ -82,7 +82,7 @@ def _summary(candidate: CTRModel, unit: str, remarks: Sequence[str]) -> str:
 
 
 def _history(path: Path) -> dict[str, list[float]]:
-    """Figures by epoch; nothing for a model without them."""
+    """Figures by epoch; empty for a model without them."""
     if not path.exists():
         return {}
     with path.open(encoding="utf-8", newline="") as lines:

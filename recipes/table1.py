@@ -2,9 +2,9 @@
 
 `python -m grouprank.recipes.table1 --data DIR` (KuaiRand-Pure) or `--synthetic`
 
-First the baseline's settings are chosen on the validation days, then with as many trials the candidate's; then every
-row is trained under the same seeds, and the test days are read once. What each default is held against is measured on
-the validation days. A killed run goes on where it stopped.
+First the settings of the baseline are chosen on the validation days, then with as many trials those of the candidate.
+Then every row is trained under the same seeds, and the test days are read once. Alternatives of the defaults are
+measured on the validation days. A killed run continues where it stopped.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ def main(
     budget: Annotated[int, typer.Option(min=1, help="Trials of the baseline, and as many of the candidate.")] = 24,
     tuning_seeds: Annotated[int, typer.Option(min=1, help="Seeds of a trial.")] = 3,
     ablation_seeds: Annotated[int, typer.Option(min=0, help="Paired seeds of the other tables; 0 for none.")] = 6,
-    workers: Annotated[int, typer.Option(min=1, help="Processes, a core each.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, one core each.")] = 1,
     output: Annotated[Path, typer.Option(help="Where the page goes, as table1-DATA.md and .html.")] = Path("docs"),
 ) -> None:
     """Measure group structure learning and residual learning against a tuned baseline."""
@@ -50,7 +50,7 @@ def main(
         raise typer.BadParameter("Give either --data DIR or --synthetic.")
     study = synthetic(rows) if data is None else kuairand(data)
     folder = run or Path("runs") / f"table1-{study.name}"
-    # What was chosen depends on these; seeds may be added to a study, or left out of it.
+    # The choices depend on these settings; seeds may be added to a study or left out of it.
     tuned = {"budget": budget, "tuning_seeds": tuning_seeds, "space": study.space, "candidates": study.candidates}
     made = {} if data else {"rows": rows}
     with run_lock(folder):
@@ -108,7 +108,7 @@ class _Runner:
         for number, choice in enumerate(draw_choices(self.study.candidates, budget)):
             residual = {name: choice[name] for name in _RESIDUAL}
             if choice["teacher"] == "self":
-                # One's own prediction has nothing to distil.
+                # A model's own prediction gives it nothing to distil.
                 residual["distillation_weight"] = 0.0
             groups = {name: value for name, value in choice.items() if name not in _NOT_GROUPS}
             groups |= choice.get("self_supervision", {})
@@ -130,7 +130,7 @@ class _Runner:
         run_variants(jobs, self.table.folder, training, place, ids, self.workers, self.console.print)
 
     def predictions(self, training: Training) -> Path:
-        """Folder of the predictions under these settings: other settings never mix with them."""
+        """Folder of the predictions under these settings, which are never mixed with those of other settings."""
         named = "-".join(f"{value}" for value in dataclasses.asdict(training).values())
         return self.folder / "predictions" / named
 

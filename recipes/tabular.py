@@ -1,9 +1,9 @@
 """Your own table: any features, any tasks, CSV or Parquet.
 
 `python -m grouprank.recipes.tabular --init --data my.csv --schema my.yaml` drafts a description of the columns;
-correct what it marks, then `python -m grouprank.recipes.tabular --data my.csv --schema my.yaml` trains a baseline and
-a candidate with groups and residual learning, compares them on the last tenth of the rows and exports the one that
-validates better.
+correct what it marks. Then `python -m grouprank.recipes.tabular --data my.csv --schema my.yaml` trains a baseline and a
+candidate with groups and residual learning, compares them on the last tenth of the rows and exports the one that is
+better on the validation rows.
 
 `grouprank.datasets.TableDescription` says what the description may hold, `grouprank.datasets.Tabular` how rows are read
 and split.
@@ -56,7 +56,8 @@ def main(
     init: Annotated[bool, typer.Option("--init", help="Draft --schema from the table, then stop.")] = False,
     interactive: Annotated[bool, typer.Option("--interactive", help="With --init: ask about every column.")] = False,
     validation: Annotated[
-        str, typer.Option(help="Share of rows that validates (as many test), or the column that names the split.")
+        str,
+        typer.Option(help="Share of rows for validation (as many for testing), or the column that names the split."),
     ] = "0.1",
     random_split: Annotated[bool, typer.Option("--random-split", help="Split at random, not in time.")] = False,
     run: Run = None,
@@ -101,7 +102,7 @@ def main(
 
     def dataset() -> Dataset:
         table = Tabular(data, schema, _share_or_column(validation), random_split, seed)
-        # Only after the description was found good.
+        # Only after the description was checked.
         _warn_of_unique_columns(table.description, profile_columns(data, _ROWS_LOOKED_AT))
         return table
 

@@ -2,7 +2,7 @@
 
 `python -m grouprank.recipes.tenrec_ctr --data DIR`
 
-Each user's last rows test. The files are behind a licence to accept; `grouprank.datasets.Tenrec` says where.
+Each user's last rows are for testing. The files require accepting a licence; `grouprank.datasets.Tenrec` says where.
 """
 
 from ..datasets import Tenrec

@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from rich.console import Console
 
 from ..datasets import PreparedTable
@@ -31,21 +30,21 @@ def train_model(
     targets: Mapping[str, Any] | None = None,
     rows: slice | None = None,
 ) -> CTRModel:
-    """Train a model, or return it as it was saved if the run had come that far.
+    """Train a model, or load it if an earlier run has finished it.
 
     The folder gets `history.csv`, TensorBoard logs and `model.keras`; a backup of
     every epoch lets the next call go on from the last one that ended, to the same
     weights and figures.
 
     With `patience`, training stops when the mean validation NE has not improved for
-    so many epochs, and the best epoch's model is returned and saved. In that mean
-    every task counts alike; `val_loss` would be decided by the most frequent one.
+    so many epochs, and the best epoch's model is returned and saved. In that mean every task counts equally, while the
+    most frequent task would dominate `val_loss`.
 
     Args:
         build: makes the untrained model; called after the seed is set.
         folder: where the model's files go.
         table: the prepared table.
-        epochs: passes over the training rows, with `patience` the most.
+        epochs: number of passes over the training rows; with `patience` the largest number.
         batch_size: rows per step.
         learning_rate: of Adam.
         seed: of weights and shuffling.
@@ -56,7 +55,7 @@ def train_model(
         rows: the part of the training rows to use, or `None` for all.
 
     Raises:
-        OSError: if the disk is full. What was complete stays, and the next call goes on from it.
+        OSError: if the disk is full. Complete files stay, and the next call continues from them.
     """
     finished, states = folder / "model.keras", folder / "backup"
     if finished.exists():
@@ -76,7 +75,7 @@ def train_model(
     if backup.find():
         tell(f"resuming after epoch {backup.epochs} from {states}")
     else:
-        # Start from the shuffled first epoch: the file's own order would show k-means one day only.
+        # From the shuffled first epoch, since the file's own order would show only one day to k-means.
         model.adapt(loader)
     if not backup.stopped and backup.epochs < epochs:
         logs = folder / "tensorboard"
@@ -96,13 +95,12 @@ def train_model(
                     backup,
                 ],
             )
-        except tf.errors.OpError as error:
-            # TensorBoard writes through TensorFlow, whose errors are no OSError.
-            if str(logs) not in error.message:
+        except Exception as error:
+            # TensorBoard writes through TensorFlow, whose errors are not OSErrors; nobody else writes to its folder.
+            if isinstance(error, OSError) or str(logs) not in str(error):
                 raise
-            raise OSError(
-                f"{logs} could not be written: {error.message}. Make room and give the command again"
-            ) from error
+            said = getattr(error, "message", error)
+            raise OSError(f"{logs} could not be written: {said}. Make room and give the command again") from error
     backup.load_best(model)
     if patience is not None:
         report.show_best(backup.best, backup.epochs)

@@ -1,4 +1,4 @@
-"""All that a model's training goes on from."""
+"""The state from which a model's training continues."""
 
 import itertools
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def training_state(model: keras.Model) -> list[tuple[str, Any]]:
-    """Everything that decides how a compiled model trains on, as pairs of a name and an array or variable.
+    """Everything that decides how a compiled model continues to train, as pairs of a name and an array or variable.
 
     That is what each layer saves of itself (weights, codebooks' averages, slots of fused tables), the variables of the
     optimizer, and what a `.keras` file leaves out: the seeds of layers, and on PyTorch the generators that its dropout

@@ -16,8 +16,8 @@ FIGURE = "val_normalized_entropy"
 class ValidationEntropy(keras.callbacks.Callback):
     """Adds the mean NE of a model's predictions on the validation rows to the epoch's logs.
 
-    To stop by, `val_loss` is a poor guide: it has the penalties in it, which grow while a model still gets better.
-    Stands before the callbacks that read it, under the name `FIGURE`.
+    `val_loss` is a poor figure to stop by, since it contains penalties that grow while a model still gets better. Put
+    this callback before the callbacks that read its figure, which is named `FIGURE`.
 
     Args:
         table: the prepared table.

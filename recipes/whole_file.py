@@ -13,8 +13,8 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a hidden path beside `path`; what was written there becomes `path` in one step.
 
-    A process that is killed, a machine that loses its power and a full disk leave the file that stood there before,
-    or none. Only one process at a time may write the same file: recipes hold a `run_lock`.
+    If the process is killed, the machine loses power or the disk is full, the earlier file stays, or none if there was
+    none. Only one process at a time may write the same file: recipes hold a `run_lock`.
 
     Args:
         path: the file to write, replaced if it exists.
@@ -43,8 +43,8 @@ def whole_file(path: Path) -> Iterator[Path]:
             raise
         raise OSError(
             error.errno,
-            f"{path} could not be written: {os.strerror(error.errno)}. Nothing of it was kept, and what stood there "
-            "before is as it was. Make room and give the command again",
+            f"{path} could not be written: {os.strerror(error.errno)}. Nothing of it was kept, and an earlier file "
+            "is unchanged. Make room and give the command again",
         ) from error
     finally:
         partial.unlink(missing_ok=True)

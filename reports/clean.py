@@ -2,15 +2,15 @@
 
 import unicodedata
 
-# What turns the writing direction of everything after it.
+# Characters that change the writing direction of all text after them.
 OVERRIDES = "\u202a\u202b\u202c\u202d\u202e"
 
 
 def clean(text: str) -> str:
     """Text with � in place of what must not be interpreted: control characters, halves of pairs, turned directions.
 
-    Names and values come from data. Neither HTML nor SVG may hold control characters, a terminal obeys them, and an
-    override of the writing direction would turn the words around a name. Line feeds and tabs stay.
+    Names and values come from data. HTML and SVG may not hold control characters, a terminal would act on them, and an
+    override of the writing direction would reverse the words around a name. Line feeds and tabs stay.
 
     Args:
         text: any text.

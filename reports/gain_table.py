@@ -59,16 +59,16 @@ class GainTable:
 
     The gain is `1 - CE(candidate) / CE(baseline)` over all test rows and seeds. Its
     interval covers the sampling of users (their rows go together) and the seeds, and
-    a win is claimed only outside both. "Smallest visible" is the effect that such a
-    table would have found with a chance of 80 %: a smaller one may be there unseen.
+    a win is claimed only outside both. "Smallest visible" is the effect that such a table would have found with a
+    chance of 80 %; a smaller effect may exist unseen.
 
     Args:
         baseline: name of the baseline.
         seeds: number of paired seeds.
         rows: labelled rows by task.
         base: NE and calibration of the baseline by task, as a `Gain` without gain.
-        gains: one entry a candidate and task.
-        positives: sum of the weighted labels by task; what a gain rests on where labels are rare.
+        gains: one entry per candidate and task.
+        positives: sum of the weighted labels by task; where labels are rare, it decides how sure a gain is.
 
     Example:
 

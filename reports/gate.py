@@ -27,7 +27,7 @@ Calibration = Annotated[
     str | None, typer.Option("--calibration", metavar="LOW:HIGH", help="Broken if Σp / Σy is outside.")
 ]
 Rules = Annotated[Path | None, typer.Option("--rules", metavar="FILE.yaml", help="Several rules, each with a name.")]
-Candidate = Annotated[str | None, typer.Option("--candidate", help="Whose figures, if the report has several.")]
+Candidate = Annotated[str | None, typer.Option("--candidate", help="Candidate to judge, if the report has several.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Insufficient data counts as broken.")]
 
 
@@ -60,7 +60,7 @@ def main(
 
 
 def show(result: GateResult) -> None:
-    """Print a line a check, and how it went."""
+    """Print one line per check with its result."""
     terminal = Terminal()
     for check in result.checks:
         word = {PASSED: "passed", BROKEN: "BROKEN"}.get(check.status, "BROKEN" if result.strict else "warning")
@@ -115,7 +115,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
+        raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(read, dict):
         raise ValueError(f"{path} must hold a JSON object, as `to_dict` of a report gives. It holds a list or a value.")
     return read

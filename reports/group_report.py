@@ -19,10 +19,11 @@ class Level:
 
     Args:
         level: number of the level, from 1.
-        used: codes that any row falls to.
-        dead: codes without rows.
-        perplexity: exp of the entropy of the codes' shares: how many equally used codes it amounts to.
-        residual_norm: mean Euclidean norm of what this level and those before it leave over, `None` if not given.
+        used: number of codes that have rows.
+        dead: number of codes without rows.
+        perplexity: exp of the entropy of the codes' shares, i.e. the number of equally used codes with the same
+            entropy.
+        residual_norm: mean Euclidean norm of the residual after this level, `None` if not given.
     """
 
     level: int
@@ -74,7 +75,7 @@ class Group:
 
     @property
     def drift(self) -> float | None:
-        """Share in the last period over the share in the first; `None` without several or from nothing."""
+        """Share in the last period over the share in the first; `None` with one period or a first share of 0."""
         if len(self.shares_over_time) < 2 or not self.shares_over_time[0]:
             return None
         return self.shares_over_time[-1] / self.shares_over_time[0]
@@ -87,8 +88,8 @@ class GroupReport:
     Args:
         placement: name of the placement.
         rows: number of rows.
-        codebook_size: codes a level.
-        levels: use of the codes, a level each.
+        codebook_size: number of codes per level.
+        levels: use of the codes, one entry per level.
         rates: mean label of all rows by task.
         periods: names of the periods of time.
         groups: level-1 groups, the largest first.
@@ -175,18 +176,19 @@ def group_report(
     """Describe the groups of a placement by their rows.
 
     A value is telling when it is frequent in the group and rare elsewhere. Values
-    are ordered by `share · log(lift)`, the group's part in the mutual information
-    between group and value: lift alone would put forward whatever is rarest.
+    are ordered by `share · log(lift)`, the group's part in the mutual information between group and value. Lift alone
+    would put the rarest values first.
 
     Args:
         placement: name for tables.
         codes: group ids `(rows, levels)`, as `model.groups` returns them.
-        codebook_size: codes a level.
+        codebook_size: number of codes per level.
         features: raw columns of the same rows, a polars or pandas frame; numeric ones are cut at quartiles. Defaults to
             `None`.
         labels: arrays by task or a frame, NaN where unobserved. Defaults to `None`.
-        time: a period for each row (a day, say), in an order of its own. Defaults to `None`.
-        residual_norms: of the levels, as `ResidualQuantizer.residual_norms` returns them. Defaults to `None`.
+        time: a period for each row, such as its day; periods are sorted. Defaults to `None`.
+        residual_norms: residual norms of the levels, as `ResidualQuantizer.residual_norms` returns them. Defaults to
+            `None`.
         most_lifts: feature values shown for a group. Defaults to `5`.
         min_support: least share of the group's rows that a value must have. Defaults to `0.05`.
         min_lift: least lift of a value. Defaults to `1.2`.

@@ -6,7 +6,7 @@ from .escape_markdown import escape_markdown
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Collection[int] = (0,)) -> str:
-    """A Markdown table of text cells, columns of numbers to the right; what names hold is shown, never interpreted.
+    """A Markdown table of text cells; columns of numbers are aligned to the right, and names are never interpreted.
 
     Args:
         columns: heads of the columns.

@@ -10,7 +10,7 @@ _ISOLATES = str.maketrans(dict.fromkeys("\u2066\u2067\u2068\u2069", "�"))
 
 
 def named(name: str) -> str:
-    r"""A name on one line, that cannot turn the words and figures around it if it is written from right to left.
+    r"""A name on one line; one that is written from right to left does not change the order of the words around it.
 
     Example:
 

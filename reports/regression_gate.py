@@ -18,16 +18,15 @@ PASSED, BROKEN, UNKNOWN = "passed", "broken", "insufficient data"
 class GateRule:
     """What must hold in some segments.
 
-    Both limits ask for evidence: a rule is broken where the 95 % interval of users and seeds lies
-    beyond the limit as a whole. For calibration that is the same as an estimate outside the band
-    whose interval does not reach the band's nearer edge. A small segment's noise thus stops
-    nobody; that it *may* be beyond the limit is said with the result.
+    Both limits ask for evidence: a rule is broken where the whole 95 % interval of users and seeds lies beyond the
+    limit. For calibration this means that the estimate is outside the band and its interval does not reach the nearer
+    edge of the band. So the noise of a small segment breaks no rule; the result says that it *may* be beyond the limit.
 
     Args:
         segments: `"SEGMENTATION/SEGMENT"` as the report names them, or `"all rows"`. Defaults to
             all rows.
         tasks: names of tasks. `None` takes all. Defaults to `None`.
-        max_loss: in percent: the upper bound of the NE gain must not be below minus this.
+        max_loss: largest loss in percent; the upper bound of the NE gain must not be below minus this.
             Defaults to `None`.
         calibration: `(low, high)`: the candidate's Σp / Σy must not be outside. Defaults to `None`.
         name: how it is called. Defaults to `""`.
@@ -192,7 +191,7 @@ def _judged(what: str, estimate: Any, low: float, high: float, asked: str, perce
         text += "; one seed, whose noise is not in the interval"
     if above < low or below > high:
         return BROKEN, text
-    return PASSED, text if low <= value <= high else f"{text}; outside, but not for certain"
+    return PASSED, text if low <= value <= high else f"{text}; outside, but not with certainty"
 
 
 def _figures(report: Mapping[str, Any], candidate: str | None) -> dict[tuple[str, str], tuple[Any, Any]]:

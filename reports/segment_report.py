@@ -74,7 +74,7 @@ class Segment:
 
     @property
     def verdict(self) -> str:
-        """`"better"` or `"worse"` where that survives the other segments' chances."""
+        """`"better"` or `"worse"` where that holds after the correction for the number of segments."""
         if self.gain is None:
             return "insufficient data"
         if self.gain.seed_error is None:
@@ -99,7 +99,7 @@ class SegmentReport:
         baseline: name of the baseline.
         candidate: name of the candidate.
         seeds: number of paired seeds.
-        segments: one entry a segment and task.
+        segments: one entry per segment and task.
 
     Example:
 

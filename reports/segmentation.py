@@ -17,7 +17,7 @@ MISSING = "(missing)"
 class Segmentation:
     """Cuts rows into segments by one column or several.
 
-    A single column gives one segment a value, several a cross. A numeric column is
+    A single column gives one segment per value, several columns give a cross. A numeric column is
     cut at `edges`. Group codes of one placement cross to **implicit segments**: the
     columns of the first level alone, of the first and the second, and so on
     (`Segmentation.codes`). Every row falls into exactly one segment, so what
@@ -74,7 +74,7 @@ class Segmentation:
         if not len(values):
             raise ValueError(f"Column {column!r} has no finite number to find quantiles of.")
         cuts = np.quantile(values, np.arange(1, bins) / bins, method="higher")
-        # Numbers that a reader can say.
+        # Numbers that are easy to read.
         cuts = np.unique([float(f"{cut:.3g}") for cut in cuts])
         cuts = cuts[(cuts > values.min()) & (cuts <= values.max())]
         return cls((column,), {column: cuts.tolist()} if len(cuts) else None)
@@ -95,7 +95,7 @@ class Segmentation:
 
     @staticmethod
     def code_columns(placement: str, codes: Any) -> dict[str, np.ndarray]:
-        """Group ids `(rows, levels)` of a placement as columns, one a level.
+        """Group ids `(rows, levels)` of a placement as columns, one per level.
 
         Example:
 

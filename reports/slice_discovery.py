@@ -33,8 +33,8 @@ def discover_slices(
 ) -> SliceReport:
     """Find the slices in which a candidate is worst, and ask other users and other seeds whether it is so.
 
-    A slice is a conjunction of literals `column=value`. A segment report answers for
-    segments that somebody thought of; this finds those that nobody did. Two objectives:
+    A slice is a conjunction of literals `column=value`. A segment report covers segments that somebody thought of; this
+    search finds the others. There are two objectives:
 
     - `"regression"`: where is the candidate worse than the baseline? The effect is
       `CE(candidate) / CE(baseline) - 1` on the slice's rows.
@@ -48,10 +48,9 @@ def discover_slices(
       found, whatever its rate. Rows cannot say whether more could be known: a slice of
       users who are all alike is "known" badly by any model.
 
-    **Search.** Users are cut in two by hash, and so are seeds (what a model does by
-    luck it does to all users; the first half of the seeds, at least one, is searched,
-    and three seeds are needed for a claim). In the first half every slice is measured that has
-    the support asked for. A slice is *clearly worse* than others where the difference is two
+    **Search.** Users are cut into two halves by hash. So are seeds, since the luck of a model affects all users: the
+    first half of the seeds, at least one, is searched, and three seeds are needed for a claim. In the first half every
+    slice with the required support is measured. A slice is *clearly worse* than others where the difference is two
     standard errors or more, with users as clusters. It is a candidate if
 
     1. its effect is clearly above 0 and at least `min_effect`, and
@@ -73,10 +72,10 @@ def discover_slices(
 
     **Confirmation.** The first `most` that are kept are measured in the second half, whose p-value is the
     largest of those of 1. and 2., one-sided. Benjamini and Hochberg's q-values are over what was
-    carried over for one task and objective, and `"confirmed"` is a q-value of at most .05.
+    carried over for one task and objective, and `"confirmed"` means a q-value of at most 0.05.
 
     Args:
-        frames: predictions as `PredictionSums.update` takes them, a frame of polars or pandas a seed, with the same
+        frames: predictions as `PredictionSums.update` takes them, one frame of polars or pandas per seed, with the same
             rows in the same order.
         tasks: names of the tasks.
         models: names of the baseline and the candidate.

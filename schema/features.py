@@ -123,8 +123,8 @@ class Categorical(_Feature):
 class Sequence(_Feature):
     """A list of ids per row, padded with id 0 to a fixed length.
 
-    Padding counts nowhere. An item that is out of the vocabulary has an id of its own, 1 where the transforms of
-    `grouprank.datasets` make the ids.
+    Padding is ignored everywhere. An item that is out of the vocabulary has an id of its own, which is 1 where the
+    transforms of `grouprank.datasets` make the ids.
 
     Args:
         name: column name.
@@ -246,7 +246,7 @@ Feature = Numeric | Categorical | Sequence | Vector | Weights
 
 
 def fingerprint_of(feature: Feature) -> str | None:
-    """What says how a feature's ids or numbers were fitted, `None` where nothing does.
+    """The fingerprint of how a feature's ids or numbers were fitted, `None` where it has none.
 
     Example:
 

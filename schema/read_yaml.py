@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-# Ten times what a description of ten thousand columns needs; deeper than any of ours.
+# Ten times what a description of ten thousand columns needs, and deeper than any description here.
 _MOST_CHARACTERS = 10_000_000
 _DEEPEST = 20
 

@@ -256,8 +256,8 @@ class Schema:
     def check(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> None:
         """Compare host arrays with the schema before they reach a backend.
 
-        JAX turns an out-of-range id into NaN without a word and wraps 64-bit
-        ids, so this runs on NumPy, where a mistake can still be named.
+        JAX turns an out-of-range id into NaN without an error and wraps 64-bit ids. So this check runs on NumPy, where
+        a mistake can be named.
 
         Args:
             x: feature name to array of shape `(rows,)` or `(rows, 1)` for
@@ -274,7 +274,7 @@ class Schema:
         check_table(self.features, self.task_names, x, y)
 
     def check_batch(self, x: Mapping[str, Any], y: Mapping[str, Any] | None = None) -> None:
-        """As `check`, and raises the same; quicker for NumPy arrays in which nothing is wrong.
+        """As `check`, with the same errors, but quicker for NumPy arrays in which nothing is wrong.
 
         Args:
             x: see `check`.
@@ -285,8 +285,8 @@ class Schema:
     def check_fitted(self, other: "Schema", mine: str = "this schema", theirs: str = "the other") -> None:
         """Compare how the features that both schemas have were fitted.
 
-        Preparing a table again permutes ids: a model would read each id as another token, without an error. What
-        is not known of one of the two, as in a schema written by hand, agrees with anything.
+        Preparing a table again permutes ids, and a model would read each id as another token without an error. A
+        feature without a fingerprint, as in a schema written by hand, agrees with anything.
 
         Args:
             other: the schema of what is to be used with what has this one.

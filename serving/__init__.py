@@ -4,7 +4,7 @@ from typing import Any
 
 from ..extras import require_extra
 
-# Before the imports below, which would fail without a word about the extra.
+# Before the imports below, whose errors would not name the extra.
 require_extra("serving", "grouprank.serving")
 
 from .check_skew import check_skew

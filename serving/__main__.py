@@ -18,7 +18,7 @@ def prune(
 ) -> None:
     """Delete all versions of a model but the newest."""
     if not folder.is_dir():
-        raise typer.BadParameter(f"{folder} is no folder.")
+        raise typer.BadParameter(f"{folder} is not a folder.")
     for path in prune_versions(folder, keep):
         typer.echo(f"deleted: {path}")
     typer.echo(f"kept: {', '.join(path.name for path in versions(folder)) or 'none'}")
@@ -26,7 +26,7 @@ def prune(
 
 @app.callback()
 def main() -> None:
-    """Commands are named, though there may be one alone."""
+    """Commands keep their names even while there is only one."""
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ import tensorflow as tf
 
 
 class ArrangedWeights:
-    """Variables with weights in another order than a model has them, for graphs that are traced to be served.
+    """Variables that hold a model's weights in another order, for graphs that are traced for serving.
 
-    Whatever a graph asks for while it is traced is made there and then, outside of the graph, and kept: the graph reads
-    a variable, and no request arranges anything. Later changes of the model's weights do not reach the graph, which is
-    why this is no part of the model.
+    What a graph asks for while it is traced is made at once, outside of the graph, and kept. So the graph reads a
+    variable, and no request has to arrange weights. Later changes of the model's weights do not reach the graph; this
+    is why the class is not part of the model.
 
     Example:
 

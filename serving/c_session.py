@@ -1,8 +1,8 @@
 """Runs a SavedModel with TensorFlow's C library, as a server written in C++ does.
 
 `python c_session.py SAVED_MODEL INPUTS OUTPUTS` reads calls `(signature, columns)` from the pickle `INPUTS` and writes
-their outputs, `{output: array}` each, to the pickle `OUTPUTS`. Needs NumPy and the library of the installed
-TensorFlow, and imports none of its Python: what runs here needs no op that only Python knows.
+their outputs, `{output: array}` each, to the pickle `OUTPUTS`. It needs NumPy and the library of the installed
+TensorFlow and imports none of TensorFlow's Python. So a model that runs here needs no op that only Python knows.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ _STRING_BYTES = 24  # sizeof(TF_TString)
 
 
 class CSessionError(RuntimeError):
-    """What the library says when it refuses.
+    """The error that the library returns.
 
     Args:
-        message: its words.
+        message: text of the error.
         code: its `TF_Code`, numbered as gRPC's status codes.
     """
 
@@ -178,7 +178,7 @@ class CSession:
 
     @contextlib.contextmanager
     def _status(self, what: str) -> Iterator[int]:
-        """A status to pass to the library; raises if it is no success afterwards."""
+        """A status to pass to the library; raises afterwards unless it is a success."""
         c, status = self._library, _pointer(self._library.TF_NewStatus)
         try:
             yield status

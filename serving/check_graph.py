@@ -6,7 +6,7 @@ from pathlib import Path
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow.python.framework import kernels
 
-# These have kernels in Python's TensorFlow alone, or hold one opaque program of another compiler.
+# These have kernels only in Python's TensorFlow, or hold one opaque program of another compiler.
 REFUSED = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc", "XlaCallModule", "XlaLaunch"})
 
 

@@ -22,8 +22,8 @@ def check_skew(
 ) -> SkewReport:
     """Ask a SavedModel for the ids and floats it makes of raw rows, and compare them bit for bit.
 
-    Train/serve skew is the failure that no metric of training shows: a column that serving reads otherwise. Run this
-    on rows logged by the server, with the columns that were prepared of them.
+    Train/serve skew means that serving reads a column otherwise than training did, and no metric of training shows it.
+    Run this on rows logged by the server, together with the columns that were prepared from them.
 
     Args:
         path: the version folder, exported with transforms.

@@ -11,7 +11,7 @@ def check_transforms(model: Any, transforms: TableTransforms) -> None:
     """Raise unless transforms give the model's features, fitted as those that it was trained on.
 
     Args:
-        model: a model with a `schema`; what that does not know of how features were fitted agrees with anything.
+        model: a model with a `schema`; a feature without a fingerprint in it agrees with any transform.
         transforms: fitted transforms.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Refuses models whose weights are no numbers any more."""
+"""Refuses models with weights that are NaN or infinite."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ import numpy as np
 
 # Weights that an error names.
 _NAMED = 5
-# Rows of a table that are looked at together: a large one is not held twice.
+# Rows of a table that are checked together, so that a large table is not held twice.
 _ROWS = 2**18
 
 
 def check_weights(model: Any) -> None:
-    """Raise if a weight is NaN or infinite: rows that happen to be compared may all miss the broken one.
+    """Raise if a weight is NaN or infinite, since the rows that are compared may not use the broken weight.
 
     Args:
         model: a Keras model.

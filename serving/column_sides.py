@@ -1,4 +1,4 @@
-"""Which raw columns come once a request and which once an ad."""
+"""Which raw columns come once per request and which once per ad."""
 
 import dataclasses
 from collections.abc import Mapping

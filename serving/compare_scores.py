@@ -10,7 +10,7 @@ import numpy as np
 from ..datasets import TableTransforms
 from .export_report import ExportReport
 
-# Rounding may tip a row that lies between two groups; more rows than this are an error.
+# Rounding may move a row between two equally near groups; more such rows than this are an error.
 MAX_BORDER_SHARE = 0.001
 
 

@@ -1,4 +1,4 @@
-"""Where the classes of a model of the user's come from."""
+"""Where the user's own classes in a model come from."""
 
 import ast
 import importlib
@@ -21,8 +21,8 @@ def custom_modules(model: Any) -> dict[str, Any]:
         model: a Keras model.
 
     Returns:
-        `names` of modules to import, and the `script` that was started, where it defines some: its definitions alone,
-        so that nothing is trained again.
+        `names` of modules to import, and the `script` that was started, if it defines classes. Only its definitions are
+        run, so that nothing is trained again.
 
     Raises:
         ValueError: when a class was defined interactively, or in a function of the script.

@@ -8,10 +8,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 
 def to_examples(columns: Mapping[str, Any]) -> list[bytes]:
-    """One serialized `tf.Example` a row, as the signatures `serving_examples`, `classify` and `regress_TASK` take it.
+    """One serialized `tf.Example` per row, as `serving_examples`, `classify` and `regress_TASK` take them.
 
-    A feature a column: bytes for strings, int64 for integers and booleans, float for the rest; several values where a
-    row has several. `None` leaves the feature out, which scores as out of vocabulary.
+    Each column becomes a feature: bytes for strings, int64 for integers and booleans, float for the rest, with several
+    values where a row has several. `None` leaves the feature out, and it is then out of vocabulary.
 
     Args:
         columns: raw columns of one length.
@@ -65,7 +65,7 @@ def _example(row: Mapping[str, Any]) -> Any:
 
 
 def _message() -> Any:
-    """The class of `tf.train.Example`, declared here: TensorFlow's own brings all of TensorFlow."""
+    """The class of `tf.train.Example`, declared here since importing TensorFlow's own imports all of TensorFlow."""
     kinds = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(
         name="grouprank/example.proto", package="grouprank.example", syntax="proto3"

@@ -33,30 +33,28 @@ def export(
 ) -> ExportReport:
     """Write a model as `NAME/VERSION` for TF Serving, and prove that it answers as the Keras model does.
 
-    The SavedModel holds plain TensorFlow ops whatever backend trained the model, and
-    nothing that only training needs. Its signatures:
+    Whichever backend trained the model, the SavedModel holds plain TensorFlow ops and nothing that only training needs.
+    Its signatures are:
 
     - `serving_default`: the raw columns, strings and numbers as in the raw file, any
       batch size; returns `{task: probability}`.
-    - `serving_examples`: the same rows as serialized `tf.Example`s. `classify` (a class a
-      task) and `regress_TASK` are the same for the Classify and Regress APIs. A feature
-      that is missing is out of vocabulary.
+    - `serving_examples`: the same rows as serialized `tf.Example`s. `classify` (a class per task) and `regress_TASK`
+      are the same for the Classify and Regress APIs. A feature that is missing is out of vocabulary.
     - `rank`: columns of users and context, `(requests, ...)`, and of each one's ads,
-      `(requests, ads, ...)`; returns `(requests, ads)` by task. What depends on the user
-      alone is computed once. Only where the schema has features of both sides.
+      `(requests, ads, ...)`; returns `(requests, ads)` by task. What depends only on the user is computed once. The
+      signature exists only if the schema has features of both sides.
     - `groups`: the raw columns; returns the learned group ids by placement.
     - `features`: the raw columns; returns the ids and floats made of them, by feature, for
       `check_skew`. Only with transforms.
 
-    It is written in a fresh process, loaded in another one that knows only TensorFlow's C
-    library, and compared with the Keras model; then the version folder appears in one
-    rename, so that a server polling `NAME` never sees half of it. Whatever fails leaves
-    nothing behind.
+    It is written in a fresh process, loaded in another one that has only TensorFlow's C library, and compared with the
+    Keras model. Then the version folder appears in one rename, so a server that polls `NAME` never sees half of it. An
+    export that fails leaves nothing behind.
 
-    In the version folder lie the vocabularies (`assets`), requests that warm the server up
-    (`assets.extra/tf_serving_warmup_requests`, made of some of the `rows`) and where the
-    model comes from (`assets.extra/provenance.json`); beside it, unless they are there,
-    the files that a server is started with: `docker compose up` in `NAME` does it.
+    The version folder also holds the vocabularies (`assets`), requests that warm the server up
+    (`assets.extra/tf_serving_warmup_requests`, made of some of the `rows`) and where the model comes from
+    (`assets.extra/provenance.json`). Beside it are the files that start a server, unless they exist already: run
+    `docker compose up` in `NAME`.
 
     Args:
         model: a trained `CTRModel`.
@@ -68,8 +66,7 @@ def export(
             inputs without transforms). `None` draws rows from the vocabularies.
             Defaults to `None`.
         tolerance: largest difference of a probability. Defaults to `1e-5`.
-        provenance: what else is to be known of the model later, such as data and metrics;
-            JSON. Defaults to `None`.
+        provenance: further facts to keep with the model, such as data and metrics; JSON. Defaults to `None`.
         format: `"tf_saved_model"`, or `"onnx"` for the model alone, ids and floats in and
             probabilities out, as the file `path`, checked in onnxruntime. It needs
             `pip install 'grouprank[onnx]'`; raw columns go through
@@ -80,7 +77,7 @@ def export(
 
     Raises:
         FileExistsError: when the version folder exists; it is never overwritten.
-        ValueError: when `path` is no place for a version, the transforms belong to
+        ValueError: when `path` cannot be a version folder, the transforms belong to
             another schema, a weight is NaN or infinite, or the model cannot be rebuilt
             in a fresh process.
         RuntimeError: when the SavedModel disagrees with the Keras model (see `verify`).

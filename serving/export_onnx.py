@@ -18,7 +18,7 @@ from .layout.provenance import describe
 from .row_columns import raw_rows
 from .unfinished_folder import unfinished_folder
 
-# A protocol buffer holds no more, and the tables lie in it.
+# A protocol buffer cannot be larger, and the file holds the tables.
 MAX_BYTES = 2**31 - 2**20
 
 
@@ -31,10 +31,10 @@ def export_onnx(
 ) -> ExportReport:
     """Write the core of a model, ids and floats in and probabilities out, and check it in onnxruntime.
 
-    `export(..., format="onnx")` calls this; see there. The file's inputs are the schema's
-    features by name, of any batch size; its outputs are `{prediction: (rows,)}` and, for each
-    placement of groups, `PLACEMENT_groups: (rows, levels)`. What is known of the model, its
-    schema first, is JSON in the file's metadata, under `provenance`.
+    `export(..., format="onnx")` calls this; see there. The inputs of the file are the features of
+    the schema by name, with any batch size. Its outputs are `{prediction: (rows,)}` and, for each
+    placement of groups, `PLACEMENT_groups: (rows, levels)`. The facts about the model, among them
+    its schema, are JSON in the file's metadata under `provenance`.
 
     Args:
         model: a trained `CTRModel`.

@@ -16,7 +16,7 @@ class ExportReport:
         path: the version folder.
         rows: number of raw rows compared with the Keras model.
         max_difference: largest difference of a probability over them.
-        border_rows: rows between two groups that rounding tipped; not in `max_difference`.
+        border_rows: rows that rounding moved between two groups; they are not in `max_difference`.
         raw: the raw columns compared.
         probabilities: what it answered for them, by task.
         program: what answered. Defaults to `"the SavedModel"`.

@@ -74,8 +74,7 @@ def export_retrieval(
             `num_reordering_candidates` ten times `k` unless given. Defaults to `None`.
         tolerance: largest difference of a score, as a share of the largest score where
             that is above 1. Defaults to `1e-5`.
-        provenance: what else is to be known of the model later, such as data and metrics;
-            JSON. Defaults to `None`.
+        provenance: further facts to keep with the model, such as data and metrics; JSON. Defaults to `None`.
 
     Returns:
         A `RetrievalReport`: rows compared, largest difference, recall, ids and scores.
@@ -83,7 +82,7 @@ def export_retrieval(
     Raises:
         FileExistsError: when the version folder exists; it is never overwritten.
         ImportError: when a package is missing that writes the index.
-        ValueError: when `path` is no place for a version, the transforms belong to another
+        ValueError: when `path` cannot be a version folder, the transforms belong to another
             schema, a weight is NaN or infinite, an ad is listed twice, or `k` is greater
             than the number of ads.
         RuntimeError: when the SavedModel disagrees with the Keras model.

@@ -1,7 +1,7 @@
 """Runs exports in forks of itself, so that TensorFlow is imported once; started by `warm_exports`.
 
-`python -m grouprank.serving.export_server` reads a job a line from its input, JSON, and answers each with the exit
-status of its fork, a line too.
+`python -m grouprank.serving.export_server` reads one job per line from its input, as JSON, and answers each with a line
+that holds the exit status of its fork.
 """
 
 import json
@@ -11,7 +11,7 @@ import sys
 import traceback
 from typing import Any
 
-# Imported for their time alone, which each fork then saves. Nothing computes before a fork: TensorFlow's threads would
+# Imported only to save each fork the time. Nothing is computed before a fork, since TensorFlow's threads would
 # not be in the copy.
 import tensorflow  # noqa: F401
 

@@ -28,7 +28,7 @@ def run_fresh_process(arguments: list[str], failure: str, variables: Mapping[str
         **os.environ,
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        # The server's arithmetic: one thread count or vector width must not decide a comparison at 1e-5.
+        # Arithmetic as in a server: the number of threads or the vector width must not decide a comparison at 1e-5.
         "TF_ENABLE_ONEDNN_OPTS": "0",
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
         **(variables or {}),
@@ -52,7 +52,7 @@ Inputs = Mapping[str, Mapping[str, np.ndarray]]
 def score_in_fresh_process(
     saved_model: Path, inputs: Inputs, modules: Sequence[str] = ()
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Outputs of an exported model's signatures, in a process that knows neither Keras nor this package.
+    """Outputs of an exported model's signatures, from a process without Keras and without this package.
 
     TensorFlow's C library answers where there is one, as in a server, and Python TensorFlow elsewhere; onnxruntime
     answers for an ONNX file. The first row alone must get the same answer as in its batch.

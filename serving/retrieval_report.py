@@ -14,7 +14,7 @@ class RetrievalReport:
         path: the version folder.
         rows: number of raw user rows compared with the Keras model.
         max_difference: largest difference of a score over them.
-        border_rows: rows between two groups that rounding tipped; not in the figures.
+        border_rows: rows that rounding moved between two groups; they are not in the figures.
         recall: share of the exact best ads that the index found, `1.0` for `"brute_force"`.
         raw: the raw columns compared.
         ids: what the SavedModel answered for them, `(rows, k)`, best first.

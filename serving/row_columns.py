@@ -21,8 +21,8 @@ def row_columns(rows: Any, dtypes: Mapping[str, str | None], argument: str = "ro
         argument: what the caller calls the rows, for errors. Defaults to `"rows"`.
 
     Raises:
-        ValueError: when a column is missing, a string column holds something else than strings and integers, or
-            there are no rows.
+        ValueError: when a column is missing, a string column holds values other than strings and integers, or there are
+            no rows.
 
     Example:
 

@@ -13,7 +13,7 @@ def sample_rows(transforms: TableTransforms | None, schema: Schema, rows: int = 
     generator = np.random.default_rng(seed)
     if transforms is None:
         return {f.name: _inputs(f, rows, generator) for f in schema.features}
-    # Of several features of one raw column the first draws, which is fine for a sample.
+    # If several features read one raw column, the first one draws; that is good enough for a sample.
     first = {transform.raw: transform for transform in reversed(list(transforms.columns.values()))}
     return {raw: transform.sample(rows, generator) for raw, transform in first.items()}
 

@@ -12,9 +12,9 @@ _PARTS = ("body", "orelse", "finalbody", "handlers")
 def script_definitions(source: str, names: Iterable[str], also: Iterable[str] = ()) -> ast.Module:
     r"""The statements of a script that define some names, with what these need, and nothing else.
 
-    A script defines a backbone, trains and exports; to rebuild the model, another process must define the backbone and
-    must not train again. So imports, assignments, functions and classes are kept that the names need, directly or by
-    others, and calls between them are left out.
+    A script defines a backbone, trains and exports. To rebuild the model, another process must define the backbone but
+    must not train again. So the imports, assignments, functions and classes that the names need, directly or
+    indirectly, are kept, and calls between them are left out.
 
     Args:
         source: the script.

@@ -1,4 +1,4 @@
-"""A folder for what servers must not see yet, which disappears whatever happens."""
+"""A folder for files that servers must not see yet, which is removed in every case."""
 
 import contextlib
 import fcntl
@@ -12,17 +12,17 @@ from pathlib import Path
 
 _PREFIX = ".unfinished-"
 _LOCK = ".lock"
-# Between the making of a folder and its lock lie microseconds; one that lacks the lock for longer was left so.
+# A folder is locked microseconds after it is made, so one without a lock for longer was left behind.
 _UNLOCKED_SECONDS = 3600
 
 
 @contextlib.contextmanager
 def unfinished_folder(folder: Path) -> Iterator[Path]:
-    """A hidden folder to work in, removed at the end; what killed processes of this machine left goes first.
+    """A hidden folder to work in, removed at the end; what killed processes of this machine left is removed first.
 
-    The process holds a lock in it, which the kernel releases when the process ends, however it ends. So a folder is
-    known to be left where its lock can be had, from another container of this machine too. Folders of other machines
-    stay: not every shared file system knows the locks of others.
+    The process holds a lock in it, which the kernel releases when the process ends, however it ends. So a folder whose
+    lock can be taken was left behind, also by another container of this machine. Folders of other machines stay, since
+    not every shared file system shows the locks of other machines.
 
     Args:
         folder: where it is made, created if need be: renames from there stay on one file system. TF Serving skips

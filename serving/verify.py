@@ -29,9 +29,8 @@ def verify(
 ) -> ExportReport:
     """Score raw rows with a SavedModel in a fresh process and compare with the Keras model.
 
-    The process is TensorFlow's C library, without any Python of TensorFlow's, where the
-    installed TensorFlow brings it. Every signature is asked: raw columns, the same rows
-    as `tf.Example`s, and users with lists of ads.
+    The process uses TensorFlow's C library without TensorFlow's Python, if the installed TensorFlow has that library.
+    Every signature is asked: raw columns, the same rows as `tf.Example`s, and users with lists of ads.
 
     `export` does this before it publishes; call it to check a version that exists.
 

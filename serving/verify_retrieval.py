@@ -25,8 +25,8 @@ def verify_retrieval(
 ) -> RetrievalReport:
     """Ask a SavedModel in a fresh process for the best ads of raw rows and compare.
 
-    Ads whose scores differ by rounding may change places, so scores are compared: at each place the best possible
-    one (an approximate index may miss it), and for each ad served its own.
+    Ads whose scores differ only by rounding may change places, so scores are compared instead of ids: the best possible
+    score at each place (which an approximate index may miss), and the own score of each served ad.
 
     Args:
         model: the `TwoTowerModel` that was exported.

@@ -43,7 +43,7 @@ def check_version(path: Path) -> tuple[Path, int | None]:
 
     Raises:
         FileExistsError: when the version exists.
-        ValueError: when the path is no place for a version.
+        ValueError: when the path cannot be a version folder.
 
     Example:
 
@@ -58,7 +58,7 @@ def check_version(path: Path) -> tuple[Path, int | None]:
         raise ValueError(f"`path` must be a model's folder or a version in it. Received: {path}, which is a file.")
     if _holds_a_model(path.parent):
         raise ValueError(
-            f"{path.parent} is a model's folder, and a version in it must be an integer, as TF Serving wants it. "
+            f"{path.parent} is a model's folder, and a version in it must be an integer, as TF Serving requires. "
             f"Received: {path}. Pass {path.parent} for the next version."
         )
     models = [child for child in (path.iterdir() if path.is_dir() else ()) if _holds_a_model(child)]
@@ -73,7 +73,8 @@ def check_version(path: Path) -> tuple[Path, int | None]:
 def publish(saved_model: Path, folder: Path, version: int | None) -> Path:
     """Rename a finished folder to a version, which appears whole or not at all.
 
-    Two processes that ask for the next version get two: the rename of the second fails, and it takes the one after.
+    Two processes that ask for the next version get different ones: the second rename fails, and that process takes the
+    version after it.
 
     Args:
         saved_model: the finished folder, on the same file system.
@@ -97,7 +98,7 @@ def publish(saved_model: Path, folder: Path, version: int | None) -> Path:
         try:
             if path.exists():
                 raise _exists(path)
-            # A folder is renamed onto none that holds anything.
+            # A rename onto a folder that is not empty fails.
             os.rename(saved_model, path)
         except OSError as error:
             if not isinstance(error, FileExistsError) and error.errno != errno.ENOTEMPTY:

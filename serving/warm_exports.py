@@ -97,7 +97,7 @@ def export_server() -> ExportServer | None:
 
 def _start(environment: Mapping[str, str]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "grouprank.serving.export_server"]
-    # Only the exports' own words are of interest; they go to files.
+    # Only messages of the exports are needed; they go to files.
     return subprocess.Popen(
         command,
         env=environment,

@@ -1,4 +1,4 @@
-"""Tells of raw columns that are not spelled as in training."""
+"""Warns about raw columns that are not spelled as in training."""
 
 import warnings
 from collections.abc import Mapping

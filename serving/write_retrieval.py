@@ -2,8 +2,8 @@
 
 `python -m grouprank.serving.write_retrieval FOLDER` reads what `export_retrieval` put into `FOLDER`: the model, its
 modules, the transforms of its user tower, `ads.npz`, `index.json`, and rows and a name for warm-up requests, and writes
-`FOLDER/saved_model/`. The index layers are TensorFlow Recommenders', which know Keras 2 alone: the process needs
-`TF_USE_LEGACY_KERAS=1`, and Keras 3 lives beside it.
+`FOLDER/saved_model/`. The index layers come from TensorFlow Recommenders and work only with Keras 2. So the process
+needs `TF_USE_LEGACY_KERAS=1`; it imports Keras 3 as well.
 """
 
 import json

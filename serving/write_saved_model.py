@@ -3,8 +3,8 @@
 `python -m grouprank.serving.write_saved_model FOLDER` reads `FOLDER/model.keras`,
 `FOLDER/modules.json`, `FOLDER/rows.pickle` (raw columns), `FOLDER/name.txt` (the model's) and,
 if there, `FOLDER/transforms/`, and writes `FOLDER/saved_model/`.
-torch cannot export a model of dict inputs and JAX exports one opaque op, so every backend's model
-comes through here.
+torch cannot export a model with dict inputs, and JAX exports one opaque op. So models of every backend are written
+here.
 """
 
 import json
@@ -124,7 +124,7 @@ def name_signatures(saved_model: Path) -> None:
                 (column_name(argument), type(info).FromString(info.SerializeToString()))
                 for argument, info in signature.inputs.items()
             ]
-            # All at once: what one column is named may be what another's argument was.
+            # All at once, since the name of one column may be the argument of another.
             signature.ClearField("inputs")
             for column, info in inputs:
                 signature.inputs[column].CopyFrom(info)

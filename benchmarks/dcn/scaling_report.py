@@ -18,7 +18,7 @@ DCNv2 of [training_throughput](training_throughput.md) ({fields} fields of width
 plain `model.fit`, over tables of {least:,} to {most:,} rows. "Fused" is our table with {optimizer}; "stock" is one
 `keras.layers.Embedding` over all fields with Adam; "frozen" is our network over a table that is only read, the floor.
 Ids follow Zipf's law with exponent 1 in each field, or the uniform law, the worst case: nearly every id of a large
-field is then a row that no cache holds. More rows also mean more *distinct* rows a batch, which no method can avoid;
+field is then a row that no cache holds. More rows also mean more *distinct* rows per batch, which no method can avoid;
 the second table counts them."""
 
 
@@ -66,9 +66,9 @@ def scaling_report(
         tables=tables,
         measurements=found,
         settings=settings,
-        notes=["Stock Keras passes over its whole table in every step, whatever the ids; its series has Zipf ids."],
-        figure=line_figure(panels, "embedding rows", "ms a step") if panels else None,
-        alt="Milliseconds a step against embedding rows, a panel per backend: fused, frozen and stock tables.",
+        notes=["Stock Keras reads its whole table in every step, whatever the ids are; its series has Zipf ids."],
+        figure=line_figure(panels, "embedding rows", "ms per step") if panels else None,
+        alt="Milliseconds per step against embedding rows, a panel per backend: fused, frozen and stock tables.",
         extra={"distinct_rows": distinct, "memory_bandwidth": dataclasses.asdict(bandwidth)},
     )
 
@@ -100,11 +100,11 @@ def _floors(
     row_bytes = 2 * 4 * work.embedding_dim * (1 + SLOTS[optimizer])
     rows = []
     for law in LAWS:
-        rows.append([f"distinct rows a batch touches, {law}", *(f"{distinct[law][size]:,.0f}" for size in sizes)])
+        rows.append([f"distinct rows per batch, {law}", *(f"{distinct[law][size]:,.0f}" for size in sizes)])
         times = (1e3 * distinct[law][size] * row_bytes / gather for size in sizes)
         rows.append([f"floor of the update, ms, {law}", *(f"{time:.2f}" for time in times)])
     caption = (
-        f"The floor reads and writes those rows of the table and of its slots ({row_bytes:.0f} bytes a row) at "
+        f"The floor reads and writes those rows of the table and of its slots ({row_bytes:.0f} bytes per row) at "
         f"{gather / 1e9:.1f} GB/s, what NumPy reaches on one thread for rows gathered at random."
     )
     return Table(["at … rows", *(f"{size:,}" for size in sizes)], rows, "What a batch touches", caption)

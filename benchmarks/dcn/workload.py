@@ -11,7 +11,7 @@ LAWS = ("zipf", "uniform")
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """A click log made up from its sizes: the same rows for everyone who names the same sizes and seed.
+    """A generated click log; the same sizes and seed give the same rows.
 
     Vocabulary sizes are log-spaced from tens to millions, as Criteo's are, and add up to `rows`. Under the law
     `"zipf"` an id is `⌊size^u⌋ - 1` with u uniform in [0, 1): the chance of the id of rank k is
@@ -49,7 +49,7 @@ class Workload:
         if self.law not in LAWS:
             raise ValueError(f"`law` must be one of {LAWS}. Received: law={self.law!r}.")
         if self.rows < 4 * self.fields:
-            raise ValueError(f"`rows` must be at least 4 a field. Received: rows={self.rows}, fields={self.fields}.")
+            raise ValueError(f"`rows` must be at least 4 per field. Received: rows={self.rows}, fields={self.fields}.")
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Workload":

@@ -53,14 +53,14 @@ def prepare(
     rng = np.random.default_rng(1)
     for _, labels in steps.batches:
         labels.update({task: (rng.random(data.batch_size) < 0.25).astype("float32") for task in TASKS[1:]})
-    return Prepared(steps, {"multiply-adds a row": multiply_adds(model)})
+    return Prepared(steps, {"multiply-adds per row": multiply_adds(model)})
 
 
 def multiply_adds(model: Any) -> int:
     """Multiply-adds that the matrix products of a training step need for a row.
 
     A dense layer needs three products: forward, by its kernel and by its inputs; an encoder of groups two, since
-    nothing goes back to its inputs. A search needs one product a level.
+    nothing goes back to its inputs. A search needs one product per level.
 
     Args:
         model: a `CTRModel`.

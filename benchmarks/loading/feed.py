@@ -1,4 +1,4 @@
-"""Batches without a model: our loader and what one would write without it."""
+"""Batches without a model, from our loader and from what one would write without it."""
 
 import itertools
 import time
@@ -31,7 +31,7 @@ def prepare(table: str, kind: str, batch_size: int, batches: int) -> Prepared:
     before = _own_bytes()
     for _ in epoch() if epochs is _ours else ():
         pass
-    facts = {"own bytes": _own_bytes(), "growth over an epoch": _own_bytes() - before, "batches a step": batches}
+    facts = {"own bytes": _own_bytes(), "growth over an epoch": _own_bytes() - before, "batches per step": batches}
     stream = itertools.chain.from_iterable(epoch() for _ in itertools.count())
 
     def run(steps: int) -> list[float]:
@@ -80,7 +80,7 @@ def _torch(data: PreparedTable, kind: str, batch_size: int) -> Callable[[], Iter
 
 
 def _own_bytes() -> int:
-    """Memory of the process that is no file's."""
+    """Memory of the process without mapped files."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Rows a second of `model.fit`, with a model that costs nothing and with DCNv2."""
+"""Rows per second of `model.fit`, with a model that costs almost nothing and with DCNv2."""
 
 import itertools
 import time
@@ -54,7 +54,7 @@ def prepare(table: str, model: str, kind: str, batch_size: int, batches: int, fi
             seconds += fit(min(fit_steps, steps - len(seconds)))
         return seconds
 
-    return Prepared(run, {"batches a step": batches})
+    return Prepared(run, {"batches per step": batches})
 
 
 class _Again(keras.utils.PyDataset):

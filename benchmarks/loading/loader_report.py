@@ -38,7 +38,7 @@ def loader_report(
     speed = {name: rows[name] / one.seconds for name, one in found.items() if one.ok}
 
     def ratio(name: str, other: str) -> Ratio | None:
-        """How many times the rows a second of another."""
+        """The ratio of rows per second to those of another."""
         if name not in found or other not in found:
             return None
         if _part_of(contenders[name]) == _part_of(contenders[other]):
@@ -69,14 +69,14 @@ def loader_report(
         settings=settings,
         notes=[
             "Preparing, feeding, `fit` of one Dense and DCNv2 take turns among themselves; ratios across these parts "
-            "are of medians, with the least and greatest that any two rounds give.",
+            "are ratios of medians, with the least and the greatest ratio of any two rounds.",
             "Peak memory is the resident set of the process, libraries included (about 0.3 GB). Own memory leaves out "
             "mapped files, whose pages the system drops when it needs them.",
             "Where other programs were busy on the machine, CPU seconds and ratios within a round are what can be "
             "trusted.",
         ],
-        figure=bar_figure(speed, "rows a second", kinds, ranges, log=True) if speed else None,
-        alt="Bars of rows a second by contender on a logarithmic axis; thin lines span the rounds.",
+        figure=bar_figure(speed, "rows per second", kinds, ranges, log=True) if speed else None,
+        alt="Bars of rows per second by contender on a logarithmic axis; thin lines span the rounds.",
     )
 
 

@@ -19,7 +19,7 @@ def prepare(saved_model: str, signature: str, candidates: int) -> Prepared:
 
     Args:
         saved_model: the version folder, with `requests.pickle` beside it.
-        signature: `"rank"` sends the user's columns once, others send them once an ad.
+        signature: `"rank"` sends the user's columns once, others send them once per ad.
         candidates: ads of the request.
     """
     folder = Path(saved_model)

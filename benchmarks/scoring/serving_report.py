@@ -24,18 +24,19 @@ request begins with tensors in memory and ends with its scores copied.
 
 **KuaiRand's columns**: the preset `{preset}` (embeddings of {preset_embedding_dim}, four tasks) on KuaiRand-Pure's 43
 columns, 30 of the user, 2 of the context and 11 of the ad, on rows of the log. `serving_default` gets every column once
-an ad, `rank` the user's and the context's once. "{raw}" are the log's strings and numbers, turned into ids and floats
-in the graph; "{ids}" is the same model exported without its transforms."""
+per ad, and `rank` gets the columns of the user and the context once. "{raw}" are the log's strings and numbers, turned
+into ids and floats in the graph; "{ids}" is the same model exported without its transforms."""
 
 NETWORK = """DCNv2 (three full-rank crosses beside dense layers 256 and 128) for one task, {fields} id columns, {rows:,}
 embedding rows of {embedding_dim}. Ours is `serving_default` of the exported model; the others answer through their own
-`predict`, one batch a request; DeepCTR's is Keras' loop over batches, and `predict_on_batch` one compiled call."""
+`predict`, one batch per request; DeepCTR's `predict` is Keras' loop over batches, and `predict_on_batch` is one
+compiled call."""
 
-REMARK = """`rank` embeds, groups and multiplies what is the user's once, and computes full-rank crosses by side
-(`models/ranking/crosses_by_side.py`). What is left bounds the ratio: with embeddings of 16 and the groups' codes
-528 of the crosses' 720 inputs are the request's, and at 500 ads the model's multiplications, those once a request
-included, are .56 of the flat ones (.35 at 2,000). Turning columns into fields and the many small operations take
-about what the whole of a request for one ad takes, either way."""
+REMARK = """`rank` embeds, groups and multiplies the user's columns once, and computes full-rank crosses by side
+(`models/ranking/crosses_by_side.py`). The remaining work bounds the ratio: with embeddings of 16 and the groups' codes,
+528 of the 720 inputs of the crosses are the request's. At 500 ads the multiplications of the model, with those done
+once per request, are 0.56 of the flat ones (0.35 at 2,000). In both signatures, turning columns into
+fields and the many small operations take about as long as a whole request for one ad."""
 
 HALF = """The same network with a fused table whose rows are kept as bfloat16 (`embedding_storage_dtype="bfloat16"`)."""
 
@@ -62,10 +63,10 @@ def serving_report(found: Mapping[str, Measurement], sizes: Sequence[int], setti
         tables=[_signatures(found, sizes), _targets(found), _network(found, sizes, settings), _half(found, sizes)],
         measurements=found,
         settings=settings,
-        figure=bar_figure(values, "ms a request", {name: name.split(",")[0] for name in values}, log=True, digits=1)
+        figure=bar_figure(values, "ms per request", {name: name.split(",")[0] for name in values}, log=True, digits=1)
         if values
         else None,
-        alt="Bars of milliseconds a request by signature, kind of columns and number of candidates.",
+        alt="Bars of milliseconds per request by signature, kind of columns and number of candidates.",
     )
 
 
@@ -78,7 +79,7 @@ def _signatures(found: Mapping[str, Measurement], sizes: Sequence[int]) -> Table
                 one = _of(found, f"{signature}, {kind}", size)
                 ratio = "–" if signature == FLAT else _cell(_ratio(one, flat))
                 rows.append((f"{size:,}", signature, kind, *_times(one, size), ratio))
-    columns = ["candidates", "signature", "columns", "p50, ms", "p99, ms", "scores a second", f"× {FLAT}"]
+    columns = ["candidates", "signature", "columns", "p50, ms", "p99, ms", "scores per second", f"× {FLAT}"]
     return Table(columns, rows, "KuaiRand's columns")
 
 
@@ -107,7 +108,7 @@ def _network(found: Mapping[str, Measurement], sizes: Sequence[int], settings: M
             ratio = "–" if name == OURS else _cell(_ratio(one, ours))
             label = "grouprank, `serving_default`" if name == OURS else name
             rows.append((f"{size:,}", label, *_times(one, size), ratio))
-    columns = ["candidates", "library", "p50, ms", "p99, ms", "scores a second", "× ours"]
+    columns = ["candidates", "library", "p50, ms", "p99, ms", "scores per second", "× ours"]
     return Table(columns, rows, "The same network in other libraries", NETWORK.format(**settings))
 
 

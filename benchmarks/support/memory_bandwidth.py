@@ -11,8 +11,8 @@ class MemoryBandwidth:
     """How fast this machine's memory is. Made by `measure_memory_bandwidth`.
 
     Args:
-        copy: bytes a second of a large copy, read and written bytes together.
-        gather: bytes a second of reading rows of 64 bytes at random places of a large table.
+        copy: bytes per second of a large copy, read and written bytes together.
+        gather: bytes per second of reading rows of 64 bytes at random places of a large table.
     """
 
     copy: float

@@ -81,7 +81,7 @@ def _version(name: str) -> str | None:
 
 
 def _end_with_parent() -> None:
-    """A stopped process would not notice that its controller was killed, and would hold its memory for ever."""
+    """End with the controller; a stopped process would not notice that it was killed, and would keep its memory."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

@@ -1,8 +1,9 @@
-"""Numbers as the ids of the buckets that they fall into."""
+"""Numbers, replaced by the ids of the buckets that they fall into."""
 
 import dataclasses
 import functools
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,11 @@ from ...schema import Categorical
 from ..transforms.missing_numbers import missing_numbers
 from ..transforms.raw_values import Encoded, as_float32
 from ..transforms.vocabulary_fingerprint import fingerprint
-from .kind import Column, Problem, Transform, check_count, check_missing, mixed
-from .numeric import graph_known_numbers, known_numbers
+from .kind import Column, Problem, Profile, Transform, check_count, check_missing, mixed
+from .numeric import graph_known_numbers, is_heavy_tailed, known_numbers
 from .typed_values import typed_numbers
 
-# Distinct numbers that are counted apart; beyond, the last binary digits of all are left out.
+# Most distinct numbers that are counted; where there are more, all numbers lose their last binary digits.
 _MOST_NUMBERS = 65_536
 
 
@@ -24,16 +25,16 @@ _MOST_NUMBERS = 65_536
 class BucketizedColumn(Column):
     """A number, replaced by the id of its bucket; the buckets hold about as many training rows each.
 
-    Right where a number acts in steps rather than in proportion, such as an age or an hour. Equal numbers never fall
-    into two buckets, so that a column of few values has fewer buckets than asked for. The boundaries are numbers of
-    the training rows (or up to 1 % nearer to 0, where the rows have more than 65,536 different ones). Missing, NaN
-    and infinite values have id 0.
+    Use it where a number acts in steps rather than in proportion, as an age or an hour does. Equal numbers never fall
+    into two buckets, so a column of few values has fewer buckets than you ask for. The boundaries are numbers of the
+    training rows (or up to 1 % nearer to 0, where the rows have more than 65,536 different ones). Missing, NaN and
+    infinite values have id 0.
 
     Args:
         name: name of the feature.
         side: `"user"`, `"ad"` or `"context"`.
         raw: name of the raw column. Defaults to `name`.
-        buckets: most buckets. Defaults to 16.
+        buckets: largest number of buckets. Defaults to 16.
         missing: spellings that mean missing, as for a `NumericColumn`. Defaults to `()`.
 
     Example:
@@ -78,6 +79,22 @@ class BucketizedColumn(Column):
         """The transform with the quantiles of all rows."""
         return BucketizedTransform(self.raw_name, summary.boundaries(self.buckets), missing_numbers(self.missing))
 
+    @classmethod
+    def suits(cls, kind: str, profile: Profile) -> bool:
+        """Whether the tail is still heavy after the logarithm, as that of small fractions is."""
+        median, high = profile.magnitude(0.5), profile.magnitude(0.99)
+        # Where most numbers are 0, quantiles would part the others too coarsely.
+        if kind != "numeric" or not median or high is None:
+            return False
+        return is_heavy_tailed(math.log1p(median), math.log1p(high))
+
+    @classmethod
+    def remark(cls, profile: Profile) -> str:
+        """Why numbers are not drafted as numeric."""
+        if not cls.suits("numeric", profile):
+            return ""
+        return "a heavy tail that a logarithm of 1 + |x| leaves heavy; kind: numeric standardises the numbers"
+
 
 @dataclasses.dataclass(frozen=True)
 class BucketizedTransform(Transform):
@@ -107,7 +124,7 @@ class BucketizedTransform(Transform):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Of the boundaries (see `Schema.check_fitted`)."""
+        """Fingerprint of the boundaries (see `Schema.check_fitted`)."""
         return fingerprint(f"{boundary:.9g} " for boundary in self.boundaries)
 
     def encode(self, values: Any) -> Encoded:
@@ -149,8 +166,8 @@ class BucketizedTransform(Transform):
 class NumberCounts:
     """Counts of the distinct float32 numbers of a stream, in bounded memory.
 
-    Where there are too many, all numbers lose as many of their last binary digits as it takes, so that parts added
-    in any order and grouping give the same counts.
+    Where there are too many, all numbers lose as many of their last binary digits as needed. Parts that are added in
+    any order and grouping therefore give the same counts.
 
     Example:
     >>> counts = NumberCounts.of(np.array([1, 1, 2, 3], "float32"))

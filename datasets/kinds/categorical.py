@@ -20,8 +20,11 @@ from .token_graph import graph_ids, graph_is_one_of, vocabulary_table
 from .typed_values import typed_integers, typed_text
 
 CATEGORICAL_DTYPES = ("string", "int64")
-# Of a column with more values, a token that is seen once teaches nothing.
+# In a column with more values, a token that is seen once teaches the model nothing.
 _FEW = 50
+# With more tokens, and fewer rows for each on average, most tokens are rare.
+_MANY = 10_000
+_ENOUGH_ROWS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +40,12 @@ class CategoricalColumn(Column):
         side: `"user"`, `"ad"` or `"context"`.
         raw: name of the raw column. Defaults to `name`.
         dtype: `"string"`, or `"int64"` for columns that are always integers. Defaults to `"string"`.
-        min_count: training rows a token must appear in to get its own id; rarer ones are out of the vocabulary: they
-            share id 0, or id 1 where a sequence shares the vocabulary, whose id 0 is padding.
+        min_count: number of training rows in which a token must appear to get its own id. Rarer tokens are out of the
+            vocabulary and share id 0, or id 1 where a sequence shares the vocabulary and id 0 is its padding. Defaults
+            to 1.
         divisor: floor divisor of an integer column. Defaults to 1.
         modulo: modulus of an integer column after the division, or `None`.
-        max_size: most tokens kept (the most frequent), out-of-vocabulary not counted, or `None` for all.
+        max_size: number of the most frequent tokens to keep, or `None` for all. Defaults to `None`.
         missing: spellings that mean missing: strings are read as `""`, integers are out of the vocabulary.
             Defaults to `()`.
 
@@ -110,6 +114,13 @@ class CategoricalColumn(Column):
         """A minimum count, where there are many tokens."""
         return {"min_count": 2} if profile.distinct > _FEW else {}
 
+    @classmethod
+    def remark(cls, profile: Profile) -> str:
+        """An offer of a hash, where many tokens have few rows each."""
+        if profile.distinct <= _MANY or profile.rows >= _ENOUGH_ROWS * profile.distinct:
+            return ""
+        return "many rare values, which min_count puts together; kind: hashed gives every value an id, also new ones"
+
 
 class OfVocabulary(Transform):
     """What transforms to the ids of a vocabulary have in common.
@@ -127,7 +138,7 @@ class OfVocabulary(Transform):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Of the vocabulary (see `Schema.check_fitted`)."""
+        """Fingerprint of the vocabulary (see `Schema.check_fitted`)."""
         return vocabulary_fingerprint(self.tokens, self.unknown_id)
 
     @functools.cached_property

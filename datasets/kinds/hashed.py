@@ -1,4 +1,4 @@
-"""Tokens, one or several a row, mapped to ids by a hash: no vocabulary, and no pass over the rows to find one."""
+"""Maps tokens, one or several per row, to ids by a hash, without a vocabulary or a pass over the rows to find one."""
 
 import dataclasses
 import functools
@@ -21,11 +21,15 @@ from .typed_values import typed_integers, typed_text
 _DTYPES = ("string", "int64")
 _MOST_BUCKETS = 2**31 - 2  # ids are int32
 _LIST_BUCKETS = 65_536
+# More distinct tokens in the rows that `tabular --init` looks at are too many for a vocabulary. With fewer a
+# vocabulary that puts rare tokens together is better: on 28,544 rows of Criteo's display log, hashing the five columns
+# of 10,000 to 15,000 tokens raised the test NE of one seed from 0.875 to 0.895.
+_TOO_MANY = 50_000
 
 
 @dataclasses.dataclass(frozen=True)
 class HashedColumn(Column):
-    """One token per row, mapped to an id by a hash: right where new tokens come every day, or are too many to count.
+    """One token per row, mapped to an id by a hash, for columns with too many tokens or with new ones every day.
 
     The id is 1 + FarmHash's 64-bit fingerprint of the token modulo `buckets`, which is 1 +
     `tf.strings.to_hash_bucket_fast`. Nothing is fitted, every token has an id at once, and several tokens may share
@@ -39,7 +43,7 @@ class HashedColumn(Column):
         missing: spellings that mean missing. Defaults to `()`.
         integers: whether strings such as `"84.0"` (as pandas writes a column with gaps) are the token `"84"`.
             Defaults to `True`.
-        buckets: number of ids beside that of missing tokens (keyword).
+        buckets: number of ids, not counting the id of missing tokens (keyword).
 
     Example:
     >>> HashedColumn("ad_id", "ad", buckets=1000).fit(None)(["a7", "", "a8"])
@@ -74,9 +78,24 @@ class HashedColumn(Column):
         return HashedTransform(self.raw_name, self.dtype, self.buckets, missing, self.integers)
 
     @classmethod
+    def suits(cls, kind: str, profile: Profile) -> bool:
+        """Whether a column of tokens has too many for a vocabulary."""
+        return kind == "categorical" and profile.distinct > _TOO_MANY
+
+    @classmethod
     def draft(cls, profile: Profile) -> dict[str, Any]:
         """Two buckets for each token, or somewhat more."""
         return {"buckets": 1 << max(2 * profile.distinct - 1, 15).bit_length()}
+
+    @classmethod
+    def remark(cls, profile: Profile) -> str:
+        """Why no vocabulary is drafted, and when one is better."""
+        if not cls.suits("categorical", profile):
+            return ""
+        return (
+            "too many distinct values for a vocabulary, so a hash gives each one an id; kind: categorical with a large "
+            "min_count puts the rare ones together instead"
+        )
 
 
 class _OfHash(Transform):
@@ -92,12 +111,12 @@ class _OfHash(Transform):
 
     @property
     def absent_id(self) -> int:
-        """That of a missing token and of padding."""
+        """The id of a missing token and of padding."""
         return 0
 
     @property
     def fingerprint(self) -> str:
-        """Of the hash (see `Schema.check_fitted`)."""
+        """Fingerprint of the hash (see `Schema.check_fitted`)."""
         return _hash_fingerprint(self.buckets, self.integers)
 
 
@@ -161,7 +180,7 @@ class HashedSequenceColumn(Column):
     """Several tokens in one string, split, each mapped to an id by a hash, and padded with 0 to a fixed length.
 
     The ids are those of a `HashedColumn`. Pieces that are empty or mean missing are dropped before the list is cut to
-    its first `length` tokens. No token is unknown to a hash.
+    its first `length` tokens. A hash knows every token, so none is out of the vocabulary.
 
     Args:
         name: name of the feature.
@@ -172,7 +191,7 @@ class HashedSequenceColumn(Column):
         missing: spellings that mean missing, of the whole string or of a piece. Defaults to `()`.
         integers: whether pieces such as `"84.0"` are the token `"84"`. Defaults to `True`.
         length: number of tokens kept per row (keyword).
-        buckets: number of ids beside that of padding (keyword).
+        buckets: number of ids, not counting the id of padding (keyword).
 
     Example:
     >>> HashedSequenceColumn("ads", "user", length=3, buckets=1000).fit(None)(["a8,,a7", ""]).tolist()
@@ -284,7 +303,7 @@ class HashedSequenceTransform(_OfHash):
 def _hashed(tokens: pl.Series, buckets: int, spelling: TokenSpelling) -> np.ndarray:
     """The ids of tokens in any spelling, 0 for `""`."""
     distinct = tokens.unique()  # each is spelled and hashed once
-    # Bytes that are no text are read as line breaks, of which TensorFlow may see another number.
+    # Bytes that are not text are read as line breaks, and TensorFlow may see another number of them.
     texts = spelling(distinct).str.replace_all("\n+", "\n")
     hashes = np.fromiter(map(Fingerprint64, texts), "uint64", len(texts))
     ids = np.where((texts == "").to_numpy(), 0, hashes % np.uint64(buckets) + np.uint64(1)).astype("int32")

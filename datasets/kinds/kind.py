@@ -1,4 +1,4 @@
-"""The contract of a kind of feature: its raw column before anything is fitted, and what is fitted."""
+"""The contract of a kind of feature: its raw column before fitting, and the fitted transform."""
 
 import abc
 import dataclasses
@@ -17,15 +17,16 @@ Problem = Callable[[np.ndarray, str], None]
 
 
 class Summary(Protocol):
-    """What chunks of training rows add up to. It can be pickled, so processes and machines may each make a part."""
+    """The sum of what chunks of training rows add; it can be pickled, so several machines may make parts."""
 
     def add(self, part: Any, /) -> None:
-        """Add another part; the parts give the same in any grouping, but for the last bits of a mean."""
+        """Add another part; how parts are grouped changes no more than the last bits of a mean."""
 
 
 class Profile(Protocol):
     """What `tabular --init` knows of a column's values when it drafts the arguments of its feature."""
 
+    rows: int
     distinct: int
     is_text: bool
 
@@ -35,6 +36,12 @@ class Profile(Protocol):
 
     def pieces(self, separator: str, /) -> int:
         """How many pieces most values have."""
+
+    def share_matching(self, pattern: str, /) -> float:
+        """Share of the values that a regular expression matches; items of lists are joined by commas."""
+
+    def magnitude(self, share: float, /) -> float | None:
+        """The size that this share of the numbers does not exceed, signs left out; `None` for other values."""
 
 
 class _Raw(abc.ABC):
@@ -49,8 +56,8 @@ class Column(_Raw):
     """A raw column and the feature that is made of it: the first half of the contract of a kind of feature.
 
     A kind is one module of `datasets/kinds/` with two frozen dataclasses: a `Column` (what a user writes) and a
-    `Transform` (what is fitted). It has a line in `KINDS`, by which a table's YAML and `tabular --init` know it, and
-    a case in `tests/datasets/test_kinds.py`, which holds every kind to this contract:
+    `Transform` (what is fitted). It has a line in `datasets/kinds/__init__.py`, by which a table's YAML and
+    `tabular --init` know it, and a case in `tests/datasets/test_kinds.py`, which holds every kind to this contract:
 
     1. `typed` reads the values of a user's file, and reports the rows that do not fit.
     2. `summarize` says what a chunk of training rows adds. Summaries are merged by `add`, and a fit to merged parts
@@ -58,6 +65,7 @@ class Column(_Raw):
     3. `fit` makes the `Transform` of a summary.
     4. `Transform.encode` makes the model's input of raw values, and `Transform.graph` makes the same of them in
        TensorFlow, bit for bit. `Transform.sample` draws raw values to compare the two on.
+    5. `suits`, `draft` and `remark` say when `tabular --init` drafts a column as this kind, and what it writes then.
 
     The dataclass's fields are the arguments in YAML. `kind` is its name there, `dtype` what the raw column holds.
 
@@ -141,7 +149,7 @@ class Column(_Raw):
         return None
 
     def lacks_numbers(self, summary: Any) -> bool:
-        """Whether the rows had none of the numbers that the feature is made of, which is told to the user.
+        """Whether the rows had none of the numbers that the feature is made of; the user is then warned.
 
         Args:
             summary: the rows' `Summary`.
@@ -169,6 +177,16 @@ class Column(_Raw):
         return {self.name: self.fit(summary, owner, shared)}
 
     @classmethod
+    def suits(cls, kind: str, profile: Profile) -> bool:
+        """Whether `tabular --init` should draft a column as this kind instead of the one it would draft otherwise.
+
+        Args:
+            kind: the kind that is drafted otherwise.
+            profile: what the column's values look like.
+        """
+        return False
+
+    @classmethod
     def draft(cls, profile: Profile) -> dict[str, Any]:
         """Arguments that `tabular --init` writes for a column that looks like this, beside name, side and raw.
 
@@ -177,14 +195,23 @@ class Column(_Raw):
         """
         return {}
 
+    @classmethod
+    def remark(cls, profile: Profile) -> str:
+        """A comment that `tabular --init` writes beside the arguments: why this kind, and what else could be chosen.
+
+        Args:
+            profile: what the column's values look like.
+        """
+        return ""
+
 
 # Transforms hold arrays, which do not compare as one value.
 @dataclasses.dataclass(frozen=True, eq=False)
 class Transform(_Raw):
     """What is fitted of a raw column: the second half of the contract of a kind of feature (see `Column`).
 
-    A frozen dataclass whose fields are what `transforms.json` holds; a field `tokens` is written as a text file of
-    one token per line. `raw` names the raw column.
+    A transform is a frozen dataclass. `transforms.json` holds its fields, except for a field `tokens`, which is written
+    as a text file with one token per line. `raw` names the raw column.
 
     Class attributes:
         counts_unknown: whether `Encoded.replaced` counts tokens out of a vocabulary, which are watched in served
@@ -201,7 +228,7 @@ class Transform(_Raw):
 
     @property
     def fingerprint(self) -> str | None:
-        """What changes when the same id or number means something else (see `Schema.check_fitted`)."""
+        """Text that differs when the same id or number means something else (see `Schema.check_fitted`)."""
         return None
 
     @property
@@ -224,7 +251,7 @@ class Transform(_Raw):
 
     def unknown(self, values: Any) -> pl.Series:
         """The tokens out of the vocabulary, as they stand in the raw column, each once; of `counts_unknown` kinds."""
-        raise NotImplementedError(f"A {self.kind} feature has no vocabulary that a token could be unknown to.")
+        raise NotImplementedError(f"A {self.kind} feature has no vocabulary, so none of its tokens is unknown.")
 
     def graph_table(self, path: Path) -> Any:
         """A lookup table of TensorFlow that `graph` needs, `None` for none.
@@ -253,7 +280,7 @@ class Transform(_Raw):
         """
 
     def is_readable(self, most: int) -> bool:
-        """Whether `readable` can show the values to a person: one a row, and few enough.
+        """Whether `readable` can show the values to a person: each row has one, and few of them differ.
 
         Args:
             most: number of tokens that are few enough.

@@ -1,4 +1,4 @@
-"""The label of a task: a probability, or nothing where the outcome was not observed."""
+"""The label of a task: a number in [0, 1], missing where the outcome was not observed."""
 
 import dataclasses
 

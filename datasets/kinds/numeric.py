@@ -12,20 +12,22 @@ from ..transforms.missing_numbers import missing_numbers
 from ..transforms.raw_values import Encoded, as_float32
 from ..transforms.running_moments import RunningMoments
 from ..transforms.vocabulary_fingerprint import fingerprint
-from .kind import Column, Problem, Transform, check_missing, mixed
+from .kind import Column, Problem, Profile, Transform, check_missing, mixed
 from .typed_values import typed_numbers
 
 FUNCTIONS = ("log1p", "identity")
 
 Function = Literal["log1p", "identity"]
+# A tail is heavy where one number in a hundred is so many times the median.
+_HEAVY = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class NumericColumn(Column):
     """A number, standardised after an optional signed logarithm.
 
-    `log1p` means sign(x)·log(1 + |x|): right for counts, amounts and durations, whose tails would
-    otherwise rule the mean. Missing, NaN and infinite values become the training mean, i.e. 0.
+    `log1p` means sign(x)·log(1 + |x|). It suits counts, amounts and durations, whose long tails would otherwise
+    dominate the mean. Missing, NaN and infinite values become the training mean, which is 0 after standardising.
 
     Args:
         name: name of the feature.
@@ -80,6 +82,13 @@ class NumericColumn(Column):
         missing = missing_numbers(self.missing)
         return NumericTransform(self.raw_name, self.function, summary.mean, summary.std, missing)
 
+    @classmethod
+    def remark(cls, profile: Profile) -> str:
+        """An offer of buckets, where the tail is heavy."""
+        if not is_heavy_tailed(profile.magnitude(0.5), profile.magnitude(0.99)):
+            return ""
+        return "a heavy tail; kind: bucketized makes ids of quantiles instead of taking the logarithm"
+
 
 @dataclasses.dataclass(frozen=True)
 class NumericTransform(Transform):
@@ -113,8 +122,8 @@ class NumericTransform(Transform):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Of the function and the moments (see `Schema.check_fitted`)."""
-        # Their last bits depend on the chunks that they were added up in, and a mean of about 0 is nothing but those.
+        """Fingerprint of the function and the moments (see `Schema.check_fitted`)."""
+        # The last bits of moments depend on the chunks that were added up, and a mean near 0 has no other bits.
         place = round(self.mean / self.std, 5) + 0.0
         return fingerprint([f"{self.function} {place:.8g} {self.std:.6g}"])
 
@@ -155,6 +164,16 @@ class NumericTransform(Transform):
 
     def _inverse(self, changed: np.ndarray) -> np.ndarray:
         return np.sign(changed) * np.expm1(np.abs(changed)) if self.function == "log1p" else changed
+
+
+def is_heavy_tailed(median: float | None, high: float | None) -> bool:
+    """Whether the 99th percentile of numbers without their signs is many times their median.
+
+    Example:
+    >>> is_heavy_tailed(1.0, 10.0), is_heavy_tailed(1.0, 1000.0)
+    (False, True)
+    """
+    return median is not None and high is not None and high > _HEAVY * median
 
 
 def known_numbers(values: np.ndarray, missing: tuple[float, ...]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Several tokens a row, mapped to ids by a vocabulary."""
+"""Several tokens per row, mapped to ids by a vocabulary."""
 
 import dataclasses
 import functools
@@ -31,10 +31,10 @@ class SequenceColumn(Column):
         side: `"user"`, `"ad"` or `"context"`.
         raw: name of the raw column. Defaults to `name`.
         separator: what stands between tokens. Defaults to `","`.
-        min_count: appearances in training rows a token needs to get its own id.
-        max_size: most tokens kept (the most frequent), or `None` for all.
+        min_count: how often a token must appear in training rows to get its own id. Defaults to 1.
+        max_size: number of the most frequent tokens to keep, or `None` for all. Defaults to `None`.
         shares: name of a `CategoricalColumn` of strings whose vocabulary and embeddings this one uses, or `None`. Its
-            own `min_count` and `max_size` then say nothing.
+            own `min_count` and `max_size` are then not used.
         missing: spellings that mean missing, of the whole string or of a piece. Defaults to `()`.
         length: number of tokens kept per row (keyword).
 
@@ -67,7 +67,7 @@ class SequenceColumn(Column):
         return self.shares
 
     def check_owner(self, owner: Column) -> None:
-        """Raise unless the owner's tokens are strings, one a row."""
+        """Raise unless the owner has one string per row."""
         if not isinstance(owner, CategoricalColumn) or owner.dtype != "string":
             raise ValueError(
                 f"Column {self.name!r} shares the vocabulary of {owner.name!r}, which must be a CategoricalColumn "

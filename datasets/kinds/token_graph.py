@@ -17,7 +17,7 @@ def vocabulary_table(path: Path, tokens: np.ndarray, dtype: str) -> Any:
     """A lookup table from tokens to their positions, -1 for others.
 
     Args:
-        path: file of one token a line, written here; it must stay until the SavedModel that copies it is written.
+        path: the file to write, with one token per line; it must stay until the SavedModel that copies it is written.
         tokens: the vocabulary.
         dtype: `"string"` or `"int64"`.
     """

@@ -7,7 +7,7 @@ import polars as pl
 
 from .kind import Problem
 
-_ONE_VALUE = "one value a row; describe lists as kind: sequence or vector"
+_ONE_VALUE = "one value per row; describe lists as kind: sequence or vector"
 
 
 def typed_text(values: pl.Series, kind: str, problem: Problem) -> pl.Series:
@@ -96,7 +96,7 @@ def misfit(values: pl.Series, kind: str, expected: str) -> ValueError:
 
 
 def is_list(dtype: pl.DataType) -> bool:
-    """Whether a column holds several values a row."""
+    """Whether a column holds several values per row."""
     return dtype.base_type() in (pl.List, pl.Array)
 
 

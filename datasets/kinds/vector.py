@@ -46,7 +46,7 @@ class VectorColumn(Column):
         lists = values.cast(pl.List(pl.Float32))
         wrong = (lists.list.len() != self.dim).fill_null(False)
         problem(wrong.to_numpy(), f"{self.dim} numbers")
-        # A row that is reported is left out in the end; until then it needs the length of the others.
+        # A row that is reported is left out later; until then it needs the same length as the others.
         return pl.select(pl.when(~wrong).then(lists)).to_series().alias(values.name) if wrong.any() else lists
 
     def fit(self, summary: Any, owner: Any = None, shared: bool = False) -> "VectorTransform":

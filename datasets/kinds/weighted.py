@@ -1,6 +1,7 @@
-"""Several tokens a row, each with a weight."""
+"""Several tokens per row, each with a weight."""
 
 import dataclasses
+import itertools
 import re
 from typing import Any
 
@@ -11,7 +12,7 @@ from ...schema import Feature, Weights
 from ..transforms.raw_values import Encoded, as_strings
 from ..transforms.token_counts import TokenCounts
 from ..transforms.token_spelling import TokenSpelling
-from .kind import Problem, Transform
+from .kind import Problem, Profile, Transform
 from .sequence import (
     SequenceColumn,
     SequenceTransform,
@@ -24,7 +25,11 @@ from .sequence import (
 from .token_graph import graph_pieces
 
 # As polars and TensorFlow both read it. Digits are ASCII, and few enough that no exponent leaves float32.
-_NUMBER = r"^[-+]?[0-9]{1,15}(\.[0-9]{0,15})?$"
+_DECIMAL = r"[-+]?[0-9]{1,15}(\.[0-9]{0,15})?"
+_NUMBER = f"^{_DECIMAL}$"
+# What `tabular --init` looks for between pairs, and between a token and its weight.
+_SEPARATORS = (",", "|", ";", " ")
+_WEIGHT_SEPARATORS = (":", "=")
 _COMBINERS = ("mean", "sum")
 
 
@@ -32,9 +37,9 @@ _COMBINERS = ("mean", "sum")
 class WeightedColumn(SequenceColumn):
     """Several tokens in one string, each with a weight, such as `"sports:0.7,news:0.2"`.
 
-    The tokens are those of a `SequenceColumn`; their weights are a second input of the model, `NAME_weights`. The
-    model adds the embeddings up, each times its weight. A token without a weight has weight 1. One whose weight is
-    no decimal number has weight 0; `Tabular` reports its row.
+    The tokens are those of a `SequenceColumn`; their weights are a second input of the model, `NAME_weights`. The model
+    adds up the embeddings, each times its weight. A token without a weight has weight 1. A token whose weight is not a
+    decimal number has weight 0, and `Tabular` reports its row.
 
     Args:
         name: name of the feature.
@@ -45,7 +50,7 @@ class WeightedColumn(SequenceColumn):
         max_size: as for a `SequenceColumn`.
         shares: as for a `SequenceColumn`.
         missing: spellings that mean missing, of the whole string or of a token. Defaults to `()`.
-        weight_separator: what stands between a token and its weight, at its first place. Defaults to `":"`.
+        weight_separator: what stands between a token and its weight; its first occurrence counts. Defaults to `":"`.
         combiner: `"sum"` for Σ w·v, or `"mean"` for Σ w·v / Σ |w|. Defaults to `"mean"`.
         length: number of tokens kept per row (keyword).
 
@@ -100,6 +105,39 @@ class WeightedColumn(SequenceColumn):
         ids = super().fit(summary, owner, shared)
         fields = {field.name: getattr(ids, field.name) for field in dataclasses.fields(ids)}
         return WeightedTransform(**fields, weight_separator=self.weight_separator)
+
+    @classmethod
+    def suits(cls, kind: str, profile: Profile) -> bool:
+        """Whether the values are lists of pairs of a token and a number."""
+        return bool(cls._separators(profile))
+
+    @classmethod
+    def draft(cls, profile: Profile) -> dict[str, Any]:
+        """As for a `SequenceColumn`, with what stands between a token and its weight."""
+        separator, weight_separator = cls._separators(profile) or ("", "")
+        if not separator:
+            return super().draft(profile)
+        shown = {"separator": separator} if profile.is_text else {}
+        return {"length": profile.pieces(separator), **shown, "weight_separator": weight_separator}
+
+    @classmethod
+    def remark(cls, profile: Profile) -> str:
+        """What was found."""
+        return "pairs of a token and its weight; combiner: sum adds them up" if cls._separators(profile) else ""
+
+    @staticmethod
+    def _separators(profile: Profile) -> tuple[str, str] | None:
+        """What separates pairs and what separates a token from its weight, `None` unless nearly all values are pairs.
+
+        Some values need several pairs, since `"12:30"` alone is rather a time.
+        """
+        for separator, weight_separator in itertools.product(_SEPARATORS, _WEIGHT_SEPARATORS):
+            between = re.escape(separator)
+            pair = f"[^{between}{weight_separator}]+{weight_separator}{_DECIMAL}"
+            several = profile.share_matching(f"^{pair}({between}{pair})+$")
+            if several > 0.1 and profile.share_matching(f"^{pair}({between}{pair})*$") > 0.9:
+                return separator, weight_separator
+        return None
 
     def transforms(self, summary: Any, owner: Any = None, shared: bool = False) -> dict[str, Transform]:
         """The transforms of the tokens and of the weights."""
@@ -187,7 +225,7 @@ class WeightsTransform(Transform):
         return _Parts(self.weight_separator)
 
     def encode(self, values: Any) -> Encoded:
-        """The padded weights, and how many are no numbers."""
+        """The padded weights, and how many are not numbers."""
         strings = as_strings(self.raw, values)
         spelling = TokenSpelling(self.missing)
         lengths, flat = first_tokens(strings, self.separator, self.length, spelling, self._parts.token)
@@ -218,7 +256,7 @@ class WeightsTransform(Transform):
 class _Parts:
     """A piece's token and weight, parted at the first separator."""
 
-    # In graphs, \C is any byte, also one that is no text.
+    # In graphs, \C matches any byte, also one that is not text.
     separator: str
 
     def token(self, piece: pl.Expr) -> pl.Expr:

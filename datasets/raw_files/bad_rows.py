@@ -30,6 +30,7 @@ class BadRows:
             if self.count > self.limit:
                 rows = "row" if self.count == 1 else "rows"
                 raise ValueError(
-                    f"{path}, line {line}: {problem} That makes {self.count} bad {rows}, {self.limit} may be skipped. "
+                    f"{path}, line {line}: {problem} That makes {self.count} bad {rows}, and {self.limit} may be "
+                    f"skipped. "
                     "Mend the file, or allow more with --max-bad-rows (`max_bad_rows=` in Python)."
                 )

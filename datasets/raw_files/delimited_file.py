@@ -41,7 +41,7 @@ class DelimitedFile:
     name, such as the index that pandas writes, is named by its place: `column_1`.
 
     Args:
-        path: the file, plain or gzip, whatever its name.
+        path: the file, plain or gzip; its name does not matter.
         separator: one character.
         columns: names of all columns in order, or `None` if the first line holds them.
         quoted: whether fields may be quoted with `"`.
@@ -107,7 +107,7 @@ class DelimitedFile:
                 break
             if read > _LONGEST_HEADER:
                 raise ValueError(
-                    f"{self.path} has no line break in its first {_LONGEST_HEADER:,} bytes: expected a row a line."
+                    f"{self.path} has no line break in its first {_LONGEST_HEADER:,} bytes: expected one row per line."
                 )
         return b"".join(parts)
 

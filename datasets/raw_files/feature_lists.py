@@ -23,8 +23,8 @@ class FeatureLists:
     A list is field, `\x02`, id, `\x03`, value, joined by `\x01`, in any order, as Ali-CCP has it.
 
     Args:
-        single: field to column, for fields with one id a row; missing is null, further ids are dropped.
-        several: field to column, for fields with several ids a row, joined by commas, highest value first.
+        single: field to column, for fields with one id per row; missing is null, further ids are dropped.
+        several: field to column, for fields with several ids per row, joined by commas, highest value first.
         lengths: column to the number of ids kept, for each column of `several`.
 
     Example:

@@ -1,4 +1,4 @@
-"""The lines of a CSV or TSV file as columns of strings, each line judged by itself."""
+"""Reads the lines of a CSV or TSV file as columns of strings and judges each line by itself."""
 
 import io
 import itertools

@@ -12,7 +12,7 @@ from .text_format import TextFormat
 
 _TEXT = (".csv", ".tsv", ".txt")
 _PARQUET = (".parquet", ".pq")
-# A slice of a Parquet file costs the decoding of what lies before it in its row group; so it serves several chunks.
+# Reading a slice of a Parquet file decodes all rows before it in its row group, so one slice serves several chunks.
 _SLICE_CHUNKS = 5
 
 

@@ -19,9 +19,9 @@ class TextFormat:
     r"""The separator of a table in a text file, and whether a blank follows it.
 
     The separator is the one of `,`, tab, `;`, `|` and Hive's `\x01` that cuts most of the first lines into as many
-    fields as the header; a single blank where there is none of them. What is no table of columns with names is refused
-    with what was seen and how to mend it: other encodings than UTF-8, files without a header, libsvm, columns aligned
-    by blanks.
+    fields as the header; a single blank where there is none of them. Files that are not tables of named columns are
+    refused: other encodings than UTF-8, files without a header, libsvm, and columns aligned by blanks. The error says
+    what was seen and how to mend it.
 
     Args:
         separator: one character.
@@ -66,7 +66,7 @@ def _lines(path: Path, head: bytes) -> list[str]:
     """The first lines, decoded; without the last one, which may be cut off."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or 10 * head.count(b"\0") > len(head):
         raise ValueError(
-            f"{path} is not UTF-8 text: it looks like UTF-16 or no text at all. Received: {head[:20]!r}. Convert it, "
+            f"{path} is not UTF-8 text: it looks like UTF-16, or it is not text. Received: {head[:20]!r}. Convert it, "
             f"e.g. `{_cat(path)} | iconv -f UTF-16 -t UTF-8 > utf8.csv`."
         )
     ends = rb"\r\n|\n|\r"

@@ -15,7 +15,8 @@ _VALIDATION_SHARE = 10
 def time_bounds(file: DelimitedFile, column: str, chunk_rows: int, workers: int = 1) -> tuple[int, int]:
     """The times at which validation and test begin: 80 % and 90 % of a file's rows are earlier.
 
-    Reads the file once; holds eight bytes a row. Malformed rows are left out here, the pass that follows reports them.
+    Reads the file once and holds eight bytes per row. Malformed rows are left out here; the pass that follows reports
+    them.
 
     Args:
         file: the file.

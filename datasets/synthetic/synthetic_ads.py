@@ -49,7 +49,7 @@ class SyntheticAds:
     `teacher_<click>`, the true ones `true_<outcome>` (`true_conversion` is given a click), `day`, the planted groups
     `planted_user_group`, `planted_ad_group` and `planted_user_ad_group`, and the labels that are no task.
 
-    Rows depend on the seed and on the arguments only, not on how they are read.
+    The rows depend only on the seed and the arguments, not on how they are read.
 
     Args:
         rows: number of impressions. Defaults to 200,000.
@@ -66,7 +66,7 @@ class SyntheticAds:
         drift: scale of the change over time; 0 for none. Defaults to 1.
 
     Raises:
-        ValueError: on sizes that are no positive integers or do not fit together, or unknown tasks.
+        ValueError: on sizes that are not positive integers or do not fit together, or on unknown tasks.
 
     Example:
     >>> dataset = SyntheticAds(rows=1000, num_users=200, num_ads=50)
@@ -195,7 +195,7 @@ class SyntheticAds:
 
     @classmethod
     def download(cls, folder: str | Path) -> Path:
-        """Raise: there is nothing to download."""
+        """Raise an error, since there is nothing to download."""
         raise NotImplementedError(
             f"{NAME!r} is generated, not downloaded. Leave out --download; SyntheticAds(rows=...) makes the rows, and "
             f".write({str(Path(folder) / 'ads.csv')!r}) a file of them."

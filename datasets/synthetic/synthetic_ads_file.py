@@ -56,7 +56,7 @@ class SyntheticAdsFile:
 
     @classmethod
     def download(cls, folder: str | Path) -> Path:
-        """Raise: there is nothing to download."""
+        """Raise an error, since there is nothing to download."""
         raise NotImplementedError(
             f"{NAME!r} is generated, not downloaded. Make a file of it with "
             f"SyntheticAds(rows=...).write({str(Path(folder) / 'ads.csv')!r})."

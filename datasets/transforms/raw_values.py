@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-# Never part of a vocabulary (a vocabulary file has one token per line), so it stands for bytes that are no text.
+# A vocabulary never holds it (a vocabulary file has one token per line), so it stands for bytes that are not text.
 UNKNOWN = "\n"
 _NO_TEXT = re.compile("[\udc80-\udcff]+")
 
@@ -71,7 +71,7 @@ def as_bytes(name: str, values: Any) -> np.ndarray:
 
 
 def as_int64(name: str, values: Any) -> np.ndarray:
-    """An int64 array; a missing value or a fraction is an error, for no integer stands for it."""
+    """An int64 array; a missing value or a fraction is an error, since no integer represents it."""
     if isinstance(values, pl.Series):
         if values.null_count():
             row = int(values.is_null().arg_max() or 0)
@@ -104,7 +104,7 @@ def as_matrix(name: str, values: Any, dim: int) -> np.ndarray:
     """A float32 array of shape (rows, dim), NaN in rows that are missing."""
     if isinstance(values, pl.Series):
         if values.dtype.base_type() not in (pl.Array, pl.List):
-            raise _wrong_kind(name, f"an Array or List of {dim} numbers a row", values.dtype, "")
+            raise _wrong_kind(name, f"an Array or List of {dim} numbers per row", values.dtype, "")
         lists = values.cast(pl.List(pl.Float32))
         known = lists.is_not_null().to_numpy()
         lengths = lists.list.len().fill_null(dim).to_numpy()

@@ -6,8 +6,7 @@ import numpy as np
 class RunningMoments:
     """Mean and standard deviation of a stream, merged chunk by chunk (Chan, Golub and LeVeque 1979).
 
-    Summing squares would cancel away every digit on columns with a large mean; merging centred
-    sums does not.
+    On columns with a large mean a sum of squares would lose all its digits by cancellation; centred sums do not.
 
     Example:
     >>> moments = RunningMoments()

@@ -1,4 +1,4 @@
-"""Every fitted transform of a table, with its schema: raw columns in, model inputs out."""
+"""All fitted transforms of a table with its schema; they turn raw columns into model inputs."""
 
 import json
 import warnings
@@ -18,12 +18,12 @@ from .unknown_tokens import UnknownTokens, UnknownTokenWatch
 
 _FILE = "transforms.json"
 _VOCABULARIES = "vocabularies"
-# Of version 1 are sequences whose unknown tokens have the id of padding; they are encoded as they were fitted.
+# In version 1 the unknown tokens of sequences have the id of padding; such transforms are encoded as they were fitted.
 _VERSION = 2
 
 
 class TableTransforms:
-    """Raw columns in, model inputs out, exactly as in training.
+    """Turns raw columns into model inputs, exactly as in training.
 
     It is saved beside the prepared columns and exported with the model, so that training and serving
     cannot disagree: `transforms.json` is for reading, each vocabulary is a text file of one token per line.
@@ -31,9 +31,9 @@ class TableTransforms:
     Args:
         schema: the `Schema` of the features; `self.schema` has the transforms' fingerprints filled in.
         columns: feature name to its fitted transform, one for every feature of the schema.
-        oov_share: share of the training rows' tokens that are out of the vocabulary, by feature. Rows with a share
-            far above it are warned about, once a feature: a column that changed its spelling is unknown throughout.
-            Defaults to `None`, not known.
+        oov_share: share of the training rows' tokens that are out of the vocabulary, by feature. A feature whose share
+            in later rows is far above it is warned about once, since a column that changed its spelling is unknown
+            throughout. Defaults to `None`, not known.
 
     Raises:
         ValueError: if features and transforms differ, or two features read one raw column as different types.
@@ -114,7 +114,7 @@ class TableTransforms:
             Feature name to array: int32 ids, float32 numbers.
 
         Warns:
-            UserWarning: once a feature, where far more of the first tokens are unknown than were in training.
+            UserWarning: once per feature, where far more of the first tokens are unknown than were in training.
         """
         encoded = self.encode(table)
         for found in self._watch.look(table, encoded):
@@ -175,8 +175,9 @@ class TableTransforms:
             # The last digits of moments may differ between machines, ids may not.
             if transform.vocabulary_size and fingerprint_of(schema[name]) not in (None, transform.fingerprint):
                 raise ValueError(
-                    f"{path}: feature {name!r} was fitted with another vocabulary than lies here. A file was edited, "
-                    "or comes from another run: take the folder whole, or prepare the data again."
+                    f"{path}: feature {name!r} was fitted with another vocabulary than this folder holds. A file "
+                    f"was edited, "
+                    "or comes from another run. Copy the whole folder again, or prepare the data again."
                 )
         return cls(schema, columns, shares)
 
@@ -187,7 +188,8 @@ def raw_dtypes(features: Mapping[str, tuple[str, str]]) -> dict[str, str]:
     for name, (raw, dtype) in features.items():
         if dtypes.setdefault(raw, dtype) != dtype:
             raise ValueError(
-                f"Feature {name!r} reads the raw column {raw!r} as {dtype}, an earlier feature as {dtypes[raw]}. A raw "
+                f"Feature {name!r} reads the raw column {raw!r} as {dtype}, and an earlier feature reads it as "
+                f"{dtypes[raw]}. A raw  "
                 f"column is one input of the serving signature and has one type: use the same dtype, or drop a feature."
             )
     return dtypes

@@ -14,11 +14,11 @@ INTEGER_WITH_DECIMALS = r"^(-?[1-9][0-9]*|0)\.0+$"
 
 @dataclasses.dataclass(frozen=True)
 class TokenSpelling:
-    """What a column's tokens are read as before they are looked up.
+    """How the tokens of a column are spelled before they are looked up.
 
     Spellings that mean missing are the token `""`. In a column whose training tokens are integers, those written
-    with decimals lose them: pandas writes `84.0` where the file of another day says `84`. Leading zeros and signs
-    of `+` stay, for they may mean something.
+    with decimals lose them: pandas writes `84.0` where the file of another day says `84`. Leading zeros and plus signs
+    stay, since they may have a meaning.
 
     Args:
         missing: spellings that mean missing.

@@ -6,9 +6,9 @@ from typing import Any
 
 from .raw_values import Encoded
 
-# Fewer tokens say nothing of a share.
+# A share of fewer tokens means little.
 LEAST_TOKENS = 20
-# One new user with many ads is no changed column; as many different unknown tokens are, or very many rows.
+# One new user with many ads does not mean that a column changed; many different unknown tokens or very many rows do.
 LEAST_DISTINCT, MANY_TOKENS = 3, 1000
 
 
@@ -26,7 +26,7 @@ class UnknownTokens:
 
     Example:
     >>> print(UnknownTokens("os", "os", 1.0, 0.015, 200, "Android"))
-    Raw column 'os': 100.0 % of 200 tokens are out of the vocabulary of 'os', 1.5 % were in training. ...
+    Raw column 'os': 100.0 % of 200 tokens are out of the vocabulary of 'os'; in training it was 1.5 %. ...
     """
 
     feature: str
@@ -39,7 +39,8 @@ class UnknownTokens:
     def __str__(self) -> str:
         return (
             f"Raw column {self.raw!r}: {100 * self.share:.1f} % of {self.tokens} tokens are out of the vocabulary of "
-            f"{self.feature!r}, {100 * self.training_share:.1f} % were in training. Unknown is e.g. {self.example!r}. "
+            f"{self.feature!r}; in training it was {100 * self.training_share:.1f} %. One unknown token is "
+            f"{self.example!r}. "
             "Send the column as it stood in the training file (same spelling, case and type), or train again if it "
             "has changed for good."
         )

@@ -12,11 +12,11 @@ class ColumnDraft:
     Args:
         profile: what its values look like.
         role: `"feature"`, `"task"`, `"time"` or `"left out"`.
-        name: of the feature or task, as a model input may be called.
+        name: name of the feature or task, valid as a model input.
         kind: kind of a feature.
         side: side of a feature, `None` where its name tells none; it is drafted as context.
         given: parent of a task, or `None`.
-        note: why, for the reader of the draft.
+        note: the reason, for the reader of the draft.
         doubtful: whether a person should look at it.
 
     Example:

@@ -18,9 +18,9 @@ _EXAMPLES = 3
 _SEPARATORS = ("|", ";", ",", " ")
 _ALSO_IN_PROSE = (",", " ")
 _EXAMPLE_LENGTH = 20
-# Among fewer rows, values of their own prove nothing.
+# In fewer rows, distinct values do not show that a column is an id of the row.
 _ENOUGH = 100
-# Logarithm of a probability that is none: one in a thousand millions.
+# Logarithm of a probability of one in a billion, which is taken for impossible.
 _CHANCE = math.log(1e-9)
 
 
@@ -152,6 +152,20 @@ class ColumnProfile:
     def share_with(self, text: str) -> float:
         """Share of the values that contain a text."""
         return int(self._values.cast(pl.String).str.contains(text, literal=True).sum()) / max(self.rows, 1)
+
+    def share_matching(self, pattern: str) -> float:
+        """Share of the values that a regular expression matches; items of lists are joined by commas."""
+        inner = getattr(self._values.dtype, "inner", None)
+        if not self.is_text and not (self.is_list and inner == pl.String):
+            return 0.0
+        text = self._values.cast(pl.List(pl.String)).list.join(",") if self.is_list else self._values.cast(pl.String)
+        return int(text.str.contains(pattern).sum()) / max(self.rows, 1)
+
+    def magnitude(self, share: float) -> float | None:
+        """The size that this share of the numbers does not exceed, signs left out; `None` for other values."""
+        if self.is_list or self._numbers is None:
+            return None
+        return self._numbers.abs().quantile(share)
 
     def repeats_pieces(self, separator: str) -> bool:
         """Whether the values are made of pieces that come back in other values, as tags do and prose does not."""

@@ -19,9 +19,9 @@ KINDS = tuple(COLUMNS)
 def draft_columns(path: Path, rows: int, bad_rows: BadRows | None = None) -> list[ColumnDraft]:
     """A guess for every column of a table.
 
-    Columns that cannot teach a model anything are left out. Of the columns of 0 and 1, those that are called like an
-    outcome are tasks, or else the one that is most likely meant. What is known only where a task came true is left out,
-    since it would betray it. The finest column of times that is there in every row becomes `time`.
+    Columns that cannot teach a model anything are left out. Columns of 0 and 1 whose names are those of outcomes become
+    tasks; without such names the most likely column does. A column that is known only where a task came true is left
+    out, since it gives the label away. The finest column of times that has a value in every row becomes `time`.
 
     Args:
         path: the table.
@@ -36,10 +36,10 @@ def draft_columns(path: Path, rows: int, bad_rows: BadRows | None = None) -> lis
     _choose_tasks(_open(drafts))
     _choose_time(_open(drafts))
     for draft in _open(drafts):
+        _choose_kind(draft)
         _leave_out_late(draft)
     for draft in _open(drafts):
         draft.role = "feature"
-        draft.kind, draft.note, draft.doubtful = value_kind(draft.profile)
         draft.side = next((side for side, telling in SIDES.items() if among(draft.profile.name, telling)), None)
         if draft.profile.is_binary and among(draft.profile.name, VERBS):
             draft.note, draft.doubtful = "0 and 1: known before the impression, or an outcome?", True
@@ -119,7 +119,7 @@ def _choose_tasks(drafts: Sequence[ColumnDraft]) -> None:
 
 
 def _at_an_end(binary: Sequence[ColumnDraft], drafts: Sequence[ColumnDraft]) -> ColumnDraft:
-    """Labels stand first or last in most tables."""
+    """The first or the last column, since labels stand there in most tables."""
     return binary[0] if binary[0] is drafts[0] else binary[-1]
 
 
@@ -146,7 +146,7 @@ def _is_time(profile: ColumnProfile) -> bool:
     if not profile.is_number:
         return True
     if "since" in form:
-        # Long numbers of few years may be ids, whatever unit of time they could be.
+        # Long numbers that span few years may be ids, whatever unit of time they could be.
         return profile.name.lower() != "id" and words(profile.name)[-1:] != ["id"]
     return among(profile.name, DAYS)
 
@@ -156,10 +156,17 @@ def _is_called_time(name: str) -> bool:
 
 
 def _rank(draft: ColumnDraft) -> tuple[bool, bool, bool, int]:
-    """Of every row, of the log rather than of a life, surely a time, and fine."""
+    """Key to sort columns of times by: complete ones first, then times of the log, sure ones and fine ones."""
     profile = draft.profile
     guessed = "since" in (profile.time_form or "") and not _is_called_time(profile.name)
     return bool(profile.missing), among(profile.name, OTHER_TIMES), guessed, -profile.distinct
+
+
+def _choose_kind(draft: ColumnDraft) -> None:
+    draft.kind, draft.note, draft.doubtful = value_kind(draft.profile)
+    for kind, column in COLUMNS.items():
+        if column.suits(draft.kind, draft.profile):
+            draft.kind = kind
 
 
 def _leave_out_late(draft: ColumnDraft) -> None:
@@ -168,9 +175,15 @@ def _leave_out_late(draft: ColumnDraft) -> None:
         draft.leave_out("its name sounds like something known only afterwards", doubtful=True)
     elif profile.is_binary and among(profile.name, OUTCOMES):
         draft.leave_out("its name sounds like an outcome; name it under tasks?", doubtful=True)
-    elif profile.is_unique and not profile.is_fraction:
+    elif profile.is_unique and not profile.is_fraction and not _is_list(draft):
         counts_up = not profile.is_number or among(profile.name, "id uid uuid index row key")
         draft.leave_out("a value of its own in every row: an id of the row, or a leak", doubtful=not counts_up)
+
+
+def _is_list(draft: ColumnDraft) -> bool:
+    """Whether rows have several tokens, which other rows have too."""
+    separator = draft.profile.separator
+    return draft.kind == "weighted" or (draft.kind == "sequence" and draft.profile.repeats_pieces(separator))
 
 
 def _leave_out_leak(draft: ColumnDraft, tasks: Sequence[ColumnDraft]) -> None:

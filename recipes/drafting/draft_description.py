@@ -17,7 +17,7 @@ _NAMED = 8
 def to_yaml(drafts: Sequence[ColumnDraft], source: str) -> str:
     """The description as YAML with comments, ready to be used and to be corrected by a person.
 
-    `REVIEW` marks what is in doubt, and nothing else.
+    `REVIEW` marks only what is in doubt.
 
     Args:
         drafts: a guess for every column.
@@ -77,7 +77,7 @@ def _feature(draft: ColumnDraft) -> str:
     entry: dict[str, Any] = {"name": draft.name, "kind": draft.kind, "side": draft.side or "context"}
     entry |= {} if draft.name == profile.name else {"raw": profile.name}
     entry |= COLUMNS[draft.kind].draft(profile)
-    return f"{_flow(entry)}  # {_comment(draft)}"
+    return f"{_flow(entry)}  # {_comment(draft, remark=COLUMNS[draft.kind].remark(profile))}"
 
 
 def _task(draft: ColumnDraft) -> str:
@@ -87,9 +87,9 @@ def _task(draft: ColumnDraft) -> str:
     return f"{_flow(entry)}  # {_comment(draft)}"
 
 
-def _comment(draft: ColumnDraft, summary: bool = True) -> str:
+def _comment(draft: ColumnDraft, summary: bool = True, remark: str = "") -> str:
     mark = f"{REVIEW}: " if draft.doubtful else ""
-    parts = (visible_text(draft.note), draft.profile.summary if summary else "")
+    parts = (visible_text(draft.note), remark, draft.profile.summary if summary else "")
     return mark + "; ".join(part for part in parts if part)
 
 
@@ -115,7 +115,7 @@ _Dumper.add_representer(_Quoted, lambda dumper, text: dumper.represent_scalar("t
 
 
 def _check(text: str) -> None:
-    """Raise unless the description can be read back; what a person must fill in is filled in for that."""
+    """Raise unless the description can be read back; what a person must fill in is filled in for the check."""
     config = yaml.safe_load(text)
     config["tasks"] = config["tasks"] or ["label_to_be_named"]
     config["features"] = config["features"] or [{"name": "column_to_be_named", "kind": "numeric", "side": "user"}]

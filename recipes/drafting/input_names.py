@@ -8,7 +8,7 @@ from ...schema import Categorical, Schema, Task
 
 
 def input_names(columns: Sequence[str]) -> list[str]:
-    """A name for every column: letters, digits and underscores, each once, and none that is another column's.
+    """A distinct name for every column, of letters, digits and underscores; none is the name of another column.
 
     Args:
         columns: names of the columns, all of them different.

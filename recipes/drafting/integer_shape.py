@@ -20,16 +20,16 @@ _EXACT = 2**53
 class IntegerShape:
     """How whole numbers are spread, in a few figures.
 
-    A quantity (a count, an age, an amount) has neighbours that are alike: about as many rows have 17 as have 18, and
-    its large values are rare. An id's neighbours have nothing to do with each other: they are used often, seldom or
-    not at all, from one end of the range to the other. On public logs the first figure is 1.0 to 1.1 for counts and
-    ages and 2 to 10⁸ for ids.
+    Neighbouring values of a quantity (a count, an age, an amount) are alike: about as many rows have 17 as have 18, and
+    large values are rare. Neighbouring ids have nothing to do with each other: they are used often, seldom or not at
+    all, from one end of the range to the other. On public logs the first figure is 1.0 to 1.1 for counts and ages and 2
+    to 10⁸ for ids.
 
     - `repeats`: how many times as often two rows of one neighbourhood (a 32nd of the distinct values) have the same
       value as they would if its numbers were used alike; the median over neighbourhoods. It is near 1 for quantities.
       Quantities that belong to users or items lie above it in a log that holds many rows of each.
-    - `reach`: where the distinct values lie in the range on average, 0 its lower and 1 its upper end. It is .5 for ids
-      and below for quantities with a tail.
+    - `reach`: where the distinct values lie in the range on average, from 0 at its lower end to 1 at its upper end. It
+      is 0.5 for ids and smaller for quantities with a tail.
     - `use`: by how much the rows of the numbers in the range differ, or those of its twentieths, as a multiple of
       chance. It is near 1 where all are used alike, as quantities never are.
     - `unevenness`: how much the rows of the numbers differ, as the square of a coefficient of variation, chance left
@@ -84,7 +84,7 @@ class IntegerShape:
 
     @property
     def is_id(self) -> bool:
-        """Whether the values are ids, as far as can be told; in doubt they are, which costs less."""
+        """Whether the values are probably ids. In doubt they are taken for ids, since that mistake costs less."""
         if not self.exact or self.numbered or self._is_even or self._is_uneven:
             return True
         if self.repeats is None:
@@ -109,12 +109,12 @@ class IntegerShape:
 
     @property
     def _is_uneven(self) -> bool:
-        """Whether some numbers are used far more than others, though the large ones are no rarer."""
+        """Whether some numbers are used far more than others, although large numbers are not rarer."""
         return self.unevenness > _UNEVEN and self.reach > _NO_TAIL
 
 
 def _repeats(places: np.ndarray, rows: np.ndarray) -> float | None:
-    """Pairs of rows with one value, found over expected: the median of neighbourhoods, or of all if they hold few."""
+    """Pairs of rows with the same value, found over expected: the median of neighbourhoods, or of all rows."""
     size = max(_LEAST_WINDOW, len(places) // _WINDOWS)
     starts = np.arange(0, len(places) - size + 1, size)
     if not len(starts):

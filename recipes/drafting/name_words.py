@@ -1,4 +1,4 @@
-"""What the words of a column's name tell."""
+"""What the words of a column's name say about it."""
 
 import re
 
@@ -16,7 +16,7 @@ TASKS = (
     "attributed response responded churn churned outcome"
 )
 AFTER = "conversion converted convert purchase purchased order ordered buy bought sale sold install installed signup"
-# Outcomes that are as often features, or are known only afterwards.
+# Outcomes that are features in other tables, or are known only afterwards.
 OUTCOMES = (
     "comment commented forward forwarded hate enter entered dislike report reported favorite favourite collect save "
     "saved cart reply replied finish finished complete completed skip skipped hide hidden block blocked download"
@@ -29,7 +29,7 @@ DAYS = "date dt day datetime hour time ts timestamp"
 OF_TIMES = (
     "event click impression imp request log server unix epoch utc at ms us s sec seconds millis show exposure view"
 )
-# Points in a life, not in a log.
+# Times in the life of a user or an item, not in the log.
 OTHER_TIMES = (
     "birth birthday born dob signup signed register registered registration joined join upload uploaded publish "
     "published created expiry expires expire end start first last install installed attributed updated"

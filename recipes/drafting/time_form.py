@@ -6,7 +6,7 @@ import re
 import numpy as np
 import polars as pl
 
-# Seconds since 1970 of 2000 and of 2050: ads logs lie between, ids seldom do.
+# The years 2000 and 2050 in seconds since 1970: times of ads logs lie between them, and ids seldom do.
 _FIRST, _LAST = 946_684_800, 2_524_608_000
 _UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 _ISO = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$"

@@ -3,16 +3,16 @@
 from .column_profile import ColumnProfile
 from .name_words import QUANTITIES, THINGS, among, words
 
-# Whole numbers of no more values are categories: a category for each loses nothing.
+# Whole numbers with at most so many values are categories, since a category for each loses nothing.
 FEW = 50
 
 
 def value_kind(profile: ColumnProfile) -> tuple[str, str, bool]:
     """The kind, why, and whether that is in doubt.
 
-    Words and codes are categories, fractions are numbers. Whole numbers of many values are what the last word of their
-    name says if it names a thing (`id`, `app`), or what any word says if it names a quantity (`age`, `price`), and else
-    what their spread says, see `IntegerShape`.
+    Words and codes are categories, and fractions are numbers. Whole numbers with many values are ids if the last word
+    of their name is a thing (`id`, `app`), and amounts if any word is a quantity (`age`, `price`). Without such a word
+    their spread decides, see `IntegerShape`.
 
     Args:
         profile: what the column's values look like.

@@ -13,8 +13,8 @@ from .variant import Variant
 def against_controls(jobs: Sequence[Job], table: PreparedTable, predictions: Path, user: str) -> dict[str, GainTable]:
     """Gains over each control, by its name, of the rows that claim more than it has.
 
-    What groups gain they must gain over random codes of equal width and over a network as large; what residual learning
-    gains, over distillation: of the same teacher, or of an ensemble where the candidate teaches itself.
+    Groups must gain over random codes of equal width and over a network of equal size. Residual learning must gain over
+    distillation from the same teacher, or from an ensemble where the candidate teaches itself.
 
     Args:
         jobs: rows of the study, controls included, under the same seeds.

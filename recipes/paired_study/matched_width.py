@@ -1,4 +1,4 @@
-"""How wide a plain network is that has a candidate's parameters."""
+"""The width at which a plain network has as many parameters as a candidate."""
 
 from ...schema import Schema
 from .paired_trainer import parameters

@@ -16,8 +16,9 @@ from .variant import Variant
 class PairedTrainer:
     """Trains a variant seed by seed.
 
-    Small models spend most of a run compiling. Here the first seed's model is compiled; each further seed builds
-    its own (so that seed, weights and codebooks are those of a run of its own), whose state is copied over.
+    Small models spend most of a run compiling. So only the first seed's model is compiled. Each further seed builds its
+    own model, so that its weights and codebooks are those of a separate run, and the state of that model is copied into
+    the compiled one.
 
     Args:
         variant: what to train.
@@ -40,10 +41,10 @@ class PairedTrainer:
         """A trained model; the next call's model takes its place.
 
         Args:
-            seed: of weights, dropout, shuffle and codebooks.
+            seed: seed of weights, dropout, shuffle and codebooks.
             rows: numbers of the training rows to use, all by default. A falling learning rate falls as over the first
                 call's number of rows.
-            curves: gets the NE of the validation rows after each epoch. Defaults to `None`, which saves the time.
+            curves: gets the NE of the validation rows after each epoch. Defaults to `None`, which saves that time.
         """
         keras.utils.set_random_seed(seed)
         fresh = self.variant.model(self.columns.schema, self._training, seed)
@@ -90,6 +91,6 @@ def _copy_state(source: CTRModel, target: CTRModel) -> None:
     for old, new in zip(target.variables, source.variables, strict=True):
         old.assign(new)
     for slot in target.optimizer.variables:
-        # Without a schedule the rate itself is among them.
+        # Without a schedule the learning rate is one of the variables.
         if slot is not target.optimizer._learning_rate:
             slot.assign(np.zeros(slot.shape, slot.dtype))

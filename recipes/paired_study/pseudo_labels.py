@@ -22,15 +22,14 @@ TEACHERS = ("self", "column", "out_of_time", "cross_fitted", "larger", "ensemble
 def pseudo_labels(kind: str, table: PreparedTable, training: Training, folder: Path) -> dict[str, np.ndarray] | None:
     """Pseudo-labels `teacher_TASK` of all training rows, kept in a folder.
 
-    A teacher never predicts rows that it was trained on: what it has seen it knows too well, and the residual that is
-    left to learn would be noise of the label alone.
+    A teacher never predicts rows that it was trained on. It knows those too well, and the residual would be only the
+    noise of the label.
 
     - `"self"`: the model's own prediction; no columns.
-    - `"column"`: what the table brings, extras named `teacher_TASK`, such as the predictions of a model of an earlier
-      period.
+    - `"column"`: extras of the table named `teacher_TASK`, such as the predictions of a model of an earlier period.
     - `"out_of_time"`: a baseline trained on the earlier half predicts the later; the earlier half has none.
-    - `"cross_fitted"`: rows are cut into four stretches of time; a baseline trained on three predicts the fourth. Parts
-      dealt by chance would have rows of the same session on both sides.
+    - `"cross_fitted"`: rows are cut into four stretches of time; a baseline trained on three predicts the fourth.
+      Random parts would have rows of the same session on both sides.
     - `"larger"`: the same, by a network and embeddings twice as wide.
     - `"ensemble"`: the same, by the mean of four baselines of other seeds.
 

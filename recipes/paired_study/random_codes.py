@@ -1,4 +1,4 @@
-"""Groups by chance: the control that learned groups have to beat."""
+"""Random groups, the control that learned groups have to beat."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,16 +12,16 @@ from ...schema import Sequence as SequenceFeature
 
 
 class RandomCodes:
-    """Gives each user, user-ad pair or row codes drawn by chance, as a further field of the model.
+    """Gives each user, user-ad pair or row random codes, as a further field of the model.
 
-    As many levels, codes and dimensions as learned groups have, summed alike and trained as embeddings, but who
-    shares a code is a matter of a hash. What a model gains from them it gains from width.
+    They have as many levels, codes and dimensions as learned groups, are summed in the same way and are trained as
+    embeddings, but a hash decides who shares a code. A gain from them is a gain from width.
 
     Args:
         keys: names of the id columns that a placement's codes belong to, by placement.
-        num_levels: codes a row.
-        codebook_size: codes a level.
-        seed: of the hash. Defaults to `0`.
+        num_levels: number of codes per row.
+        codebook_size: number of codes per level.
+        seed: seed of the hash. Defaults to `0`.
 
     Example:
 
@@ -35,7 +35,7 @@ class RandomCodes:
         self.keys, self.num_levels, self.codebook_size, self.seed = dict(keys), num_levels, codebook_size, seed
 
     def schema(self, schema: Schema) -> Schema:
-        """The schema with one more field a placement."""
+        """The schema with one more field per placement."""
         fields = [
             SequenceFeature(f"random_{placement}", 1 + self.num_levels * self.codebook_size, self.num_levels, "context")
             for placement in self.keys
@@ -43,7 +43,7 @@ class RandomCodes:
         return Schema([*schema.features, *fields], schema.tasks)
 
     def columns(self, features: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """The codes of rows, int32 `(rows, num_levels)` by field; id 0 is left to what is unknown."""
+        """The codes of rows, int32 `(rows, num_levels)` by field; id 0 is kept for unknown values."""
         found = {}
         for placement, names in self.keys.items():
             mixed = np.zeros(len(features[names[0]]), "uint64")

@@ -18,7 +18,7 @@ def raw_columns(table: PreparedTable, split: str, names: Sequence[str], rows: sl
         rows: the part of the split. Defaults to all.
 
     Raises:
-        ValueError: on a sequence or a vector, which are no single value.
+        ValueError: on a sequence or a vector, which is not a single value.
     """
     columns = {}
     for name in names:

@@ -56,7 +56,7 @@ def run_variants(
         jobs: what to train.
         table: folder of the prepared table.
         training: the study's settings.
-        folder: where predictions go; what is there is not trained again.
+        folder: folder of the predictions; runs whose predictions exist are not trained again.
         ids: columns that tell users and ads apart, for the control of random codes.
         workers: processes; with several each keeps to one core. Defaults to `1`.
         on_done: called with a line of text after each run. Defaults to `print`.
@@ -65,7 +65,7 @@ def run_variants(
     left = [(job, seeds) for job, seeds in left if seeds]
     teachers = {job.variant.teacher for job, _ in left if job.variant.residual is not None}
     for kind in sorted(teachers):
-        # Before the workers, which would each make them.
+        # Before the workers start, since each would make them.
         pseudo_labels(kind, PreparedTable(table), training, folder / "teachers")
     calls = [(job, tuple(seeds), table, training, folder, ids) for job, seeds in left]
     if workers == 1:
@@ -121,7 +121,7 @@ def _run(
         path.parent.mkdir(parents=True, exist_ok=True)
         curves: dict[str, list[float]] = {}
         start = time.perf_counter()
-        # Validation curves of those whose test rows are measured; trials are measured on the validation rows anyway.
+        # Only runs whose test rows are measured need validation curves; trials are measured on the validation rows.
         model = trainer.train(seed, curves=curves if job.split == "test" else None)
         seconds = time.perf_counter() - start
         if curves:
@@ -130,7 +130,7 @@ def _run(
         described = {"network": network, "embeddings": embeddings, "variant": dataclasses.asdict(variant)}
         _write_json(path.parent / "model.json", described)
         predictions: dict[str, Any] = {**trainer.predictions(model, job.split)}
-        # Last: it says that the run is done.
+        # Last, since this file marks the run as done.
         with whole_file(path) as partial:
             np.savez(partial, **predictions)
         lines.append(f"{variant.name}, seed {seed}: {seconds:.0f} s")

@@ -22,7 +22,7 @@ class StudyData:
         features: columns that describe groups.
         planted: columns of planted groups, by factor.
         space: settings of the baseline that are tuned; the first of each is where tuning starts.
-        candidates: choices of the candidate likewise, once the baseline's settings stand: arguments of `GroupConcat`
+        candidates: the same for the candidate, after the baseline's settings were chosen: arguments of `GroupConcat`
             and `ResidualLearning` by name, `teacher`, settings of rows with a teacher, and `self_supervision`,
             arguments that go together.
     """
@@ -78,7 +78,7 @@ def kuairand(folder: Path) -> StudyData:
 
 
 def synthetic(rows: int = 200_000) -> StudyData:
-    """The generated log with planted groups, fifty impressions a user: about a month's."""
+    """The generated log with planted groups, with fifty impressions per user, about as many as in a month."""
     shown = ("country", "device", "age_bucket", "category", "format", "placement")
     return StudyData(
         name="synthetic",
@@ -112,7 +112,7 @@ def synthetic(rows: int = 200_000) -> StudyData:
             "batch_size": [1024, 512, 2048],
             "decay": [True, False],
         },
-        # Codes of the input as it is, embeddings that are decayed little and a teacher that is listened to: where the
+        # Codes of the input as it is, little decay of the embeddings and a large weight of the teacher: with these the
         # planted user groups are found (docs/table1_tried.md). The rest is tuned.
         candidates={
             "codebook_size": [10, 12],
@@ -122,7 +122,7 @@ def synthetic(rows: int = 200_000) -> StudyData:
             "weight": [0.1, 0.03, 0.3],
             "distillation_weight": [10.0, 20.0],
             "reading": ["magnitude", "offset", "signed", "affine"],
-            # The log brings a teacher of an earlier period, as a running system has one.
+            # The log has a teacher of an earlier period, as a running system does.
             "teacher": ["column"],
             "embedding_l2": [3e-4, 1e-4],
         },

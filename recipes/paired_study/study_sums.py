@@ -42,7 +42,7 @@ def study_sums(
 def study_frames(
     jobs: Sequence[Job], table: PreparedTable, folder: Path, user: str, segment_columns: pl.DataFrame | None = None
 ) -> Iterator[pl.DataFrame]:
-    """A frame a seed: users, labels, `VARIANT:TASK` of each job, and further columns.
+    """One frame per seed: users, labels, `VARIANT:TASK` of each job, and further columns.
 
     Args:
         jobs: the same seeds and split for all.

@@ -32,7 +32,7 @@ from .tuning import Trial
 
 # Groups are compared between as many seeds as this: pairs of seeds, or a forest for each.
 _SEEDS_COMPARED = 5
-_ABLATIONS = """## What the defaults are held against
+_ABLATIONS = """## Defaults and their alternatives
 
 On the validation days, against the baseline of the same seeds, each table with one choice of the candidate changed. Of
 a hundred comparisons five lie outside their interval by chance.
@@ -186,7 +186,7 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str, run:
 
 
 def _recoveries(found: Table1, seeds: Sequence[int]) -> dict[str, list[GroupRecovery]]:
-    """How well the groups of each row that has any are the planted ones, seed by seed."""
+    """How well the groups of each row recover the planted ones, seed by seed."""
     columns = found.study.planted
     planted = {name: np.asarray(found.table.column(found.split, column)) for name, column in columns.items()}
     named = [job.variant.name for job in found.jobs if job.variant.groups and planted]

@@ -1,4 +1,4 @@
-"""The rows of the paper's Table 1, their controls and what each default is held against."""
+"""The rows of the paper's Table 1, their controls and the alternatives of each default."""
 
 import inspect
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ def headline(
     teacher: str,
     training: Mapping[str, Any] | None = None,
 ) -> list[Variant]:
-    """The paper's rows, and all of it together.
+    """The paper's rows, and all parts together.
 
     Args:
         groups: arguments of `GroupConcat`.
         residual: arguments of `ResidualLearning`.
         teacher: kind of pseudo-labels.
-        training: settings that rows with a teacher have in place of the baseline's: its labels say more than clicks do,
-            and need less regularization. Defaults to `None`.
+        training: settings that rows with a teacher have in place of the baseline's: its pseudo-labels hold more than
+            clicks do, so these rows need less regularization. Defaults to `None`.
     """
 
     def gsl(*placements: str) -> dict[str, Mapping[str, Any]]:
@@ -52,7 +52,7 @@ def controls(
     width: float,
     training: Mapping[str, Any] | None = None,
 ) -> list[Variant]:
-    """What the same capacity or the same teacher gives without the method.
+    """Controls with the same capacity or the same teacher, but without the method.
 
     Args:
         groups: arguments of `GroupConcat`.
@@ -62,7 +62,7 @@ def controls(
         training: settings of rows with a teacher, see `headline`. Defaults to `None`.
     """
     shape = tuple(group_argument(groups, name) for name in ("num_levels", "codebook_size"))
-    # What the model's own prediction cannot teach it, another teacher can.
+    # A model cannot distil its own prediction, so another teacher takes its place.
     other = "ensemble" if teacher == "self" else teacher
     distilled = {**residual, "weight": 0.0, "distillation_weight": residual.get("distillation_weight") or 1.0}
     return [
@@ -103,7 +103,7 @@ def ablations(
         "larger",
         "ensemble",
     )
-    # One level has nothing to put together, and few codes do not die.
+    # One level has nothing to aggregate, and few codes do not die.
     levels = max(2, group_argument(groups, "num_levels"))
     many = 256
     sizes = [(depth, codes) for depth in (1, 2, 3) for codes in (16, 64, 256)]
@@ -116,7 +116,7 @@ def ablations(
             grouped(f"aggregate={kind}, {levels} levels", aggregate=kind, num_levels=levels)
             for kind in ("sum", "mean", "concat")
         ],
-        "Levels × codes a level": [
+        "Levels × codes per level": [
             grouped(f"{depth} × {codes}", num_levels=depth, codebook_size=codes) for depth, codes in sizes
         ],
         "What moves the codebooks": [
@@ -131,7 +131,7 @@ def ablations(
                 learned(f"reading={kind}", reading=kind)
                 for kind in ("magnitude", "signed", "affine", "offset", "literal")
             ),
-            # Read literally, the loss has no lower bound; a weight that other readings stand shows it.
+            # The literal reading has no lower bound; a weight that is fine for the other readings shows this.
             *(learned(f"reading={kind}, weight 1", reading=kind, weight=1.0) for kind in ("magnitude", "literal")),
         ],
         "Teachers": [
@@ -147,7 +147,7 @@ def group_argument(groups: Mapping[str, Any], name: str) -> Any:
 
 
 def library_defaults() -> dict[str, str]:
-    """What the library does unless told otherwise, by title of the table that it is held against others in."""
+    """Defaults of the library, by the title of the table that compares them with alternatives."""
     groups = inspect.signature(GroupConcat).parameters
     learning = inspect.signature(ResidualLearning).parameters
     named = {
@@ -159,5 +159,5 @@ def library_defaults() -> dict[str, str]:
         "Teachers": ("teacher", learning),
     }
     found = {title: f"{name}={parameters[name].default}" for title, (name, parameters) in named.items()}
-    found["Levels × codes a level"] = f"{groups['num_levels'].default} × {groups['codebook_size'].default}"
+    found["Levels × codes per level"] = f"{groups['num_levels'].default} × {groups['codebook_size'].default}"
     return found

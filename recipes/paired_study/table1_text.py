@@ -63,7 +63,7 @@ def stability_table(stability: Mapping[str, Sequence[float | None]]) -> str:
     for placement, values in stability.items():
         cells = ["–" if value is None else f"{value:.3f}" for value in values]
         rows.append((placement, *cells, *[""] * (levels - len(cells))))
-    text = "Adjusted mutual information between the groups of pairs of seeds: 1 if they cut alike, 0 by chance.\n\n"
+    text = "Adjusted mutual information between the groups of pairs of seeds: 1 for the same groups, 0 by chance.\n\n"
     return f"### Do seeds agree?\n\n{text}{markdown_table(columns, rows)}\n"
 
 
@@ -83,7 +83,7 @@ def recovery_table(recovery: GroupRecovery) -> str:
 
 
 def recovery_by_row_table(found: Mapping[str, Sequence[GroupRecovery]]) -> str:
-    """How well each row's groups are the planted ones: the placement that knows a factor best.
+    """How well each row's groups recover the planted ones, at the best placement for each factor.
 
     Args:
         found: a recovery for each seed, by row.
@@ -100,16 +100,16 @@ def recovery_by_row_table(found: Mapping[str, Sequence[GroupRecovery]]) -> str:
             cells.append(f"{means[best]:.3f} ({min(values):.3f} – {max(values):.3f}), {best}")
         rows.append((name, *cells))
     count = max(len(recoveries) for recoveries in found.values())
-    text = f"Adjusted mutual information with the planted groups, mean of {count} seeds (least – most), and where.\n\n"
+    text = f"Adjusted mutual information with the planted groups: mean of {count} seeds (least – most), and where.\n\n"
     return f"### Which rows find planted groups?\n\n{text}{markdown_table(('row', *factors), rows)}\n"
 
 
 def ablation_text(title: str, default: str, part: GainTable) -> str:
-    """A table that a default is held against others in, and what it says.
+    """A table that compares a default with alternatives, and its result.
 
     Args:
         title: the table's.
-        default: what the library does unless told otherwise.
+        default: the library's default.
         part: gains over the baseline.
     """
     found = [

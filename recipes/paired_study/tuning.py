@@ -53,7 +53,7 @@ def tune(
     workers: int = 1,
     on_done: Callable[[str], None] = print,
 ) -> list[Trial]:
-    """Train variants, measure them on the validation rows, the best first.
+    """Train variants and measure them on the validation rows; returns the trials, the best first.
 
     Args:
         variants: the choices.

@@ -18,13 +18,13 @@ from .wording import NONE, counted, number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Below it the rates of a task are so small that linear axes would press them into a corner.
+# Rates below it are so small that linear axes would press them into a corner.
 SMALL_RATE = 0.02
 
-_ABOUT = """Test rows in bins of about equal weight along each model's own prediction, all seeds together. Above: the
-mean label of a bin over its mean prediction; on the dotted line both agree. Below: their ratio, which shows small
-deviations; above 1 more happens than was predicted. The expected calibration error (ECE) of the table is the mean
-distance between both over the bins."""
+_ABOUT = """The test rows of all seeds are in bins of about equal weight along each model's own prediction. The upper
+picture shows the mean label of a bin over its mean prediction; on the dotted line both agree. The lower picture shows
+their ratio, in which small deviations are visible; above 1 more happens than was predicted. The expected calibration
+error (ECE) of the table is the mean distance between both over the bins."""
 
 
 def calibration_section(

@@ -8,7 +8,7 @@ from .content import Column, Row, Table
 
 
 def configuration_table(settings: Mapping[str, Any]) -> Table | None:
-    """A row a setting, nested ones by dotted name, lists and the like as JSON; `None` without settings.
+    """One row per setting, nested ones by dotted name, lists and dicts as JSON; `None` without settings.
 
     Args:
         settings: by name.

@@ -1,4 +1,4 @@
-"""Gains: what may be said of each task, a picture and the table."""
+"""Gains: a conclusion for each task, a picture and the table."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -14,15 +14,15 @@ from .wording import NONE, counted, interval, number, percent, plus_minus
 
 _ABOUT = """`{baseline}` is the baseline, and all models have the same test rows. The 95 % interval of an NE gain covers
 the sampling of {unit}{seeds}. "Smallest visible" is the effect that the comparison would have
-found with a chance of 80 %: the pale bands in the pictures. A smaller effect may be there unseen. Positives are the sum
-of the labels: where they are few, little can be seen.
+found with a chance of 80 %; the pale bands in the pictures show it. A smaller effect may exist unseen. Positives are
+the sum of the labels; where they are few, only large effects can be seen.
 
 {comparisons}"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Conclusion:
-    """What the verdicts allow to be said of one task.
+    """The conclusion that the verdicts allow for one task.
 
     Args:
         task: the task.
@@ -42,7 +42,7 @@ class Conclusion:
 
 
 def conclusions(table: GainTable, reports: Sequence[SegmentReport] = ()) -> list[Conclusion]:
-    """One sentence a task, of the table's verdicts and of nothing else.
+    """One sentence per task, made of the table's verdicts alone.
 
     Args:
         table: gains of the candidates.
@@ -134,7 +134,7 @@ def gains_section(table: GainTable, names: Iterator[str], title: str, unit: str)
         rows.append(_row(base, positives, "baseline"))
         rows += [_row(gain, positives, gain.verdict) for gain in table.gains if gain.task == task]
     columns = (
-        # What decides comes first: a narrow screen shows the columns to the left.
+        # The most important columns come first, since a narrow screen shows the columns to the left.
         Column("model", text=True),
         Column("task", text=True, facet=True),
         Column("NE gain, % (95 % interval)", phrase=True),
@@ -156,11 +156,11 @@ def _about(table: GainTable, unit: str) -> Prose:
         f"their number. If no candidate differed, about {0.025 * len(tested):.1f} of them would be called better and "
         "as many worse by chance. Candidates are compared with the baseline, not with each other."
         if tested
-        else "Without a second seed the noise of seeds is not known, so that nothing is called better or worse."
+        else "Without a second seed the noise of seeds is not known, so nothing is called better or worse."
         if table.seeds == 1
         else ""
     )
-    seeds = f" and of {table.seeds} paired seeds" if table.seeds > 1 else "; the one seed's luck is not in it"
+    seeds = f" and of {table.seeds} paired seeds" if table.seeds > 1 else "; it leaves out the luck of the one seed"
     about = _ABOUT.replace("{seeds}", seeds).replace("{comparisons}", comparisons)
     return prose(about, {"baseline": table.baseline, "unit": unit})
 

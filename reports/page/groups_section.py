@@ -29,12 +29,12 @@ _LABELLED = 16
 # Share of rows from which on a group is named as the one of the highest or lowest rate.
 _NAMED = 0.01
 
-_ABOUT = """{rows} fall to {groups} of {size} at level 1 of `{placement}`. A bubble is a group, its area the share of
-rows, its colour the rate of the task over that of all rows. {place} Large ones carry their code."""
+_ABOUT = """{rows} fall to {groups} of {size} at level 1 of `{placement}`. Each bubble is a group. Its area is the share
+of rows, and its colour is the rate of the task over that of all rows. {place} Large bubbles carry their code."""
 
 _PLACED = "Groups that lie close to each other have similar codes."
-_UNPLACED = """To the right are groups with more rows, above those with a higher rate; groups without positives lie at
-the lower edge."""
+_UNPLACED = """Groups with more rows are further to the right, and groups with a higher rate are further up; groups
+without positives lie at the lower edge."""
 
 
 def groups_section(

@@ -1,4 +1,4 @@
-"""Gains with their intervals, a row each."""
+"""Gains with their intervals, one per row."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def interval_chart(name: str, rows: Sequence[GainRow], label: str, bars: bool = 
     """Relative NE gains as points or bars with 95 % intervals around a line at zero.
 
     The names stand above the rows, so that long ones leave the width to the intervals. The pale band behind a point
-    is what would have been missed more often than one time in five.
+    covers effects that would have been missed more often than one time in five.
 
     Args:
         name: prefix of the ids.
@@ -104,7 +104,7 @@ def _limits(rows: Sequence[GainRow], bands: bool) -> tuple[float, float]:
     if bands:
         visible = np.array([100.0 * row.gain.smallest_visible for row in rows])
         ends += [-visible, visible]
-    # Not narrower than a thousandth of a percent: the axis of gains that are all zero would be one of roundings.
+    # Not narrower than a thousandth of a percent, since an axis of gains that are all zero would show rounding only.
     most = max(1.5 * float(np.abs(values).max()) + 3.0 * float(np.median(reaches)), 1e-3)
     low = max(min(0.0, float(np.min(ends))), -most)
     high = min(max(0.0, float(np.max(ends))), most)

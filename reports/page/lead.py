@@ -14,7 +14,7 @@ _COUNTED = {
 
 
 def lead(table: GainTable) -> str:
-    """What was compared and what came out, in one sentence that claims no more than the verdicts do.
+    """What was compared and the result, in one sentence that claims no more than the verdicts do.
 
     Args:
         table: gains of the candidates.

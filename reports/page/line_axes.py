@@ -1,4 +1,4 @@
-"""What charts with lines share: a style a model, ticks and legends."""
+"""What charts with lines share: a style per model, ticks and legends."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +20,7 @@ _LETTERS = 27
 
 
 def line_style(number: int, baseline: bool) -> dict[str, Any]:
-    """Colour, marker and dashes of a model's line: no two models differ in colour alone.
+    """Colour, marker and dashes of a model's line; two models never differ only in colour.
 
     Example:
 
@@ -33,7 +33,7 @@ def line_style(number: int, baseline: bool) -> dict[str, Any]:
 
 
 def line_styles(models: Sequence[str], baseline: str | None) -> dict[str, dict[str, Any]]:
-    """The style of each model, that of the baseline apart.
+    """The style of each model; the baseline has a style of its own.
 
     Example:
 
@@ -46,7 +46,7 @@ def line_styles(models: Sequence[str], baseline: str | None) -> dict[str, dict[s
 
 
 def legend_rows(models: Sequence[str]) -> int:
-    """Rows that a legend of the models takes: two a row, or one where a name needs the room.
+    """Rows that a legend of the models takes: two models per row, or one where a name needs the room.
 
     Example:
 

@@ -34,28 +34,27 @@ from .wording import counted
 
 _TEMPLATES = Path(__file__).parent
 
-# What a reader takes in before the contents; the others follow them.
+# Conclusions shown before the contents; the others follow the contents.
 MOST_CONCLUSIONS = 5
 
 
 class ReportPage:
-    """A page that says what a run found, and shows why: one HTML file without any other.
+    """A page that says what a run found and shows why, in one HTML file that needs no other.
 
-    It begins with one sentence, what was compared and what came out, and a conclusion a
-    task, five at most before the contents; both are made of the verdicts of the gains. Sections
-    follow in the order in which they are added, each as often as needed and none
-    required. Styles, scripts and pictures are inside the file, which loads nothing;
-    it is read on a phone, on paper, in light and dark, and without scripts, which
-    only sort and filter the tables. Whatever names and texts hold is shown, never
-    interpreted. The same content gives the same file, to the byte.
+    It begins with one sentence about what was compared and the result, and with a conclusion per task, at most five
+    before the contents. Both are made of the verdicts of the gains. Sections follow in the order in which they are
+    added; each may be added several times, and none is required. Styles, scripts and pictures are inside the file,
+    which loads nothing. It can be read on a phone, on paper, in light and dark, and without scripts, which only sort
+    and filter the tables. Names and texts are shown as they are and never interpreted. The same content gives the same
+    file, byte for byte.
 
     Args:
         title: what was run.
         summary: a few plain sentences below the first, with the Markdown of `add_text`. Defaults to `None`.
         command: what reproduces the page. Defaults to `None`.
         configuration: settings, nested ones too. Defaults to `None`.
-        date: of the run. Defaults to `None`.
-        seeds: of the run. Defaults to `()`.
+        date: date of the run. Defaults to `None`.
+        seeds: seeds of the run. Defaults to `()`.
         rows: number of rows by split. Defaults to `None`.
 
     Example:
@@ -90,7 +89,7 @@ class ReportPage:
         Args:
             table: made by `gain_table`.
             title: of the section. Defaults to `"Gains"`.
-            unit: what the column of users in the sums held, and intervals thus take as independent. Defaults to
+            unit: what the column of users in the sums holds; the intervals take it as independent. Defaults to
                 `"users"`.
         """
         self._sections.append(gains_section(table, self._names, title, unit))
@@ -99,7 +98,7 @@ class ReportPage:
     def add_calibration(
         self, sums: PredictionSums, models: Sequence[str] | None = None, title: str = "Calibration"
     ) -> None:
-        """Add calibration curves of models, a picture a task.
+        """Add calibration curves of models, one picture per task.
 
         Args:
             sums: predictions, added up.
@@ -112,7 +111,7 @@ class ReportPage:
         self._sections.append(calibration_section(sums, models, self._names, title))
 
     def add_segments(self, report: SegmentReport, title: str | None = None, most: int = 10) -> None:
-        """Add where a candidate is better and worse: bars a segmentation and task, and a table of all segments.
+        """Add where a candidate is better and worse: bars per segmentation and task, and a table of all segments.
 
         Args:
             report: made by `segment_report`.
@@ -140,14 +139,14 @@ class ReportPage:
         title: str | None = None,
         most: int = 40,
     ) -> None:
-        """Add what the groups of a placement are: a map a task, the groups' features and the use of the codes.
+        """Add what the groups of a placement are: a map per task, the groups' features and the use of the codes.
 
         Args:
             report: made by `group_report`.
             positions: a point of the plane by code, such as two principal components of the first codebook. `None`
                 draws rates over shares. Defaults to `None`.
             title: of the section. `None` names the placement. Defaults to `None`.
-            most: largest groups that are on paper, too. Defaults to `40`.
+            most: number of the largest groups that are also printed on paper. Defaults to `40`.
 
         Raises:
             ValueError: when a group has no position.
@@ -161,7 +160,8 @@ class ReportPage:
         """Add loss and NE by epoch.
 
         Args:
-            histories: per model a history a seed, `{figure: one value an epoch}` under the names of Keras' `History`.
+            histories: for each model one history per seed, `{figure: one value per epoch}` under the names of Keras'
+                `History`.
             baseline: which of the models is the baseline. Defaults to `None`.
             title: of the section. Defaults to `"Training"`.
 
@@ -253,7 +253,7 @@ class ReportPage:
         """Write the page to a file, and return its path.
 
         Args:
-            path: of the file; its folder is made where it is missing. An older page is there until this one is whole.
+            path: the file; its folder is created if missing. An older page stays until this one is complete.
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)

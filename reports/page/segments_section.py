@@ -11,10 +11,10 @@ from .labels import shortened_segment
 from .prose import prose
 from .wording import NONE, counted, interval, number, percent, signed
 
-_ABOUT = """NE gain of `{candidate}` over `{baseline}` in segments of the test rows, {seeds}. A segment is called
-better or worse when that survives the number of segments: of all so called of a task, about one in {discoveries}
-at most is so by chance (Benjamini and Hochberg). Segments with too few users, positives or negatives show their size
-and "insufficient data".
+_ABOUT = """NE gain of `{candidate}` over `{baseline}` in segments of the test rows, {seeds}. A segment is called better
+or worse after a correction for the number of segments: of all segments of a task that are called so, at most about one
+in {discoveries} is so by chance (Benjamini and Hochberg). Segments with too few users, positives or negatives show
+their size and "insufficient data".
 
 Bars are filled and pointed up (▲) for better, hatched and pointed down (▼) for worse, pale (○) where no difference is
 seen; lines are 95 % intervals of users and seeds, of each segment by itself."""
@@ -60,7 +60,7 @@ def segments_section(report: SegmentReport, names: Iterator[str], title: str, mo
         most: largest segments of a segmentation that are drawn, and printed on paper.
     """
     seeds = counted(report.seeds, "paired seed")
-    about = f"{_ABOUT} With one seed nothing is claimed (◇)." if report.seeds == 1 else _ABOUT
+    about = f"{_ABOUT} One seed allows no claim (◇)." if report.seeds == 1 else _ABOUT
     discoveries = f"{1.0 / FALSE_DISCOVERIES:.0f}"
     names_of = {"candidate": report.candidate, "baseline": report.baseline, "seeds": seeds, "discoveries": discoveries}
     blocks: list[Prose | Heading | Charts | Table] = [prose(about, names_of)]

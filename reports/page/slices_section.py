@@ -7,10 +7,10 @@ from .content import Column, Row, Section, Table
 from .prose import prose
 from .wording import counted
 
-_ABOUT = """Conjunctions of column values, searched in one half of the users and of the seeds and measured in the other
-half. **regression**: where the candidate is worse than the baseline. **excess**: where it knows less than what it knows
-of the other rows lets one expect. A slice is confirmed where the other half says the same, at a rate of false
-discoveries of 5 %. Searched: {searched}.
+_ABOUT = """Slices are conjunctions of column values. They were searched in one half of the users and of the seeds and
+measured in the other half. **regression**: the candidate is worse than the baseline. **excess**: the candidate knows
+less about these rows than its knowledge of the other rows lets one expect. A slice is confirmed where the other half
+says the same, at a rate of false discoveries of 5 %. Searched: {searched}.
 
 {found}"""
 

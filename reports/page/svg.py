@@ -15,7 +15,7 @@ from .theme import COLORS, color
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Width of every figure in points: on a phone the picture is 350 pixels wide, and text of 10.5 is still read.
+# Width of every figure in points. On a phone the picture is 350 pixels wide, and text of 10.5 is still readable.
 WIDTH = 380.0
 
 # A `gid` for text that lies on lines or bubbles: the style sheet draws an edge of the paper's colour around it.

@@ -47,7 +47,7 @@ MARKERS = ("s", "^", "D", "v", "P", "X", "p")
 
 @dataclasses.dataclass(frozen=True)
 class VerdictStyle:
-    """How a verdict looks: never by colour alone.
+    """How a verdict looks; it never differs only in colour.
 
     Args:
         role: name of its colour, and class of its text.

@@ -1,4 +1,4 @@
-"""Training curves: what happened epoch by epoch."""
+"""Training curves, epoch by epoch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -27,7 +27,7 @@ def training_section(
     """The section.
 
     Args:
-        histories: per model the histories of its seeds, `{figure: one value an epoch}` each, under Keras' names.
+        histories: for each model the histories of its seeds, `{figure: one value per epoch}` each, under Keras' names.
         baseline: which of the models is the baseline.
         names: of figures, each once.
         title: of the section.
@@ -53,7 +53,7 @@ def training_section(
 
 
 def _arrays(history: History) -> dict[str, np.ndarray]:
-    """Figures as numbers, those of no number (dates, say) left out."""
+    """Figures as numbers, without those that are not numbers, such as dates."""
     found = {}
     for key, values in history.items():
         try:

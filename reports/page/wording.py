@@ -18,7 +18,7 @@ def signed(value: float, digits: int) -> str:
 
 
 def percent(value: float | None, digits: int) -> str:
-    """A share in percent, without the sign of percent.
+    """A share in percent, without the percent sign.
 
     Example:
 

@@ -13,14 +13,13 @@ LOG_ODDS = np.linspace(-16.0, 16.0, 321)
 class ExpectedEntropy:
     """Cross-entropy of cells of different rates, were they all known equally well.
 
-    Raw cross-entropy is high where the rate is near one half. Normalized entropy turns
-    this round: the same knowledge of the logit takes a smaller share off the entropy of a
-    rare label (logits of standard deviation 1 make NE .865 at a rate of 50 %, .914 at 1 %).
-    So neither tells which cell is known badly. Here knowledge is the **spread of the
-    logits**: a calibrated model whose logits are normal within each cell, with one standard
-    deviation for all of them, is asked what it would save in each, and the standard deviation
-    is chosen so that the savings add up to the true ones. Since each cell is measured from
-    its own rate, what a model knows about differences *between* cells counts nowhere.
+    Raw cross-entropy is high where the rate is near one half. With normalized entropy it is the other way round: the
+    same knowledge of the logit saves a smaller share of the entropy of a rare label (logits of standard deviation 1
+    give NE 0.865 at a rate of 50 % and 0.914 at 1 %). So neither of them shows which cell is known badly. Here
+    knowledge is the **spread of the logits**: a calibrated model whose logits are normal within each cell, with one
+    standard deviation for all of them, is asked what it would save in each, and the standard deviation is chosen so
+    that the savings add up to the true ones. Since each cell is measured from its own rate, what a model knows about
+    differences *between* cells counts nowhere.
 
     Args:
         saved: nats per unit of weight that each cell is expected to save on the entropy of its rate.

@@ -73,7 +73,7 @@ class CellSums:
 
 @dataclasses.dataclass(frozen=True)
 class Ratios:
-    """Two sums a cell, whose ratio says how much worse it is; sums of cells' sums speak for their union.
+    """Two sums per cell, whose ratio says how much worse it is; sums of cells add up to those of their union.
 
     Args:
         numerator: `(cells, buckets)`.

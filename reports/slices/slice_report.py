@@ -95,7 +95,7 @@ class SliceReport:
         candidate: name of the candidate.
         seeds: number of paired seeds.
         slices_searched: `{task: slices that were large enough}`.
-        slices: one entry a slice, objective and task, the clearest first.
+        slices: one entry per slice, objective and task, the clearest first.
 
     Example:
 

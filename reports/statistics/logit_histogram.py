@@ -56,9 +56,8 @@ class LogitHistogram:
     def recalibrated_loss(self, cross_entropy: float) -> float | None:
         """Sum of the cross-entropies after one shift of all logits that makes Σp = Σy.
 
-        What is left is what a model cannot tell apart; by how much it is off as a
-        whole is taken out. A bin knows the mean and the spread of its logits, and of
-        the loss only the difference that the shift makes is taken between bins, so
+        The rest is what a model cannot tell apart; its overall error of the level is removed. A bin knows the mean and
+        the spread of its logits, and of the loss only the difference that the shift makes is taken between bins, so
         that their width costs little.
 
         Args:

@@ -10,7 +10,7 @@ class PredictionColumns:
     """Labels, probabilities and weights of a frame, as arrays that are known to be in range.
 
     Args:
-        frame: a column a task, a column `MODEL:TASK` a prediction.
+        frame: one column per task, and one column `MODEL:TASK` per prediction.
         weight: column of weights, `None` for 1 each. Defaults to `None`.
 
     Raises:

@@ -31,9 +31,9 @@ class PredictionSums:
     chunk by chunk, workers each add their own, and `merge` puts them together.
     Every report is made of these sums alone.
 
-    A chunk is a frame, of polars or pandas, with a column a task (the label, NaN or null where unobserved),
-    a column `MODEL:TASK` a prediction (probability), the users' ids and the columns of
-    the segmentations. Each seed adds the same rows, predicted by models of that seed.
+    A chunk is a frame of polars or pandas. It has one column per task (the label, NaN or null where unobserved), one
+    column `MODEL:TASK` per prediction (a probability), the users' ids and the columns of the segmentations. Each seed
+    adds the same rows, predicted by models of that seed.
 
     Args:
         tasks: names of the tasks.

@@ -37,7 +37,7 @@ class SegmentFigures:
 
     @property
     def users(self) -> int:
-        """Buckets of users that have rows: what intervals rest on."""
+        """Number of user buckets that have rows; intervals are computed from these."""
         return int(np.count_nonzero(self._buckets["weight"]))
 
     @property

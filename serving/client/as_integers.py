@@ -6,7 +6,7 @@ import numpy as np
 
 
 def as_integers(values: np.ndarray, dtype: Any) -> np.ndarray:
-    """The same integers in another dtype, none of which may lie outside of it: a cast would make another id of it.
+    """The same integers in another dtype; one that does not fit is an error, since a cast would change it.
 
     Args:
         values: integers or booleans.

@@ -21,21 +21,21 @@ _Answer = TypeVar("_Answer")
 class Client:
     """Scores rows with a model that TensorFlow Serving serves.
 
-    Takes raw columns under their names, as the exported schema has them: what they must be is read from the server,
-    and columns that do not fit are refused here, in words, before anything is sent. Many rows go as several requests.
+    The client takes raw columns under the names that the exported schema has. It reads from the server what they must
+    be, and refuses columns that do not fit before anything is sent. Many rows are sent as several requests.
 
     A request has a deadline. It is repeated while the server is `UNAVAILABLE` and the deadline allows, after pauses
-    that double; every other failure is raised at once, since repeating it would only add load.
+    that double; every other failure is raised at once, since repeating the request would only add load.
 
     Args:
         address: `"grpc://host:8500"`, or `"http://host:8501"` for REST.
         model: name of the model.
         version: which version answers. `None` takes the newest. Defaults to `None`.
         timeout: deadline of a request in seconds, its repetitions included. Defaults to `1.0`.
-        retries: how often a request is repeated at most. Defaults to `3`.
+        retries: largest number of repetitions of a request. Defaults to `3`.
         backoff: pause before the first repetition in seconds; a random half of it is left out, so that many clients
             do not come back at once. Defaults to `0.05`.
-        max_batch_size: rows of one request at most. Defaults to `512`, the size that exported models warm up.
+        max_batch_size: largest number of rows in one request. Defaults to `512`, the size that exported models warm up.
 
     Raises:
         ValueError: on an address of another kind, or columns that do not fit the signature.
@@ -112,7 +112,7 @@ class Client:
 
         Args:
             request: columns of users and context, `(requests, ...)`.
-            candidates: columns of the ads, `(requests, ads, ...)`; of no ads there are no scores.
+            candidates: columns of the ads, `(requests, ads, ...)`; without ads there are no scores.
         """
         columns = self._signature("rank").columns({**request, **candidates}, "`request` and `candidates`")
         lists = {name: v.shape[1] for name, v in columns.items() if name in candidates}
@@ -126,9 +126,9 @@ class Client:
         for name, scores in answer.items():
             if scores.ndim != 2 or scores.shape[1] < count:
                 raise ServingError(
-                    "INTERNAL", f"{count} ads a request were sent, and output {name!r} is of shape {scores.shape}"
+                    "INTERNAL", f"{count} ads per request were sent, and output {name!r} is of shape {scores.shape}"
                 )
-        # What lies beyond belongs to padding: the server's batcher makes lists of ads as long as their neighbours.
+        # The rest is padding: the server's batcher makes all lists of ads in a batch equally long.
         return {name: scores[:, :count] for name, scores in answer.items()}
 
     def signatures(self) -> dict[str, Signature]:
@@ -170,7 +170,7 @@ class Client:
         return {output: np.concatenate([part[output] for part in parts]) for output in parts[0]}
 
     def _repeat(self, call: Callable[[float], _Answer]) -> _Answer:
-        """Call with what is left of the deadline until it answers."""
+        """Call again with the remaining time until there is an answer."""
         deadline, pause = time.monotonic() + self.timeout, self.backoff
         for attempt in range(self.retries + 1):
             try:

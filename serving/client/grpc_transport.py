@@ -16,7 +16,7 @@ from .serving_error import ServingError
 from .signature import Signature, TensorSpec
 from .tensor_values import tensor_values
 
-# Serialized examples and lists of ads are larger than gRPC's 4 MiB soon.
+# Serialized examples and lists of ads soon exceed gRPC's default of 4 MiB.
 MAX_MESSAGE_BYTES = 256 * 2**20
 
 
@@ -63,7 +63,7 @@ class GrpcTransport:
         try:
             return {output: tensor_values(tensor) for output, tensor in sorted(response.outputs.items())}
         except ValueError as error:
-            raise ServingError("INTERNAL", f"the answer is no tensor: {error}") from error
+            raise ServingError("INTERNAL", f"the answer is not a tensor: {error}") from error
 
     def states(self, timeout: float) -> dict[int, str]:
         """State of each version that the server knows, such as `"AVAILABLE"`."""

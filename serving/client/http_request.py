@@ -10,14 +10,14 @@ from .serving_error import ServingError
 
 
 def http_request(url: str, body: bytes | None, timeout: float) -> tuple[int, bytes]:
-    """Status and body of an answer that is there, whole, within the deadline.
+    """Status and body of an answer that arrives completely within the deadline.
 
-    A socket's own timeout begins anew with every byte that comes; here a timer cuts the connection.
+    A socket's own timeout starts again with every byte that arrives, so a timer cuts the connection here.
 
     Args:
         url: `http://...` or `https://...`.
-        body: JSON to post; `None` gets.
-        timeout: seconds that everything may take.
+        body: JSON to post; with `None` the request is a GET.
+        timeout: seconds for the whole request.
 
     Raises:
         ServingError: `DEADLINE_EXCEEDED` when time is up, `UNAVAILABLE` when there is no connection or it breaks.
@@ -34,7 +34,7 @@ def http_request(url: str, body: bytes | None, timeout: float) -> tuple[int, byt
             def cut() -> None:
                 late.set()
                 try:
-                    # By the class of plain sockets: TLS would say goodbye first, and wait for the answer.
+                    # By the class of plain sockets, since TLS would first close its session and wait for the answer.
                     socket.socket.shutdown(opened, socket.SHUT_RDWR)
                 except OSError:
                     # The other side has closed it already.
@@ -53,7 +53,7 @@ def http_request(url: str, body: bytes | None, timeout: float) -> tuple[int, byt
         finally:
             connection.close()
         if late.is_set():
-            # What was cut may look like an answer that ended.
+            # A connection that was cut may look like the end of an answer.
             raise TimeoutError
         return status, text
     except (http.client.HTTPException, OSError, ValueError) as error:

@@ -63,7 +63,7 @@ class RestTransport:
         with _read("outputs", answer):
             outputs = answer["outputs"]
             if not isinstance(outputs, dict):
-                # The server does not name an output that is alone.
+                # The server leaves out the name of an output if there is only one.
                 outputs = {signature.outputs[0] if len(signature.outputs) == 1 else "outputs": outputs}
             return {output: _from_json(values) for output, values in sorted(outputs.items())}
 
@@ -74,7 +74,7 @@ class RestTransport:
             return {int(status["version"]): str(status["state"]) for status in answer["model_version_status"]}
 
     def close(self) -> None:
-        """Nothing: each call has a connection of its own."""
+        """Do nothing, since each call has a connection of its own."""
 
     def _call(self, url: str, body: Any, timeout: float) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -88,12 +88,12 @@ class RestTransport:
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ServingError("INTERNAL", f"the answer is no JSON: {error}. It begins {text[:80]!r}") from error
+            raise ServingError("INTERNAL", f"the answer is not JSON: {error}. It begins {text[:80]!r}") from error
 
 
 @contextlib.contextmanager
 def _read(what: str, answer: Any) -> Iterator[None]:
-    """What an answer lacks or holds instead becomes an error of the server's."""
+    """Read a part of an answer; where it is missing or of another type, raise an error of the server."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:

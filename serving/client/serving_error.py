@@ -1,4 +1,4 @@
-"""What a server answers when it does not answer."""
+"""The error of a request to a server."""
 
 
 class ServingError(RuntimeError):
@@ -6,7 +6,7 @@ class ServingError(RuntimeError):
 
     Args:
         code: name of the gRPC status, such as `"INVALID_ARGUMENT"`; REST's statuses are translated.
-        message: the server's words, or why it could not be reached.
+        message: the server's message, or why it could not be reached.
 
     Example:
 

@@ -6,19 +6,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-# A message may say once what many elements are. So many, and no more: a few bytes must not fill the memory.
+# A message may hold one value for many equal elements. The limit keeps a few bytes from filling the memory.
 MAX_REPEATED = 2**20
 
 
 def tensor_values(tensor: Any) -> np.ndarray:
-    """The values of a `TensorProto`, once it is known that its shape is theirs.
+    """The values of a `TensorProto`, after a check that its shape fits them.
 
     Args:
         tensor: the protocol buffer.
 
     Raises:
-        ValueError: when it is no tensor, or its shape has another number of elements than came. One value may
-            stand for up to 1,048,576 equal ones, and none for as many zeros.
+        ValueError: when it is not a tensor, or its shape has another number of elements than the message. One value may
+            stand for up to 1,048,576 equal elements, and no value for as many zeros.
 
     Example:
 
@@ -37,7 +37,7 @@ def tensor_values(tensor: Any) -> np.ndarray:
         given = len(tensor.tensor_content) // width
     else:
         given = sum(len(values) for field, values in tensor.ListFields() if field.name.endswith("_val"))
-    # An axis beside an empty one is no smaller for those who reckon with it.
+    # An axis beside an empty one may still be too large for the code that uses the shape.
     fits = max(shape, default=0) <= max(given, MAX_REPEATED)
     if not fits or (given != elements and not (given <= 1 and elements <= MAX_REPEATED)):
         raise ValueError(f"the shape {shape} has {elements} elements, and {given} came")

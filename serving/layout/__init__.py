@@ -1,1 +1,1 @@
-"""What lies beside a SavedModel so that a server can be started on it and an on-call engineer knows what it is."""
+"""Files beside a SavedModel: they start a server on it and tell an engineer where it comes from."""

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-# What git would run of a repository's own config when it is asked for a status, and must not: the folder that a model
-# is exported from may be anybody's.
+# Programs of a repository's own config that `git status` would run. It must not run them, since a model may be
+# exported from a folder of anybody's.
 _OFF = (
     "core.fsmonitor=false",
     f"core.hooksPath={os.devnull}",

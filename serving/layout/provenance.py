@@ -16,12 +16,12 @@ from .git_revision import git_revision
 PROVENANCE_FILE = Path("assets.extra", "provenance.json")
 # What an export adds when it has compared the model that it wrote.
 LATER = ("verified_rows", "largest_difference_to_keras", "retrieval")
-# Whose versions decide what a model computes and what can load it.
+# Packages whose versions decide what a model computes and what can load it.
 PACKAGES = ("grouprank", "keras", "keras-rs", "tensorflow", "jax", "torch", "numpy", "polars")
 
 
 def describe(model: Any, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What is known of a model: its schema and config, versions, the git revision, and what the caller adds.
+    """The facts about a model: its schema and config, versions, the git revision, and what the caller adds.
 
     Args:
         model: a model with a `schema`.

@@ -10,7 +10,8 @@ def prune(folder: str | Path, keep: int) -> list[Path]:
     """Delete all versions of a model but the newest.
 
     A version disappears in one rename before its files are deleted: a server that polls the folder never sees half of
-    one. The version that a server is told to hold on to (`specific` in `models.config`) is not known here.
+    one. A version that a server is told to keep (`specific` in `models.config`) is not known here and is deleted like
+    others.
 
     Args:
         folder: the model's folder, `saved_models/NAME`.
@@ -38,7 +39,7 @@ def prune(folder: str | Path, keep: int) -> list[Path]:
             f"`keep` must be at least 1: a server without a version answers nothing. Received: keep={keep}."
         )
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder. Pass a model's, such as saved_models/my_model.")
+        raise FileNotFoundError(f"{folder} is not a folder. Pass a model's folder, such as saved_models/my_model.")
     old = versions(folder)[:-keep]
     for path in old:
         with unfinished_folder(folder) as hidden:

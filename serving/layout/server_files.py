@@ -8,11 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 
-# Rows that the server's batcher puts into one call at most; warm-up goes up to it.
+# Most rows that the server's batcher puts into one call; warm-up requests have up to as many.
 MAX_BATCH_SIZE = 512
 
 _MODELS = """\
-# One entry a model; the server polls this file. `latest` serves the newest version; to pin or roll back, replace it:
+# One entry per model; the server polls this file. `latest` serves the newest version; to pin or roll back, replace it:
 # model_version_policy {{ specific {{ versions: 3 }} }}
 model_config_list {{
   config {{
@@ -80,10 +80,10 @@ def server_files(name: str) -> Mapping[str, str]:
 
 
 def write_server_files(folder: Path) -> list[Path]:
-    """Write the server files that a model's folder lacks; those that are there are the user's and stay as they are.
+    """Write the server files that a model's folder lacks; files that exist are not changed.
 
     Args:
-        folder: the model's folder, `saved_models/NAME`. The server skips what is no version.
+        folder: the model's folder, `saved_models/NAME`. The server skips files that are not versions.
 
     Returns:
         The files written.

@@ -1,4 +1,4 @@
-"""Requests that the server runs before it takes traffic: the first real one then finds everything in place."""
+"""Requests that the server runs before it takes traffic, so that the first real request is not slow."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,8 +33,8 @@ def write_warmup(
         name: the model's name.
         signatures: TensorFlow dtypes of the inputs, by signature and input.
         raw: raw columns; their rows are repeated to the sizes wanted.
-        sides: which of them come once a request of `rank`.
-        batch_sizes: rows a request, and ads a request of `rank`.
+        sides: which of them come once per request of `rank`.
+        batch_sizes: numbers of rows per request, and of ads per request of `rank`.
     """
     path = saved_model / WARMUP_FILE
     path.parent.mkdir(exist_ok=True)

@@ -60,7 +60,7 @@ class GrpcService(prediction_service_pb2_grpc.PredictionServiceServicer, model_s
         return response
 
     def Regress(self, request: Any, context: Any) -> Any:
-        """One value an example."""
+        """One value per example."""
         with self._serving(request.model_spec, context) as served:
             outputs = self._of_method(served, request, "regress")
             response = regression_pb2.RegressionResponse()
@@ -118,7 +118,7 @@ class GrpcService(prediction_service_pb2_grpc.PredictionServiceServicer, model_s
 
 @contextlib.contextmanager
 def _answering(context: Any) -> Iterator[None]:
-    """What goes wrong becomes a status."""
+    """Turn errors into a status of gRPC."""
     try:
         yield
     except CSessionError as error:

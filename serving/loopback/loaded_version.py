@@ -49,7 +49,7 @@ class LoadedVersion:
                 self.run(request.model_spec.signature_name, request_columns(request))
 
     def run(self, signature: str, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs of a signature; what does not fit it is refused as the server refuses it.
+        """Outputs of a signature; columns that do not fit are refused as the server refuses them.
 
         Args:
             signature: its name; the empty string means `serving_default`.
@@ -85,7 +85,7 @@ class LoadedVersion:
         return self._session.run(name, columns)
 
     def acquire(self) -> bool:
-        """Hold the version in memory for a request; `False` when it is gone already."""
+        """Keep the version in memory for a request; `False` when it was unloaded already."""
         with self._lock:
             if self._retired:
                 return False

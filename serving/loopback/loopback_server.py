@@ -20,9 +20,9 @@ from .rest_service import make_handler
 class LoopbackServer:
     """Serves exported models on free local ports, by gRPC and REST.
 
-    For tests, benchmarks and a first try where the real server is not at hand: it answers the same requests in the
-    same protocol buffers with the same version policy, and runs the SavedModel by TensorFlow's C library. It has no
-    batcher, no TLS and no metrics: it is no server for traffic.
+    Use it for tests, benchmarks and a first try where the real server is not available. It answers the same requests in
+    the same protocol buffers with the same version policy, and runs the SavedModel with TensorFlow's C library. It has
+    no batcher, no TLS and no metrics, so it is not a server for production.
 
     Args:
         models: folder of each model by name, each with version folders.

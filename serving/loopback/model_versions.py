@@ -15,8 +15,8 @@ NOT_FOUND, UNAVAILABLE = 5, 14
 class ModelVersions:
     """Loads the newest version of a model's folder, and keeps the old one until the new one answers.
 
-    The policy `latest { num_versions: 1 }` with availability preserved: a version that does not load is marked and the
-    one before goes on. A failed version is tried again only when it is deleted and comes back.
+    This is the policy `latest { num_versions: 1 }` with availability preserved: if a version does not load, it is
+    marked and the one before stays in use. A failed version is tried again only after it was deleted and written again.
 
     Args:
         folder: the model's folder.
@@ -43,7 +43,7 @@ class ModelVersions:
         present = {int(path.name) for path in found}
         self.errors = {version: error for version, error in self.errors.items() if version in present}
         if not found:
-            # As the server does: a folder that is gone for a moment unloads nothing.
+            # As the server does: nothing is unloaded when a folder is missing for a moment.
             return
         newest = found[-1]
         number = int(newest.name)

@@ -54,7 +54,7 @@ def make_handler(models: Mapping[str, ModelVersions]) -> type[http.server.BaseHT
             """Nothing is printed for each request."""
 
         def _body(self) -> bytes:
-            """What was posted; after a body that is left unread the connection cannot go on."""
+            """The posted body; the connection cannot be used further after a body that was not read."""
             self.close_connection = True
             length = self.headers.get("Content-Length")
             if length is None:
@@ -81,7 +81,7 @@ def make_handler(models: Mapping[str, ModelVersions]) -> type[http.server.BaseHT
             except TimeoutError:
                 status, answer = 408, {"error": f"Nothing came for {_SECONDS_OF_SILENCE} seconds."}
             except Exception as error:
-                # A mistake of ours costs this request, and the caller reads which it was.
+                # An error of this server fails only this request, and the caller sees it.
                 status, answer = 500, {"error": f"{type(error).__name__}: {error}"}
             text = json.dumps(answer).encode()
             self.send_response(status)
@@ -191,12 +191,12 @@ def _strings(values: Any) -> np.ndarray:
         if isinstance(value, dict) and list(value) == ["b64"]:
             return base64.b64decode(value["b64"], validate=True)
         if not isinstance(value, str):
-            raise ValueError(f"JSON value {value!r} is no string")
+            raise ValueError(f"JSON value {value!r} is not a string")
         return value.encode()
 
     found = decoded(values)
     if not isinstance(found, list):
-        raise ValueError("a list is wanted")
+        raise ValueError("expected a list")
     nested = bool(found) and isinstance(found[0], list)
     widths = {len(row) if isinstance(row, list) else -1 for row in found}
     if len(widths) > 1:

@@ -11,10 +11,10 @@ _STANDS_FOR = re.compile("column_((?:[0-9a-f]{2})+)")
 
 
 def argument_names(columns: Iterable[str]) -> dict[str, str]:
-    """An argument for each column: its own name where TensorFlow can have it, `column_` and its bytes elsewhere.
+    """An argument for each column: the column's name where TensorFlow allows it, otherwise `column_` and its bytes.
 
-    A column may be named `self`, `class`, `Price (EUR)` or `_age`, or `Age` beside `age`, and so is the input of the
-    signature that is saved; a Python function that is traced cannot have such arguments.
+    A column may be named `self`, `class`, `Price (EUR)` or `_age`, or `Age` beside `age`, and the saved signature has
+    an input of that name. A Python function that is traced cannot have such arguments.
 
     Args:
         columns: names of all columns of a model.

@@ -1,4 +1,4 @@
-"""A check inside the graph, so that a server answers a malformed request with words."""
+"""A check inside the graph, so that a server answers a malformed request with a clear message."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +7,9 @@ import tensorflow as tf
 
 
 def check_rows(columns: Mapping[str, Any], axis: int = 0) -> dict[str, Any]:
-    """The columns, once it is known that they have as many rows; fails with INVALID_ARGUMENT otherwise.
+    """The columns, after a check that they have equally many rows; fails with INVALID_ARGUMENT otherwise.
 
-    Op by op, columns of different lengths may also broadcast to an answer that is wrong.
+    Without the check, columns of different lengths may broadcast to a wrong answer.
 
     Args:
         columns: the request's tensors by name.
@@ -27,6 +27,6 @@ def check_rows(columns: Mapping[str, Any], axis: int = 0) -> dict[str, Any]:
         [f"The columns differ in their number of {what}. Columns: {names}. Their {what}:", sizes],
         summarize=len(columns),
     )
-    # Nothing reads the columns before.
+    # Nothing reads the columns before the check.
     with tf.control_dependencies([check]):
         return {name: tf.identity(value) for name, value in columns.items()}

@@ -1,4 +1,4 @@
-"""Serialized `tf.Example`s in: the signatures of batch jobs and of the Classify and Regress APIs."""
+"""Signatures that take serialized `tf.Example`s, for batch jobs and the Classify and Regress APIs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -57,7 +57,7 @@ def _column(name: str, values: Any, spec: tf.TensorSpec) -> tuple[Any, Any]:
     )
     checks = [check]
     if spec.dtype.is_integer and spec.dtype != tf.int64:
-        # An Example holds 64 bits; a cast would make another id of what has more than the column.
+        # An Example holds 64 bits; a cast would change an id that does not fit into the column's dtype.
         outside = tf.logical_or(values.flat_values < spec.dtype.min, values.flat_values > spec.dtype.max)
         checks.append(
             tf.debugging.Assert(

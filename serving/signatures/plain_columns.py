@@ -9,7 +9,7 @@ from ...schema import Schema
 
 
 class PlainColumns(tf.Module):
-    """Stands where `GraphTransforms` stands when ids and floats are sent.
+    """Takes the place of `GraphTransforms` when ids and floats are sent.
 
     Args:
         schema: the model's.
@@ -25,7 +25,7 @@ class PlainColumns(tf.Module):
         return {f.name: tf.TensorSpec([None, *f.shape], f.dtype, name=f.name) for f in self._schema.features}
 
     def __call__(self, raw: Mapping[str, Any], missing: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The columns given; ids that are missing are 0, out of vocabulary, and so are numbers that are no numbers."""
+        """The columns given; missing ids are 0, which is out of vocabulary, and numbers that are not finite are 0."""
         found = {name: raw[name] for name in self.sources if name in raw}
         for name, value in found.items():
             if missing and name in missing:

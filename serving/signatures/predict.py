@@ -1,4 +1,4 @@
-"""Raw columns in, as many rows as you like: the signatures of the Predict API."""
+"""Signatures of the Predict API, which take raw columns of any number of rows."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""One user's columns once and many ads' columns in, a score per ad out."""
+"""The signature that takes a user's columns once and the columns of many ads, and returns a score per ad."""
 
 from typing import Any
 

@@ -2,10 +2,10 @@ from grouprank.benchmarks.support import bar_figure, line_figure
 
 
 def test_bars_have_labels_numbers_and_a_legend():
-    figure = bar_figure({"ours": 2000.0, "theirs": 1000.0}, "rows a second", {"ours": "a", "theirs": "b"})
+    figure = bar_figure({"ours": 2000.0, "theirs": 1000.0}, "rows per second", {"ours": "a", "theirs": "b"})
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["ours", "theirs"]
-    assert axes.get_xlabel() == "rows a second"
+    assert axes.get_xlabel() == "rows per second"
     assert [text.get_text() for text in axes.texts] == [" 2,000", " 1,000"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
 

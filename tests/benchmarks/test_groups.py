@@ -48,7 +48,7 @@ def test_a_call_updates_the_codebooks():
 )
 def test_steps_and_their_products(placements, residual, code_dims, more):
     prepared = prepare(WORK, placements, residual, code_dims, [5])
-    assert prepared.facts["multiply-adds a row"] == BASELINE + more
+    assert prepared.facts["multiply-adds per row"] == BASELINE + more
     assert len(prepared.run(2)) == 2
 
 
@@ -62,8 +62,8 @@ def test_reports(tmp_path):
     assert "| JAX, 16 wide | ≥ 4.0 | 4.17 (3.33–5.00) | yes |" in text
     work = group_overhead.Workload(**WORK)
     names = [one.name for one in group_overhead._contenders("jax", work)]
-    found = {name: Measurement(name, rounds=[[0.1]], facts={"multiply-adds a row": 100}) for name in names}
+    found = {name: Measurement(name, rounds=[[0.1]], facts={"multiply-adds per row": 100}) for name in names}
     both = found["groups and residual learning, JAX"]
-    both.rounds, both.facts = [[0.12]], {"multiply-adds a row": 115}
+    both.rounds, both.facts = [[0.12]], {"multiply-adds per row": 115}
     text = group_overhead._report(work, found, {}).to_markdown()
     assert "| JAX | ≤ 10 | 20.0 (20.0 to 20.0) | 15.0 | **no** |" in text

@@ -51,7 +51,7 @@ def test_stages_of_preparing_run_and_leave_nothing(place, stage):
 def test_feeding_goes_on_over_epochs(place, kind):
     prepared = feed.prepare(str(place / "table"), kind, 512, 4)
     assert len(prepared.run(3)) == 3
-    assert prepared.facts["batches a step"] == 4
+    assert prepared.facts["batches per step"] == 4
 
 
 def test_report(tmp_path):

@@ -18,7 +18,7 @@ def report(**kwargs):
         "speed",
         "Speed",
         "How fast is it?",
-        [Table(["contender", "ms a step"], [["ours | best", "1.5"]], "Steps", "Less is better.")],
+        [Table(["contender", "ms per step"], [["ours | best", "1.5"]], "Steps", "Less is better.")],
         {
             "ours": Measurement("ours", [[0.0015]], versions={"numpy": "2.0"}),
             "theirs": Measurement("theirs", error="theirs failed to prepare:\nTraceback\nImportError: no module"),
@@ -34,7 +34,7 @@ def test_page_and_raw_numbers(tmp_path):
     figure = matplotlib.figure.Figure()
     figure.add_subplot().bar(["ours"], [1.5])
     page = report(figure=figure, alt="One bar.").write(tmp_path).read_text()
-    assert "| contender | ms a step |\n|---|---:|\n| ours \\| best | 1.5 |" in page
+    assert "| contender | ms per step |\n|---|---:|\n| ours \\| best | 1.5 |" in page
     assert "![One bar.](speed.svg)" in page
     assert "**theirs** could not be measured: theirs failed to prepare: … ImportError: no module" in page
     assert "numpy 2.0" in page

@@ -91,7 +91,7 @@ def test_bytes_that_are_no_text(tmp_path):
 def test_the_limit_counts_over_chunks_and_names_the_row_beyond_it(tmp_path, write_lines):
     path = write_lines(tmp_path / "t.csv", ["label,n,x,s", *["0,1,2,a", "0,x,2,a"] * 5])
     assert read(path, chunk_rows=3, limit=5)[2] == 5
-    with pytest.raises(ValueError, match=r"line 9: .*4 bad rows, 3 may be skipped"):
+    with pytest.raises(ValueError, match=r"line 9: .*4 bad rows, and 3 may be skipped"):
         read(path, chunk_rows=3, limit=3)
     with pytest.raises(ValueError, match="max_bad_rows"):
         BadRows(-1)

@@ -292,7 +292,7 @@ def test_table_names_missing_columns_and_unequal_rows(fitted):
 def test_one_raw_column_has_one_type():
     columns = [NumericColumn("price", "ad", raw="p"), CategoricalColumn("price_token", "ad", raw="p")]
     with pytest.raises(
-        ValueError, match="'price_token' reads the raw column 'p' as string, an earlier feature as float32"
+        ValueError, match="'price_token' reads the raw column 'p' as string, and an earlier feature reads it as float32"
     ):
         TransformFitter(columns, [Task("click")])
     with pytest.raises(ValueError, match="more than once"):

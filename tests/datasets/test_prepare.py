@@ -104,7 +104,9 @@ def test_workers_do_not_change_a_byte(tmp_path, write_lines, criteo_row, workers
         prepare(CriteoDAC(tmp_path), tmp_path / name, 32, 4, lambda *call, to=calls: to.append(call), count)
         results[name] = (files_of(tmp_path / name), calls)
     assert results["one"] == results["many"]
-    with pytest.raises(ValueError, match=r"line 641: expected 40 tab-separated fields. Received: 39. .*4 bad rows, 3 "):
+    with pytest.raises(
+        ValueError, match=r"line 641: expected 40 tab-separated fields. Received: 39. .*4 bad rows, and 3 "
+    ):
         prepare(CriteoDAC(tmp_path), tmp_path / "out", 32, 3, workers=workers)
     assert not (tmp_path / "out").exists()
 
@@ -160,7 +162,7 @@ def test_files_are_part_of_the_fingerprint(tmp_path, write_lines, avazu_header, 
     table = prepare(Avazu(tmp_path), tmp_path / "out", max_bad_rows=1)
     assert table.report["bad_rows"] == 1
     prepare(Avazu(tmp_path), tmp_path / "out", max_bad_rows=1)
-    with pytest.raises(ValueError, match=r"1 bad rows skipped, now 0 may be"):
+    with pytest.raises(ValueError, match=r"1 bad rows skipped, and 0 are allowed now"):
         prepare(Avazu(tmp_path), tmp_path / "out")
     path.write_text(path.read_text().replace("short", avazu_row()))
     with pytest.raises(ValueError, match=r"differ in \['files'\]"):
@@ -199,11 +201,11 @@ def test_a_source_that_changes_between_the_passes(tmp_path, frame_dataset, small
             Shrinking.passes += 1
             yield self.frame if Shrinking.passes == 1 else self.frame[1:]
 
-    with pytest.raises(ValueError, match="first pass over the data had 6 rows, the second 5"):
+    with pytest.raises(ValueError, match="first pass over the data had 6 rows, and the second had 5"):
         prepare(Shrinking(small_frame), tmp_path / "out")
     for second, message in (
-        (pl.concat([small_frame, small_frame]), "had 6 rows, the second more than 6"),
-        (small_frame[:8], r"had \['test'\] rows, the second none"),
+        (pl.concat([small_frame, small_frame]), "had 6 rows, and the second had more than 6"),
+        (small_frame[:8], r"had \['test'\] rows, and the second had none"),
     ):
         frames = iter([small_frame, second])
         dataset = frame_dataset(small_frame)

@@ -150,15 +150,15 @@ class TestUnknown:
 
     def test_a_changed_spelling_is_told_once(self, transforms):
         message = (
-            r"Raw column 'code': 100.0 % of 60 tokens are out of the vocabulary of 'code', 25.0 % were in training. "
-            r"Unknown is e.g. 'U0'. Send the column as it stood in the training file"
+            r"Raw column 'code': 100.0 % of 60 tokens are out of the vocabulary of 'code'; in training it was 25.0 %. "
+            r"One unknown token is 'U0'. Send the column as it stood in the training file"
         )
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             transforms(self.rows())
         with pytest.warns(UserWarning, match=message):
             transforms(self.rows("U"))
-        with pytest.warns(UserWarning, match="'slot'.*e.g. 100") as told:
+        with pytest.warns(UserWarning, match="'slot'.*One unknown token is 100") as told:
             transforms(self.rows("U", slot=100))
         assert len(told) == 1
         assert [found.feature for found in transforms.unknown_tokens(self.rows("U"))] == ["code"]

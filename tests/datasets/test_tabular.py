@@ -130,7 +130,7 @@ def test_splits_by_share_by_column_and_at_random(tmp_path, write_lines, describe
     assert "test" in first[:100]
     with pytest.raises(ValueError, match=r"line 2: column 'country': expected one of \['dev', .*Received: 'de'"):
         read(Tabular(path, described(), "country"))
-    with pytest.raises(ValueError, match="exclude each other"):
+    with pytest.raises(ValueError, match="both at random and by column"):
         Tabular(path, described(), "day", random=True)
     for wrong in (0.5, 0, True, -1.0):
         with pytest.raises(ValueError, match=r"share in \(0, 0.5\)"):
@@ -207,7 +207,7 @@ def test_files_that_are_no_table(tmp_path, write_lines, described):
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        ({"country": [["a"]]}, r"'country', described as categorical: expected one value a row"),
+        ({"country": [["a"]]}, r"'country', described as categorical: expected one value per row"),
         ({"Price (EUR)": [datetime.date(2022, 1, 1)]}, r"'Price \(EUR\)', described as numeric: expected a number"),
         ({"click": [datetime.date(2022, 1, 1)]}, r"'click', described as task: expected numbers in \[0, 1\]"),
     ],

@@ -81,7 +81,7 @@ CRITEO = "\t".join(["0", "224", "", "1", "1", *["05db9164", "0eb070fa"] * 4])
         ("user,name,y\n1,café,0\n2,zoé,1\n".encode("latin-1"), r"line 2 holds b'1,caf\\xe9,0', in Latin-1 '1,café,0'"),
         ("user,prénom,click\n1,a,0\n".encode("latin-1"), "not UTF-8 text: line 1.*iconv -f LATIN1"),
         ("user,click\n1,0\n".encode("utf-16"), "is UTF-16 text.*Save the table as CSV in UTF-8"),
-        (bytes(range(256)) * 4, "UTF-16 or no text at all|not UTF-8"),
+        (bytes(range(256)) * 4, "UTF-16, or it is not text|not UTF-8"),
     ],
 )  # fmt: skip
 def test_what_is_no_table_is_told_with_the_way_out(tmp_path, content, what):

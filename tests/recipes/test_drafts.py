@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import yaml
 
-from grouprank.datasets import TableDescription
+from grouprank.datasets import CategoricalColumn, HashedColumn, TableDescription
 from grouprank.recipes.drafting import ColumnProfile, IntegerShape, draft_columns, to_yaml
 from grouprank.recipes.drafting.value_kind import value_kind
 
@@ -35,7 +35,7 @@ def draft(tmp_path):
             path.write_text(table, encoding="utf-8")
         else:
             table.write_parquet(path) if path.suffix == ".parquet" else table.write_csv(path)
-        text = to_yaml(draft_columns(path, 50_000), str(path))
+        text = to_yaml(draft_columns(path, 60_000), str(path))
         (tmp_path / "t.yaml").write_text(text, encoding="utf-8")
         return text, yaml.safe_load(text)
 
@@ -231,6 +231,77 @@ def test_an_empty_draft_says_what_to_fill_in(draft, tmp_path):
     assert config["features"] == []
     with pytest.raises(ValueError, match="`features` is empty. Fill it in, one line for each column"):
         TableDescription.read(tmp_path / "t.yaml")
+
+
+def pairs(rng, rows=ROWS, separator=",", weight=":"):
+    """Lists of up to three tokens, each with a weight of its own."""
+    tokens = [rng.choice(["sport", "news", "größe", "art"], size, replace=False) for size in rng.integers(0, 4, rows)]
+    return [separator.join(f"{token}{weight}{rng.random():.3f}" for token in some) for some in tokens]
+
+
+@pytest.mark.parametrize(("separator", "weight"), [(",", ":"), ("|", "="), (" ", ":")])
+def test_pairs_of_tokens_and_numbers_are_weighted(draft, rng, separator, weight):
+    table = pl.DataFrame({"user_interests": pairs(rng, 500, separator, weight), "click": [0, 1] * 250})
+    text, config = draft(table)
+    (entry,) = config["features"]
+    assert (entry["kind"], entry["length"], entry["side"]) == ("weighted", 3, "user")
+    assert (entry["separator"], entry["weight_separator"]) == (separator, weight)
+    assert "pairs of a token and its weight" in text
+
+
+def test_weighted_lists_of_parquet_and_of_one_user_each(draft, rng):
+    """Lists that no two rows share are no ids of rows."""
+    lists = [[f"{token}:{rng.random():.6f}" for token in "abc"] for _ in range(500)]
+    table = pl.DataFrame({"lists": lists, "text": [",".join(pairs) for pairs in lists], "click": [0, 1] * 250})
+    _, config = draft(table, "t.parquet")
+    assert kinds(config) == {"lists": "weighted", "text": "weighted"}
+    assert "separator" not in config["features"][0]
+    words = [" ".join(f"w{word}" for word in rng.integers(0, 50, 9)) for _ in range(500)]
+    assert kinds(draft(pl.DataFrame({"title": words, "click": [0, 1] * 250}))[1]) == {"title": "sequence"}
+
+
+@pytest.mark.parametrize("values", [["12:30", "07:05"], ["10.0.0.1:80", "10.0.0.2:80"], ['{"a":1,"b":2}', '{"a":3}']])
+def test_times_addresses_and_objects_are_no_weights(draft, values):
+    _, config = draft(pl.DataFrame({"x": values * 100, "click": [0, 1] * 100}))
+    assert "weighted" not in kinds(config).values()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "rows", "hashed", "offered"),
+    [(60_000, 400_000, True, False), (20_000, 60_000, False, True), (20_000, 200_000, False, False)],
+)
+def test_very_many_tokens_are_hashed(rng, tokens, rows, hashed, offered):
+    drawn = np.append(np.arange(tokens), rng.integers(0, tokens, rows - tokens))
+    profile = ColumnProfile("ad_id", pl.Series(drawn).cast(pl.String))
+    assert HashedColumn.suits("categorical", profile) == hashed
+    assert not HashedColumn.suits("sequence", profile)
+    assert ("kind: categorical with a large min_count" in HashedColumn.remark(profile)) == hashed
+    assert ("kind: hashed gives every value an id" in CategoricalColumn.remark(profile)) == offered
+
+
+def test_a_draft_of_very_many_tokens(draft, rng):
+    columns = {"device_id": rng.integers(0, 900_000, 60_000), "item_id": rng.integers(0, 15_000, 60_000) // 2 * 2}
+    table = pl.DataFrame({name: [f"x{i}" for i in ids] for name, ids in columns.items()} | {"click": [0, 1] * 30_000})
+    text, config = draft(table)
+    assert kinds(config) == {"device_id": "hashed", "item_id": "categorical"}
+    assert config["features"][0]["buckets"] == 131_072
+    assert "# too many distinct values for a vocabulary" in text
+    assert not any("vocabulary" in line for line in marked(text))
+
+
+def test_a_heavy_tail_is_offered_buckets(draft, rng):
+    columns = {
+        "price": rng.lognormal(3, 0.8, ROWS),
+        "budget": rng.lognormal(3, 3, ROWS),
+        "rate": rng.lognormal(-9, 3, ROWS),
+        "gain": np.where(rng.random(ROWS) < 0.9, 0, rng.lognormal(-4, 1, ROWS)),
+    }
+    text, config = draft(pl.DataFrame({**columns, "click": np.arange(ROWS) % 2}))
+    assert kinds(config) == {"price": "numeric", "budget": "numeric", "rate": "bucketized", "gain": "numeric"}
+    offered = [line.split("name: ")[1].split(",")[0] for line in text.splitlines() if "; kind: bucketized" in line]
+    assert offered == ["budget", "gain"]
+    (line,) = (line for line in text.splitlines() if "name: rate" in line)
+    assert "kind: numeric standardises the numbers" in line
 
 
 ODD = [

@@ -80,7 +80,7 @@ class TestCheckGate:
         ("gain", "status", "note"),
         [
             (estimate(-0.010, 0.003), "broken", ""),
-            (estimate(-0.010, 0.009), "passed", "outside, but not for certain"),
+            (estimate(-0.010, 0.009), "passed", "outside, but not with certainty"),
             (estimate(-0.001, 0.0005), "passed", ""),
             (estimate(0.01, 0.003), "passed", ""),
             (estimate(-0.010, 0.003, seed_error=None), "broken", "one seed"),
@@ -91,16 +91,16 @@ class TestCheckGate:
         (check,) = check_gate(table(gain), [GateRule(max_loss=0.2)]).checks
         assert check.status == status
         assert note in check.finding
-        assert ("not for certain" in check.finding) == ("not for certain" in note)
+        assert ("not with certainty" in check.finding) == ("not with certainty" in note)
 
     @pytest.mark.parametrize(
         ("calibration", "status", "note"),
         [
             (estimate(1.0, 0.3), "passed", ""),
             (estimate(1.2, 0.05), "broken", ""),
-            (estimate(1.2, 0.15), "passed", "outside, but not for certain"),
+            (estimate(1.2, 0.15), "passed", "outside, but not with certainty"),
             (estimate(0.8, 0.05), "broken", ""),
-            (estimate(0.8, 0.6), "passed", "outside, but not for certain"),
+            (estimate(0.8, 0.6), "passed", "outside, but not with certainty"),
             (None, "insufficient data", "insufficient data for calibration"),
         ],
     )
@@ -244,7 +244,7 @@ class TestCommandLine:
         assert "no task '\\x1b[/i]'" in wrong.stderr
         assert "\x1b" not in wrong.stderr + found.stdout
 
-    @pytest.mark.parametrize(("text", "message"), [("{", "is no JSON"), ("[1]", "must hold a JSON object")])
+    @pytest.mark.parametrize(("text", "message"), [("{", "is not JSON"), ("[1]", "must hold a JSON object")])
     def test_unreadable_reports(self, tmp_path, text, message):
         path = tmp_path / "report.json"
         path.write_text(text)

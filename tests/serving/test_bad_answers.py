@@ -54,9 +54,9 @@ def answering(answer, metadata=METADATA, length=None, status=200):
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (b"<html>", r"INTERNAL: the answer is no JSON: .*begins b'<html>'"),
-        (b"\xff\xfe", "no JSON"),
-        (b"[" * 100_000, "no JSON"),
+        (b"<html>", r"INTERNAL: the answer is not JSON: .*begins b'<html>'"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
         (b"{}", r"INTERNAL: the answer holds no outputs\. It begins {}"),
         (b"[]", "holds no outputs"),
         (b'{"error": "out of luck"}', "holds no outputs.*out of luck"),

@@ -118,7 +118,7 @@ def test_prune_keeps_the_newest(tmp_path):
     assert gr.serving.prune(folder, keep=2) == []
     with pytest.raises(ValueError, match="`keep` must be at least 1"):
         gr.serving.prune(folder, keep=0)
-    with pytest.raises(FileNotFoundError, match="is no folder"):
+    with pytest.raises(FileNotFoundError, match="is not a folder"):
         gr.serving.prune(tmp_path / "none", keep=1)
 
 
