@@ -37,6 +37,7 @@ ANY_BACKEND = (
     "serving/test_export_onnx.py",
     "serving/test_export_retrieval.py",
     "serving/test_git_revision.py",
+    "serving/test_kinds_exported.py",
     "serving/test_layout.py",
     "serving/test_own_classes.py",
     "serving/test_raw_values.py",
