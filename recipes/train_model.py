@@ -14,6 +14,7 @@ from ..datasets import PreparedTable
 from ..models import CTRModel
 from .epoch_backup import EpochBackup
 from .epoch_report import EpochReport
+from .training import Training
 from .whole_file import whole_file
 
 
@@ -21,10 +22,8 @@ def train_model(
     build: Callable[[], CTRModel],
     folder: Path,
     table: PreparedTable,
+    training: Training,
     *,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
     seed: int,
     console: Console,
     patience: int | None = None,
@@ -45,9 +44,7 @@ def train_model(
         build: makes the untrained model; called after the seed is set.
         folder: where the model's files go.
         table: the prepared table.
-        epochs: passes over the training rows, with `patience` the most.
-        batch_size: rows per step.
-        learning_rate: of Adam.
+        training: batch size, learning rate and epochs, with `patience` the most.
         seed: of weights and shuffling.
         console: where progress is printed.
         patience: epochs without a better one before training stops. Defaults to `None`:
@@ -65,8 +62,9 @@ def train_model(
         return keras.models.load_model(finished)
     keras.utils.set_random_seed(seed)
     model = build()
-    model.compile(keras.optimizers.Adam(learning_rate))
+    batch_size = training.rows_per_step(table.rows("train"))
     loader = table.batches("train", batch_size, shuffle=True, seed=seed, targets=targets, rows=rows)
+    model.compile(keras.optimizers.Adam(training.rate(loader.rows)))
 
     def tell(line: str) -> None:
         console.print(f"{folder.name}: {line}", markup=False)
@@ -78,12 +76,12 @@ def train_model(
     else:
         # Start from the shuffled first epoch: the file's own order would show k-means one day only.
         model.adapt(loader)
-    if not backup.stopped and backup.epochs < epochs:
+    if not backup.stopped and backup.epochs < training.epochs:
         logs = folder / "tensorboard"
         try:
             model.fit(
                 loader,
-                epochs=epochs,
+                epochs=training.epochs,
                 initial_epoch=backup.epochs,
                 validation_data=table.batches("validation", 8192),
                 # The loader shuffles already, in blocks.

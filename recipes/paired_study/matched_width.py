@@ -1,9 +1,9 @@
 """How wide a plain network is that has a candidate's parameters."""
 
 from ...schema import Schema
+from ..training import Training
+from ..variant import Variant
 from .paired_trainer import parameters
-from .training import Training
-from .variant import Variant
 
 
 def matched_width(candidate: Variant, schema: Schema, training: Training) -> float:
