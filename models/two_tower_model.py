@@ -8,6 +8,7 @@ import numpy as np
 
 from ..layers import GroupIds, TableConfig
 from ..schema import Categorical, Schema
+from .checks.host_columns import as_host_array
 from .distinct_names import distinct_names
 from .group_placements import make_group_concats, side_fields
 from .make_embedder import make_embedder, make_inputs
@@ -23,7 +24,7 @@ from .retrieval import (
     side_columns,
     side_schema,
 )
-from .retrieval.side_columns import as_array, batches
+from .retrieval.side_columns import batches
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -276,7 +277,7 @@ class TwoTowerModel(RetrievalModel):
         Args:
             x: columns, those of the ad's side among them.
         """
-        columns = {name: as_array(values) for name, values in side_columns(self.ad_schema, x).items()}
+        columns = {name: as_host_array(values) for name, values in side_columns(self.ad_schema, x).items()}
         _, first = np.unique(columns[self.ad_id], return_index=True)
         return {name: values[first] for name, values in columns.items()}
 
