@@ -15,6 +15,7 @@ from .distinct_names import distinct_names
 from .feature_encoders import make_semantic_ids, make_sequence_encoders
 from .group_placements import make_group_concats
 from .make_embedder import make_embedder, make_inputs
+from .model_config import model_config, read_model_config
 from .ranking import Arranged, CandidateRanker, arrange_anew
 from .ranking_graph import RankingNetwork, make_ranking_graph
 from .ranking_model import RankingModel, probabilities_of
@@ -423,48 +424,24 @@ class CTRModel(RankingModel):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         serialize = keras.saving.serialize_keras_object
-        optimizer = self.embedding_optimizer
         return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "schema": self.schema.to_dict(),
+            **model_config(self),
             "backbone": serialize(self.backbone),
             "multi_task": serialize(self.multi_task),
-            "group_structure": {placement: serialize(layer) for placement, layer in self.group_concats.items()},
             "residual_learning": serialize(self.residual_learning) if self.residual_learning else False,
-            "embedding_dim": self.embedding_dim,
-            "tower_units": list(self.tower_units),
-            "dropout": self.dropout,
-            "embedding_optimizer": optimizer if isinstance(optimizer, str | None) else serialize(optimizer),
             "embedding_storage_dtype": self.embedding_storage_dtype,
-            "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
             "task_weights": self.task_weighting.task_weights,
             "task_weighting": serialize(self.task_weighting),
             "sequence_encoder": {name: serialize(layer) for name, layer in self.sequence_encoders.items()},
             "semantic_ids": {name: serialize(layer) for name, layer in self.semantic_embeddings.items()},
             "start_at_rate": self.start_at_rate,
-            "tables": [table.get_config() for table in self.tables],
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "CTRModel":
         """Inverse of `get_config`."""
-        config = dict(config)
-        config["schema"] = Schema.from_dict(config["schema"])
-        # Files of earlier versions name no tables.
-        config["tables"] = [TableConfig.from_config(table) for table in config.get("tables", ())]
-        deserialize = keras.saving.deserialize_keras_object
-        for part in ("backbone", "multi_task", "task_weighting"):
-            config[part] = deserialize(config[part], custom_objects=custom_objects)
-        for part in ("group_structure", "sequence_encoder", "semantic_ids"):
-            config[part] = {
-                name: deserialize(layer, custom_objects=custom_objects) for name, layer in config[part].items()
-            }
-        if isinstance(config.get("embedding_optimizer"), dict):
-            config["embedding_optimizer"] = deserialize(config["embedding_optimizer"], custom_objects=custom_objects)
-        if config["residual_learning"]:
-            config["residual_learning"] = deserialize(config["residual_learning"], custom_objects=custom_objects)
-        return cls(**config)
+        objects = ("backbone", "multi_task", "task_weighting", "residual_learning")
+        return cls(**read_model_config(config, custom_objects, objects, ("sequence_encoder", "semantic_ids")))
 
 
 def _weight_of(task: str, sample_weight: Any) -> Any:

@@ -8,9 +8,9 @@ import numpy as np
 from keras import ops
 
 from ..metrics import Calibration, NormalizedEntropy
-from .batch_check import BatchCheck, as_host_array
-from .class_weights import class_weights
-from .frame_columns import frame_columns, is_frame
+from .checks.batch_check import BatchCheck
+from .checks.host_columns import as_host_array, frame_columns, is_frame
+from .checks.sample_weights import checked_weights, class_weights
 from .sample_spaces import conditional_label
 from .table_model import TableModel
 
@@ -161,7 +161,7 @@ class RankingModel(TableModel):
         return self._checked(x)[0]
 
     def _checked_weight(self, y: Any, weight: Any) -> Any:
-        return _checked_weight(y, weight)
+        return checked_weights(y, weight)
 
     def _class_weights(self, class_weight: Any, y: Any, sample_weight: Any) -> Any:
         return class_weights(class_weight, self.schema.task_names, y, sample_weight)
@@ -176,31 +176,6 @@ class RankingModel(TableModel):
 
     def _check_more_targets(self, targets: Mapping[str, Any]) -> None:
         """Check the target columns on the host that are no task's label."""
-
-
-def _on_host(values: Any) -> bool:
-    # Columns of polars and pandas are arrays by `__array__`; so are some backends' tensors, which are left alone.
-    return isinstance(values, list | tuple) or (hasattr(values, "__array__") and not ops.is_tensor(values))
-
-
-def _checked_weight(y: Any, weight: Any) -> Any:
-    """Sample weights as Keras wants them: one for every target; those of targets left out are 1."""
-    named = isinstance(weight, Mapping)
-    for name, values in weight.items() if named else [(None, weight)]:
-        if named and isinstance(y, Mapping) and name not in y:
-            raise ValueError(f"`sample_weight` names an unknown target {name!r}. Targets: {sorted(y)}.")
-        if values is not None and _on_host(values):
-            column = np.asarray(values, "float64").reshape(-1)
-            wrong = np.flatnonzero(~(np.isfinite(column) & (column >= 0)))
-            if wrong.size:
-                raise ValueError(
-                    f"`sample_weight`{f' of {name!r}' if named else ''}, row {wrong[0]}: expected a finite number, "
-                    f"not negative. Received: {column[wrong[0]]:g}; {wrong.size} of {column.size} rows are wrong."
-                )
-    if not named or not isinstance(y, Mapping):
-        return np.asarray(weight, "float32") if not named and weight is not None and _on_host(weight) else weight
-    rows = len(next(iter(y.values())))
-    return {name: weight.get(name, np.ones(rows, "float32")) for name in y}
 
 
 def probabilities_of(logits: np.ndarray) -> np.ndarray:

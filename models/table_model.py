@@ -11,12 +11,12 @@ from ..layers import FusedEmbedding
 from ..layers.replicas import refuse_replicas
 from ..metrics import CodebookHealth
 from ..schema import Schema
-from .batch_check import BatchCheck
-from .data_shards import check_shards
-from .loss_watch import LossWatch
+from .checks.batch_check import BatchCheck
+from .checks.data_shards import check_shards
+from .checks.loss_watch import LossWatch
+from .checks.refuse_cloning import refuse_cloning
+from .checks.weights_survive import weights_survive
 from .preset_registry import get_preset
-from .refuse_cloning import refuse_cloning
-from .weights_survive import weights_survive
 
 
 class TableModel(keras.Model):

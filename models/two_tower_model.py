@@ -8,9 +8,11 @@ import numpy as np
 
 from ..layers import GroupIds, TableConfig
 from ..schema import Categorical, Schema
+from .checks.host_columns import as_host_array
 from .distinct_names import distinct_names
 from .group_placements import make_group_concats, side_fields
 from .make_embedder import make_embedder, make_inputs
+from .model_config import model_config, read_model_config
 from .retrieval import (
     CandidateIndex,
     InBatchSoftmax,
@@ -23,7 +25,7 @@ from .retrieval import (
     side_columns,
     side_schema,
 )
-from .retrieval.side_columns import as_array, batches
+from .retrieval.side_columns import batches
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -276,48 +278,19 @@ class TwoTowerModel(RetrievalModel):
         Args:
             x: columns, those of the ad's side among them.
         """
-        columns = {name: as_array(values) for name, values in side_columns(self.ad_schema, x).items()}
+        columns = {name: as_host_array(values) for name, values in side_columns(self.ad_schema, x).items()}
         _, first = np.unique(columns[self.ad_id], return_index=True)
         return {name: values[first] for name, values in columns.items()}
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        serialize = keras.saving.serialize_keras_object
-        optimizer = self.embedding_optimizer
-        return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "schema": self.schema.to_dict(),
-            "ad_id": self.ad_id,
-            "positive": self.positive,
-            "group_structure": {placement: serialize(layer) for placement, layer in self.group_concats.items()},
-            "embedding_dim": self.embedding_dim,
-            "tower_units": list(self.tower_units),
-            "output_dim": self.output_dim,
-            "normalize": self.normalize,
-            "temperature": self.temperature,
-            "sampling_probability": self.sampling_probability,
-            "context_in_user_tower": self.context_in_user_tower,
-            "dropout": self.dropout,
-            "embedding_optimizer": optimizer if isinstance(optimizer, str | None) else serialize(optimizer),
-            "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
-            "tables": [table.get_config() for table in self.tables],
-        }
+        own = ("ad_id", "positive", "output_dim", "normalize", "temperature", "sampling_probability")
+        return {**model_config(self), **{name: getattr(self, name) for name in (*own, "context_in_user_tower")}}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "TwoTowerModel":
         """Inverse of `get_config`."""
-        config = {**config, "schema": Schema.from_dict(config["schema"])}
-        # Files of earlier versions name no tables.
-        config["tables"] = [TableConfig.from_config(table) for table in config.get("tables", ())]
-        deserialize = keras.saving.deserialize_keras_object
-        config["group_structure"] = {
-            placement: deserialize(layer, custom_objects=custom_objects)
-            for placement, layer in config["group_structure"].items()
-        }
-        if isinstance(config.get("embedding_optimizer"), dict):
-            config["embedding_optimizer"] = deserialize(config["embedding_optimizer"], custom_objects=custom_objects)
-        return cls(**config)
+        return cls(**read_model_config(config, custom_objects))
 
 
 def _check_arguments(schema: Any, ad_id: str, positive: str | None, group_structure: Any) -> Categorical:

@@ -1,7 +1,6 @@
 """A baseline and a candidate with groups and residual learning, side by side on one dataset."""
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from .study_page import write_study_page
 from .study_settings import StudySettings
 from .train_model import train_model
 from .validation_entropy import ValidationEntropy
+from .variant import PSEUDO_LABELS
 
 EXPORT_ROWS = 2000
 
@@ -72,24 +72,19 @@ def _run(
     console.print(f"{dataset.name} on {keras.backend.backend()}, run folder {run}")
     table = _prepare(dataset, run / "prepared", max_bad_rows, console, chunk_rows)
     settings = settings.for_table(table)
-    config = {"dataset": dataset.name, "backend": keras.backend.backend(), **dataclasses.asdict(settings)}
+    config = {"dataset": dataset.name, "backend": keras.backend.backend(), **settings.record()}
     # A wrong placement or backbone should show now, not after hours of training the baseline.
     settings.candidate(table)
     # After both, so that corrected data or settings can use the same folder.
     folder = RunFolder(run, config)
-    schedule: dict[str, Any] = {
-        "epochs": settings.epochs,
-        "patience": settings.patience,
-        "batch_size": settings.batch_size,
-        "learning_rate": settings.learning_rate,
-        "seed": settings.seed,
-        "console": console,
-    }
-    baseline = train_model(lambda: settings.baseline(table), folder.folder("baseline"), table, **schedule)
-    targets = _targets(settings, table, folder, schedule)
-    candidate = train_model(
-        lambda: settings.candidate(table), folder.folder("candidate"), table, targets=targets, **schedule
-    )
+
+    def train(build: Callable[[PreparedTable], CTRModel], name: str, **data: Any) -> CTRModel:
+        told = {"patience": settings.patience, "seed": settings.seed, "console": console, **data}
+        return train_model(lambda: build(table), folder.folder(name), table, settings, **told)
+
+    baseline = train(settings.baseline, "baseline")
+    targets = _targets(settings, table, folder, train)
+    candidate = train(settings.candidate, "candidate", targets=targets)
     models = {"baseline": baseline, "candidate": candidate}
     comparison = compare_models(table, models)
     folder.write_json("metrics.json", comparison.to_dict())
@@ -131,19 +126,18 @@ def _prepare(
 
 
 def _targets(
-    settings: StudySettings, table: PreparedTable, folder: RunFolder, schedule: dict[str, Any]
+    settings: StudySettings, table: PreparedTable, folder: RunFolder, train: Callable[..., CTRModel]
 ) -> dict[str, Any] | None:
-    columns = {task: settings.pseudo_label_column(task) for task in table.schema.task_names}
+    columns = {task: PSEUDO_LABELS.format(task=task) for task in table.schema.task_names}
     if settings.teacher == "self":
         return None
     if settings.teacher == "column":
         return {column: table.column("train", column) for column in columns.values()}
-    place = folder.folder("teacher")
 
     def train_teacher(rows: slice) -> CTRModel:
-        return train_model(lambda: settings.baseline(table), place, table, rows=rows, **schedule)
+        return train(settings.baseline, "teacher", rows=rows)
 
-    return out_of_time_pseudo_labels(train_teacher, table, columns, place)
+    return out_of_time_pseudo_labels(train_teacher, table, columns, folder.folder("teacher"))
 
 
 def _choose(

@@ -28,6 +28,8 @@ from .paired_study.tuning import Trial, draw_choices, tune
 from .run_folder import RunFolder
 from .run_lock import run_lock
 
+# The baseline's settings before they are tuned.
+START = Training(backbone="mlp", embedding_dim=8, dropout=0.3, embedding_l2=1e-3, batch_size=1024, epochs=2)
 _RESIDUAL = ("weight", "distillation_weight", "reading")
 _SETTINGS = {field.name for field in dataclasses.fields(Training)}
 _NOT_GROUPS = (*_RESIDUAL, "teacher", "self_supervision")
@@ -60,7 +62,7 @@ def main(
         table = prepare(study.dataset, folder / "prepared")
         runner = _Runner(study, table, folder, workers, console)
         trials = runner.tune_baseline(budget, tuning_seeds)
-        training = trials[0].variant.settings(Training())
+        training = trials[0].variant.settings(START)
         candidates = runner.tune_candidate(training, budget, tuning_seeds)
         groups, residual, teacher, replaced = _parts(candidates[0].variant)
         variants = headline(groups, residual, teacher, replaced)
@@ -101,7 +103,7 @@ class _Runner:
     def tune_baseline(self, budget: int, seeds: int) -> list[Trial]:
         choices = draw_choices(self.study.space, budget)
         variants = [Variant(f"baseline-trial-{number}", training=choice) for number, choice in enumerate(choices)]
-        return self._tune(variants, Training(), seeds, "baseline")
+        return self._tune(variants, START, seeds, "baseline")
 
     def tune_candidate(self, training: Training, budget: int, seeds: int) -> list[Trial]:
         variants = []
@@ -131,7 +133,7 @@ class _Runner:
 
     def predictions(self, training: Training) -> Path:
         """Folder of the predictions under these settings, which are never mixed with those of other settings."""
-        named = "-".join(f"{value}" for value in dataclasses.asdict(training).values())
+        named = "-".join(f"{value}" for value in training.record().values())
         return self.folder / "predictions" / named
 
 

@@ -13,6 +13,7 @@ from ..datasets import PreparedTable
 from ..models import CTRModel
 from .epoch_backup import EpochBackup
 from .epoch_report import EpochReport
+from .training import Training
 from .whole_file import whole_file
 
 
@@ -20,10 +21,8 @@ def train_model(
     build: Callable[[], CTRModel],
     folder: Path,
     table: PreparedTable,
+    training: Training,
     *,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
     seed: int,
     console: Console,
     patience: int | None = None,
@@ -44,9 +43,7 @@ def train_model(
         build: makes the untrained model; called after the seed is set.
         folder: where the model's files go.
         table: the prepared table.
-        epochs: number of passes over the training rows; with `patience` the largest number.
-        batch_size: rows per step.
-        learning_rate: of Adam.
+        training: batch size, learning rate and number of epochs; with `patience` the largest number.
         seed: of weights and shuffling.
         console: where progress is printed.
         patience: epochs without a better one before training stops. Defaults to `None`:
@@ -64,8 +61,9 @@ def train_model(
         return keras.models.load_model(finished)
     keras.utils.set_random_seed(seed)
     model = build()
-    model.compile(keras.optimizers.Adam(learning_rate))
+    batch_size = training.rows_per_step(table.rows("train"))
     loader = table.batches("train", batch_size, shuffle=True, seed=seed, targets=targets, rows=rows)
+    model.compile(keras.optimizers.Adam(training.rate(loader.rows)))
 
     def tell(line: str) -> None:
         console.print(f"{folder.name}: {line}", markup=False)
@@ -77,12 +75,12 @@ def train_model(
     else:
         # From the shuffled first epoch, since the file's own order would show only one day to k-means.
         model.adapt(loader)
-    if not backup.stopped and backup.epochs < epochs:
+    if not backup.stopped and backup.epochs < training.epochs:
         logs = folder / "tensorboard"
         try:
             model.fit(
                 loader,
-                epochs=epochs,
+                epochs=training.epochs,
                 initial_epoch=backup.epochs,
                 validation_data=table.batches("validation", 8192),
                 # The loader shuffles already, in blocks.

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from ..checks.host_columns import as_host_array
 from .candidate_index import CandidateIndex
-from .side_columns import as_array, batches
+from .side_columns import batches
 
 
 def corpus_recall(
@@ -42,11 +43,11 @@ def corpus_recall(
     sizes = [int(k)] if isinstance(k, int | np.integer) else sorted({int(size) for size in k})
     hits, total = np.zeros(len(sizes)), 0.0
     for columns, targets in batches(x, y):
-        labels = np.nan_to_num(as_array(label(targets)).reshape(-1).astype("float64"))
+        labels = np.nan_to_num(as_host_array(label(targets)).reshape(-1).astype("float64"))
         positives = np.flatnonzero(labels)
         total += labels.sum()
         if positives.size:
-            columns = {name: as_array(values)[positives] for name, values in columns.items()}
+            columns = {name: as_host_array(values)[positives] for name, values in columns.items()}
             found = index.search(user_vectors(columns), sizes[-1])[0] == columns[ad_id].reshape(-1, 1)
             hits += [labels[positives][found[:, :size].any(axis=1)].sum() for size in sizes]
     shares = hits / total if total else np.full(len(sizes), np.nan)

@@ -8,13 +8,13 @@ import numpy as np
 from keras import ops
 
 from ...schema import Schema, Task
-from ..batch_check import BatchCheck, as_host_array
-from ..frame_columns import frame_columns
+from ..checks.batch_check import BatchCheck
+from ..checks.host_columns import as_host_array, frame_columns, on_host
 from ..table_model import TableModel
 from .in_batch_recall import InBatchRecall
 from .in_batch_softmax import InBatchSoftmax
 from .sampling_frequency import SamplingFrequency
-from .side_columns import on_host, side_columns
+from .side_columns import side_columns
 
 
 class RetrievalModel(TableModel):

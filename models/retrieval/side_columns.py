@@ -4,12 +4,11 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 
 from ...schema import Schema, Sequence, Task
-from ..frame_columns import frame_columns
+from ..checks.host_columns import as_host_array, frame_columns, on_host
+from ..some_batches import some_batches
 
 
 def side_schema(schema: Schema, *sides: str) -> Schema:
@@ -52,7 +51,7 @@ def side_columns(schema: Schema, x: Mapping[str, Any]) -> dict[str, Any]:
         )
     columns = {name: x[name] for name in schema.feature_names}
     if not all(on_host(values) for values in columns.values()):
-        schema.check({name: as_array(values) for name, values in columns.items()})
+        schema.check({name: as_host_array(values) for name, values in columns.items()})
         return columns
     schema.check(columns)
     return {f.name: np.asarray(columns[f.name]).reshape((-1, *f.shape)) for f in schema.features}
@@ -76,35 +75,5 @@ def batches(x: Any, y: Any = None, max_rows: int | None = None) -> Iterator[tupl
     if isinstance(x, Mapping):
         yield x, y
         return
-    if isinstance(x, keras.utils.PyDataset):
-        # By number: not every dataset says by an `IndexError` where it ends.
-        wanted = len(x)
-        if max_rows is not None:
-            rows = len(next(iter(x[0][0].values())))
-            wanted = min(len(x), -(-2 * max_rows // rows))
-        dataset, numbers = x, np.linspace(0, len(x) - 1, wanted).astype(int).tolist()
-        x = (dataset[number] for number in numbers)
-    for batch in x:
+    for batch in some_batches(x, None if max_rows is None else 2 * max_rows):
         yield (batch, None) if isinstance(batch, Mapping) else (batch[0], batch[1] if len(batch) > 1 else None)
-
-
-def on_host(values: Any) -> bool:
-    """Whether values are an array or become one; tensors of the backend do not count.
-
-    Example:
-
-    >>> on_host(np.zeros(3)), on_host(ops.zeros(3))
-    (True, False)
-    """
-    return isinstance(values, list | tuple) or (hasattr(values, "__array__") and not ops.is_tensor(values))
-
-
-def as_array(values: Any) -> np.ndarray:
-    """Columns of any kind as NumPy.
-
-    Example:
-
-    >>> as_array(ops.ones(2)).tolist()
-    [1.0, 1.0]
-    """
-    return np.asarray(values) if on_host(values) else np.asarray(ops.convert_to_numpy(values))

@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 from ...schema import Schema
+from ..checks.host_columns import frame_columns
 from ..distinct_names import distinct_names
-from ..frame_columns import frame_columns
 from .side_columns import batches, side_columns
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from ...datasets import PreparedTable
 from ...reports import GainTable, gain_table
+from ..variant import Variant
 from .run_variants import Job
 from .study_sums import study_sums
-from .variant import Variant
 
 
 def against_controls(jobs: Sequence[Job], table: PreparedTable, predictions: Path, user: str) -> dict[str, GainTable]:

@@ -1,9 +1,9 @@
 """The width at which a plain network has as many parameters as a candidate."""
 
 from ...schema import Schema
+from ..training import Training
+from ..variant import Variant
 from .paired_trainer import parameters
-from .training import Training
-from .variant import Variant
 
 
 def matched_width(candidate: Variant, schema: Schema, training: Training) -> float:

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 
 from ...models import CTRModel
+from ..training import Training
 from ..validation_entropy import validation_entropies
+from ..variant import Variant
 from .study_columns import StudyColumns
-from .training import Training
-from .variant import Variant
 
 
 class PairedTrainer:
@@ -28,8 +28,7 @@ class PairedTrainer:
 
     def __init__(self, variant: Variant, training: Training, columns: StudyColumns) -> None:
         self.variant, self.columns = variant, columns
-        self.settings = variant.settings(training)
-        self._training = training
+        self.settings = variant.settings(training.for_table(columns.table))
         self._model: CTRModel | None = None
 
     def train(
@@ -47,13 +46,14 @@ class PairedTrainer:
             curves: gets the NE of the validation rows after each epoch. Defaults to `None`, which saves that time.
         """
         keras.utils.set_random_seed(seed)
-        fresh = self.variant.model(self.columns.schema, self._training, seed)
-        loader = self.columns.training(self.settings.batch_size, seed, rows)
+        fresh = self.variant.model(self.columns.schema, self.settings, seed)
+        count = self.columns.table.rows("train") if rows is None else len(rows)
+        loader = self.columns.training(self.settings.rows_per_step(count), seed, rows)
         if fresh.group_concats:
             fresh.adapt(loader)
         if self._model is None:
             self._model = fresh
-            self._model.compile(keras.optimizers.Adam(self._learning_rate(loader.rows)), metrics={})
+            self._model.compile(keras.optimizers.Adam(self.settings.rate(count)), metrics={})
         else:
             _copy_state(fresh, self._model)
         model = self._model
@@ -68,10 +68,6 @@ class PairedTrainer:
         found = validation_entropies(model, self.columns.table, self.columns.batches("validation"))
         for task, entropy in found.items():
             curves.setdefault(f"val_{task}_normalized_entropy", []).append(float("nan") if entropy is None else entropy)
-
-    def _learning_rate(self, rows: int) -> Any:
-        rate = self.settings.learning_rate
-        return keras.optimizers.schedules.CosineDecay(rate, self.settings.steps(rows)) if self.settings.decay else rate
 
     def predictions(self, model: CTRModel, split: str) -> dict[str, np.ndarray]:
         """Probabilities by task, and group ids by placement as `groups/PLACEMENT`, of a split's rows."""

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from ...datasets import PreparedTable
+from ..training import Training
+from ..variant import PSEUDO_LABELS, Variant
 from ..whole_file import whole_file
 from .paired_trainer import PairedTrainer
 from .study_columns import StudyColumns
-from .training import Training
-from .variant import Variant
 
 FOLDS = 4
 # Models whose mean is an ensemble's prediction.
@@ -47,9 +47,8 @@ def pseudo_labels(kind: str, table: PreparedTable, training: Training, folder: P
     if kind == "self":
         return None
     if kind == "column":
-        return {
-            name: np.asarray(table.column("train", name)) for name in map("teacher_{}".format, table.schema.task_names)
-        }
+        names = [PSEUDO_LABELS.format(task=task) for task in table.schema.task_names]
+        return {name: np.asarray(table.column("train", name)) for name in names}
     path = folder / f"{kind}.npz"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +64,7 @@ def pseudo_labels(kind: str, table: PreparedTable, training: Training, folder: P
         variant = Variant(kind, width=2.0, training=wider) if kind == "larger" else Variant(kind)
         members = range(MEMBERS if kind == "ensemble" else 1)
         found = _predict_parts(variant, table, training, parts, [1000 + member for member in members])
-        named: dict[str, Any] = {f"teacher_{task}": values for task, values in found.items()}
+        named: dict[str, Any] = {PSEUDO_LABELS.format(task=task): values for task, values in found.items()}
         with whole_file(path) as partial:
             np.savez(partial, **named)
     with np.load(path) as saved:

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from ...datasets import PreparedTable
+from ..training import Training
+from ..variant import Variant
 from ..whole_file import whole_file
 from .paired_trainer import PairedTrainer, parameters
 from .pseudo_labels import pseudo_labels
 from .random_codes import RandomCodes
 from .study_columns import StudyColumns
-from .training import Training
-from .variant import Variant
 
 CURVES = "curves"
 

@@ -12,6 +12,7 @@ import polars as pl
 from ... import reports
 from ...datasets import PreparedTable
 from ...reports import GroupRecovery, PredictionSums, Segmentation
+from ..training import Training
 from ..whole_file import whole_file
 from .against_controls import against_controls
 from .raw_columns import raw_columns
@@ -27,7 +28,6 @@ from .table1_text import (
     stability_table,
     trials_table,
 )
-from .training import Training
 from .tuning import Trial
 
 # Groups are compared between as many seeds as this: pairs of seeds, or a forest for each.
@@ -125,7 +125,7 @@ def write_table1(found: Table1, candidate: str, output: Path, command: str, run:
     described = {
         "command": command,
         "backend": keras.backend.backend(),
-        "training": dataclasses.asdict(found.training),
+        "training": found.training.record(),
         "candidate": dataclasses.asdict(found.candidates[0].variant),
     }
     parts = [

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...layers import GroupConcat
 from ...models import ResidualLearning
-from .variant import Variant
+from ..variant import Variant
 
 BASELINE = "baseline"
 BOTH = "GSL(all three), ResL"

@@ -10,9 +10,9 @@ import numpy as np
 
 from ...datasets import PreparedTable
 from ...reports import task_metrics
+from ..training import Training
+from ..variant import Variant
 from .run_variants import Job, prediction_file, run_variants
-from .training import Training
-from .variant import Variant
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import grouprank as gr
-from grouprank.models.loss_watch import LossWatch
+from grouprank.models.checks.loss_watch import LossWatch
 
 
 def with_broken_tower(ads, batch, task="like"):

@@ -17,7 +17,16 @@ from grouprank.recipes.paired_study import (
 )
 
 TASKS = ("click", "link_click")
-TRAINING = Training(embedding_dim=4, tower_units=8, batch_size=256, epochs=1, learning_rate=0.01)
+TRAINING = Training(
+    backbone="mlp",
+    embedding_dim=4,
+    tower_units=8,
+    dropout=0.3,
+    embedding_l2=1e-3,
+    learning_rate=0.01,
+    batch_size=256,
+    epochs=1,
+)
 CANDIDATE = Variant(
     "both",
     groups={"user": {"num_levels": 2, "codebook_size": 8}, "representation": {"num_levels": 1, "codebook_size": 4}},

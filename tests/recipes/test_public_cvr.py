@@ -139,19 +139,11 @@ def run_recipe(recipe, arguments, monkeypatch):
 
 def train(asked, folder, epochs=1):
     """A baseline of the recipe's settings but for its size; groups cost most of the time and know no dataset."""
-    small = dataclasses.replace(asked["settings"], embedding_dim=4)
+    small = dataclasses.replace(asked["settings"], embedding_dim=4, epochs=epochs, batch_size=32, learning_rate=0.02)
     table = prepare(asked["dataset"], folder / "prepared")
     (folder / "model").mkdir()
-    model = train_model(
-        lambda: small.baseline(table),
-        folder / "model",
-        table,
-        epochs=epochs,
-        batch_size=32,
-        learning_rate=0.02,
-        seed=0,
-        console=Terminal(quiet=True),
-    )
+    options = {"seed": 0, "console": Terminal(quiet=True)}
+    model = train_model(lambda: small.baseline(table), folder / "model", table, small, **options)
     return table, model.predict_proba(table.batches("test"))
 
 

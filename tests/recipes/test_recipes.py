@@ -1,5 +1,6 @@
 """The recipes' machinery: whole studies, resuming, and what the user gets wrong."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -43,7 +44,7 @@ def quiet():
 
 
 def schedule(**changes):
-    return {"epochs": 2, "batch_size": 256, "learning_rate": 1e-3, "seed": 0, "console": quiet(), **changes}
+    return {"training": dataclasses.replace(SETTINGS, **changes), "seed": 0, "console": quiet()}
 
 
 def test_study_end_to_end_and_again(tmp_path, capsys):

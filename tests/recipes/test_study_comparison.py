@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import grouprank as gr
-from grouprank.recipes import ctr_study
+from grouprank.recipes import ctr_study, table1
 from grouprank.recipes.choose_batch_size import choose_batch_size
 from grouprank.recipes.epoch_report import EpochReport
 from grouprank.recipes.run_folder import RunFolder
@@ -97,6 +97,25 @@ def test_batches_follow_the_table(rows, batch_size):
     table = table_of(rows, vocabulary_size=10)
     assert StudySettings().for_table(table).batch_size == batch_size
     assert StudySettings(batch_size=7).for_table(table).batch_size == 7
+
+
+def test_what_run_folders_keep_is_what_they_kept_before():
+    """A run that was started before the settings had all their fields of today goes on in its folder."""
+    earlier = {"backbone", "embedding_dim", "dropout", "embedding_l2", "learning_rate", "batch_size", "epochs"}
+    of_study = {"multi_task", "sequence_encoder", "group_structure", "num_levels", "codebook_size", "residual_weight"}
+    of_study |= {"distillation_weight", "teacher", "patience", "seed", "exported"}
+    assert StudySettings(seed=3).record().keys() == earlier | of_study
+    assert StudySettings(tower_units=8).record()["tower_units"] == 8
+    kept = table1.START.record()
+    assert "-".join(map(str, kept.values())) == "mlp-8-64-0.3-0.001-0.001-False-1024-2"
+    assert dataclasses.replace(table1.START, multi_task="mmoe").record() == {**kept, "multi_task": "mmoe"}
+
+
+def test_a_rate_falls_over_all_steps():
+    settings = StudySettings(learning_rate=0.5, decay=True, batch_size=10, epochs=2)
+    rate = settings.rate(rows=95)
+    assert [float(rate(step)) for step in (0, 10, 20)] == pytest.approx([0.5, 0.25, 0.0], abs=1e-6)
+    assert StudySettings(learning_rate=0.5).rate(rows=95) == 0.5
 
 
 @pytest.mark.parametrize(("candidate", "chosen"), [(0.91, "candidate"), (0.93, "baseline")])

@@ -115,5 +115,5 @@ def test_every_row_is_a_model(tmp_path):
         assert any(row.name == default or row.name.startswith(f"{default},") for row in tables[title]), (title, default)
     assert [row.name for row in ablations(groups, residual, "column")["Teachers"]][1] == "teacher=column"
     for row in (*rows, *(variant for variants in tables.values() for variant in variants)):
-        model = row.model(schema, Training(embedding_dim=2, tower_units=4), seed=0)
+        model = row.model(schema, Training(backbone="mlp", embedding_dim=2, tower_units=4), seed=0)
         assert {"click", "link_click", "website_click", "profile_click"} <= set(model.output)

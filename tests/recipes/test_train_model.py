@@ -13,6 +13,7 @@ import grouprank as gr
 from grouprank.recipes.epoch_backup import EpochBackup
 from grouprank.recipes.epoch_report import EpochReport
 from grouprank.recipes.train_model import train_model
+from grouprank.recipes.training import Training
 
 TASKS = ("click", "link_click")
 NE = [f"val_{task}_normalized_entropy" for task in TASKS]
@@ -37,9 +38,9 @@ def train(folder, table, console=None, epochs=EPOCHS, patience=PATIENCE):
         return gr.models.CTRModel(table.schema, "mlp", **options)
 
     # It learns its rows by heart within a few epochs.
-    schedule = {"epochs": epochs, "patience": patience, "batch_size": 256, "learning_rate": 0.02, "seed": 0}
+    training = Training(epochs=epochs, batch_size=256, learning_rate=0.02)
     console = console or Console(file=io.StringIO())
-    return train_model(build, folder, table, console=console, **schedule)
+    return train_model(build, folder, table, training, patience=patience, seed=0, console=console)
 
 
 def entropies(folder):

@@ -1,9 +1,11 @@
-"""Keras' `class_weight` as weights of rows."""
+"""Keras' `sample_weight` and `class_weight`, checked, as weights of rows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from .host_columns import on_host
 
 
 def class_weights(
@@ -39,3 +41,23 @@ def class_weights(
     labels = np.asarray(y[task_names[0]], "float64").reshape(-1)
     weights = np.where(np.nan_to_num(labels) >= 0.5, class_weight.get(1, 1.0), class_weight.get(0, 1.0))
     return np.where(np.isnan(labels), 1.0, weights).astype("float32")
+
+
+def checked_weights(y: Any, weight: Any) -> Any:
+    """Sample weights as Keras wants them: one for every target; those of targets left out are 1."""
+    named = isinstance(weight, Mapping)
+    for name, values in weight.items() if named else [(None, weight)]:
+        if named and isinstance(y, Mapping) and name not in y:
+            raise ValueError(f"`sample_weight` names an unknown target {name!r}. Targets: {sorted(y)}.")
+        if values is not None and on_host(values):
+            column = np.asarray(values, "float64").reshape(-1)
+            wrong = np.flatnonzero(~(np.isfinite(column) & (column >= 0)))
+            if wrong.size:
+                raise ValueError(
+                    f"`sample_weight`{f' of {name!r}' if named else ''}, row {wrong[0]}: expected a finite number, "
+                    f"not negative. Received: {column[wrong[0]]:g}; {wrong.size} of {column.size} rows are wrong."
+                )
+    if not named or not isinstance(y, Mapping):
+        return np.asarray(weight, "float32") if not named and weight is not None and on_host(weight) else weight
+    rows = len(next(iter(y.values())))
+    return {name: weight.get(name, np.ones(rows, "float32")) for name in y}

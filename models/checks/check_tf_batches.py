@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from ..schema import Categorical, Sequence
+from ...schema import Categorical, Sequence
 from .data_shards import data_shards
 
 

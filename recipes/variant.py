@@ -1,4 +1,4 @@
-"""One row of a study: a model that differs from the baseline in what is named."""
+"""One model of a study, which differs from the baseline in what is named."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,16 +6,19 @@ from typing import Any
 
 import keras
 
-from ...models import CTRModel, ResidualLearning
-from ...models.backbones import BACKBONES
-from ...models.group_placements import placement_groups
-from ...schema import Schema
+from ..models import CTRModel, CVRModel, ResidualLearning
+from ..models.backbones import BACKBONES
+from ..models.group_placements import placement_groups
+from ..schema import Schema
 from .training import Training
+
+# Name of the target column that holds a task's pseudo-labels.
+PSEUDO_LABELS = "teacher_{task}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """What one row of a table changes in the baseline.
+    """What one model of a study changes in the baseline.
 
     Args:
         name: name in tables and of its files.
@@ -66,11 +69,15 @@ class Variant:
         }
         learning: Any = False
         if self.residual is not None:
-            teacher = "self" if self.teacher == "self" else "teacher_{task}"
+            teacher = "self" if self.teacher == "self" else PSEUDO_LABELS
             learning = ResidualLearning(**{"teacher": teacher, **self.residual})
-        return CTRModel(
+        # Tasks with a parent are a funnel: they are predicted over the entire space of impressions too.
+        kind = CVRModel if any(task.given for task in schema.tasks) else CTRModel
+        return kind(
             schema,
             backbone=self._backbone(settings),
+            multi_task=settings.multi_task,
+            sequence_encoder=settings.sequence_encoder,
             group_structure=groups or (),
             residual_learning=learning,
             embedding_dim=settings.embedding_dim,

@@ -9,9 +9,10 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from ..schema import Schema
+from ...schema import Schema
 from .check_tf_batches import check_tf_batches
 from .data_shards import check_shards
+from .host_columns import as_host_array
 
 
 class BatchCheck:
@@ -169,21 +170,6 @@ def _checked_loader(loader: Any, check: BatchCheck) -> Any:
     checked = copy.copy(loader)
     checked.__class__ = Checked
     return checked
-
-
-def as_host_array(values: Any) -> Any:
-    """Values of any kind, tensors of a device included, as a NumPy array; `None` stays.
-
-    Example:
-
-    >>> as_host_array([1, 2]).tolist()
-    [1, 2]
-    """
-    if values is None or isinstance(values, np.ndarray):
-        return values
-    if keras.ops.is_tensor(values):
-        return np.asarray(keras.ops.convert_to_numpy(values))
-    return np.asarray(values)
 
 
 def _is_a(data: Any, library: str, name: str) -> bool:

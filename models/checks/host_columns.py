@@ -1,8 +1,9 @@
-"""Data frames as columns by name."""
+"""What a user passes as columns, in NumPy: data frames, lists, tensors of a device."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 
@@ -35,6 +36,32 @@ def frame_columns(table: Any) -> Any:
     if not is_frame(table):
         return table
     return {name: _column(table[name]) for name in table.columns}
+
+
+def on_host(values: Any) -> bool:
+    """Whether values are an array or become one; tensors of the backend do not count.
+
+    Example:
+
+    >>> on_host(np.zeros(3)), on_host(keras.ops.zeros(3))
+    (True, False)
+    """
+    return isinstance(values, list | tuple) or (hasattr(values, "__array__") and not keras.ops.is_tensor(values))
+
+
+def as_host_array(values: Any) -> Any:
+    """Values of any kind, tensors of a device included, as a NumPy array; `None` stays.
+
+    Example:
+
+    >>> as_host_array([1, 2]).tolist()
+    [1, 2]
+    """
+    if values is None or isinstance(values, np.ndarray):
+        return values
+    if keras.ops.is_tensor(values):
+        return np.asarray(keras.ops.convert_to_numpy(values))
+    return np.asarray(values)
 
 
 def _column(values: Any) -> Any:
