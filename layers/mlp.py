@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from .check_arguments import check_rate
+
 _NORMALIZATIONS = {"batch": keras.layers.BatchNormalization, "layer": keras.layers.LayerNormalization}
 # Layers that do something else in training.
 _TRAINING = (keras.layers.Dropout, keras.layers.BatchNormalization)
@@ -62,8 +64,7 @@ class MLP(keras.layers.Layer):
         self.units = tuple(units)
         if any(not isinstance(width, int) or width < 1 for width in self.units):
             raise ValueError(f"`units` must hold positive integers. Received: units={units!r}.")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` must lie in [0, 1). Received: dropout={dropout}.")
+        check_rate(dropout=dropout)
         if normalization not in (None, *_NORMALIZATIONS):
             raise ValueError(
                 f"`normalization` must be one of {[None, *_NORMALIZATIONS]}. Received: normalization={normalization!r}."

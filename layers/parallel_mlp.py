@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from .check_arguments import check_rate
 from .reseeded import reseeded
 
 
@@ -69,8 +70,7 @@ class ParallelMLP(keras.layers.Layer):
                 "`units` and `output_units` must be positive integers, at least one in all. "
                 f"Received: units={units!r}, output_units={output_units!r}."
             )
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` must lie in [0, 1). Received: dropout={dropout}.")
+        check_rate(dropout=dropout)
         self.num_networks = num_networks
         self.activation = keras.activations.get(activation)
         self.dropout = dropout

@@ -12,8 +12,8 @@ from ..layers import (
     SemanticIdEmbedding,
     SequenceEncoder,
     TableConfig,
+    WeightedPooling,
 )
-from ..layers.sequence import WeightedPooling
 from ..schema import Categorical, Numeric, Schema, Sequence, Vector, Weights
 from .feature_embedder import FeatureEmbedder
 

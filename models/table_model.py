@@ -174,7 +174,7 @@ class TableModel(keras.Model):
                 on probabilities' logits; `None` takes cross entropy (shown as `TASK_loss`), normalized entropy, AUC
                 and calibration for every task. Of a retrieval model a list of metrics whose targets are the column of
                 each row's own ad, whose predictions its scores, `(batch, batch)`, and whose weights the positives';
-                `None` takes `InBatchRecall` at 1 and 10.
+                `None` takes `grouprank.metrics.InBatchRecall` at 1 and 10.
             weighted_metrics: as `metrics`.
             **kwargs: further arguments of `keras.Model.compile`.
         """

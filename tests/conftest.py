@@ -35,6 +35,7 @@ ANY_BACKEND = (
     "recipes/test_study_page.py",
     "recipes/test_tabular.py",
     "serving/test_git_revision.py",
+    "test_public_names.py",
     "test_suite.py",
 )
 # A file of a room above that trains models.

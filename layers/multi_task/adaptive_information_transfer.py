@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ..check_arguments import check_rate
 from ..mlp import MLP
 
 
@@ -48,8 +49,7 @@ class AdaptiveInformationTransfer(keras.layers.Layer):
 
     def __init__(self, activation: Any = "relu", dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` must lie in [0, 1). Received: dropout={dropout}.")
+        check_rate(dropout=dropout)
         self.activation = keras.activations.get(activation)
         self.dropout = dropout
 

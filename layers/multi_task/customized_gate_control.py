@@ -6,9 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from ..check_arguments import check_positive
 from ..mlp import MLP
 from ..parallel_mlp import ParallelMLP
-from .check_arguments import check_positive
 
 
 @keras.saving.register_keras_serializable(package="grouprank")

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from ..check_arguments import check_positive
 from ..parallel_mlp import ParallelMLP
-from .check_arguments import check_positive
 from .multi_task import MultiTask
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from .check_arguments import checked_task_names
+from ..check_arguments import checked_task_names
 
 
 class MultiTask(keras.layers.Layer):

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from .check_arguments import check_positive
+from ..check_arguments import check_positive
 from .customized_gate_control import CustomizedGateControl
 from .multi_task import MultiTask
 

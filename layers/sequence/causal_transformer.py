@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ..check_arguments import check_rate
 from .sequence_encoder import SequenceEncoder
 
 # As in the paper's code. Keras' 1e-3 is ten times the variance that embeddings start with.
@@ -74,8 +75,7 @@ class CausalTransformer(SequenceEncoder):
         for argument, value in (("num_blocks", num_blocks), ("num_heads", num_heads), ("max_length", max_length)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"`{argument}` must be a positive integer. Received: {argument}={value!r}.")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` must lie in [0, 1). Received: dropout={dropout}.")
+        check_rate(dropout=dropout)
         self.num_blocks = num_blocks
         self.num_heads = num_heads
         self.dropout = dropout

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ..multi_task.check_arguments import checked_task_names
+from ..check_arguments import checked_task_names
 
 
 class TaskWeighting(keras.layers.Layer):

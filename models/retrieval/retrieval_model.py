@@ -7,11 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from ...metrics import InBatchRecall
 from ...schema import Schema, Task
 from ..batch_check import BatchCheck, as_host_array
 from ..frame_columns import frame_columns
 from ..table_model import TableModel
-from .in_batch_recall import InBatchRecall
 from .in_batch_softmax import InBatchSoftmax
 from .sampling_frequency import SamplingFrequency
 from .side_columns import on_host, side_columns

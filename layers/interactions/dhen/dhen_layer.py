@@ -6,9 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from ...check_arguments import check_rate
 from .attention_interaction import AttentionInteraction
 from .cross_interaction import CrossInteraction
 from .dot_product_interaction import DotProductInteraction
+from .embedding_interaction import known_sizes
 from .linear_interaction import LinearInteraction
 from .mlp_interaction import MLPInteraction
 
@@ -104,8 +106,7 @@ class DHENLayer(keras.layers.Layer):
             )
         if ensemble not in ENSEMBLES:
             raise ValueError(f"`ensemble` must be one of {ENSEMBLES}. Received: ensemble={ensemble!r}.")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` must lie in [0, 1). Received: dropout={dropout}.")
+        check_rate(dropout=dropout)
         self.num_embeddings = num_embeddings
         self.interaction_names = tuple(interactions)
         self.ensemble = ensemble
@@ -131,11 +132,7 @@ class DHENLayer(keras.layers.Layer):
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         """Build interactions, shortcut and normalization."""
-        if len(input_shape) != 3 or None in input_shape[1:]:
-            raise ValueError(
-                "`inputs` must have the shape (batch, embeddings, dim), with known embeddings and dim. "
-                f"Received: input_shape={input_shape}."
-            )
+        known_sizes(input_shape)
         for interaction in self.interactions:
             interaction.build(input_shape)
         output_shape = self.compute_output_shape(input_shape)
