@@ -1,6 +1,6 @@
 """Group structure learning: learned group codes, concatenated back onto their input."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -115,7 +115,7 @@ class GroupConcat(keras.layers.Layer):
         input_gradient: bool = False,
         encoder_units: Sequence[int] = (),
         decoder_units: Sequence[int] = (),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         reconstruction_weight: float = 1.0,
         zero_init_projection: bool = False,
         codebook_update: str = "ema",

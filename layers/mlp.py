@@ -1,6 +1,6 @@
 """A stack of dense layers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -52,11 +52,11 @@ class MLP(keras.layers.Layer):
     def __init__(
         self,
         units: Sequence[int],
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         output_units: int | None = None,
-        kernel_regularizer: Any = None,
-        output_initializer: Any = "glorot_uniform",
+        kernel_regularizer: str | keras.regularizers.Regularizer | None = None,
+        output_initializer: str | keras.initializers.Initializer = "glorot_uniform",
         normalization: str | None = None,
         **kwargs: Any,
     ) -> None:

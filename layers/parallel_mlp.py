@@ -1,6 +1,6 @@
 """Several stacks of dense layers of one shape, computed together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -53,10 +53,10 @@ class ParallelMLP(keras.layers.Layer):
         self,
         num_networks: int,
         units: Sequence[int],
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         output_units: int | None = None,
-        kernel_initializer: Any = "glorot_uniform",
+        kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -114,7 +114,7 @@ class ResidualQuantizer(keras.layers.Layer):
         reset_dead_codes: bool = True,
         reset_threshold: float = 0.03,
         reset_interval: int = 20,
-        codebook_initializer: Any = None,
+        codebook_initializer: str | keras.initializers.Initializer | None = None,
         seed: int | None = None,
         loss_scale: str = "relative",
         **kwargs: Any,

@@ -49,7 +49,7 @@ class ObservedBinaryCrossentropy(ObservedLoss):
         self,
         reduction: str = "mean_with_sample_weight",
         name: str | None = "observed_binary_crossentropy",
-        dtype: Any = None,
+        dtype: str | keras.DTypePolicy | None = None,
     ) -> None:
         super().__init__(reduction=reduction, name=name, dtype=dtype)
 

@@ -32,7 +32,12 @@ class ObservedLoss(keras.losses.Loss):
     0.25
     """
 
-    def __init__(self, reduction: str = "mean_with_sample_weight", name: str | None = None, dtype: Any = None) -> None:
+    def __init__(
+        self,
+        reduction: str = "mean_with_sample_weight",
+        name: str | None = None,
+        dtype: str | keras.DTypePolicy | None = None,
+    ) -> None:
         if reduction in ("sum_over_batch_size", "mean"):
             reduction = "mean_with_sample_weight"
         super().__init__(name=name, reduction=reduction, dtype=dtype)

@@ -52,7 +52,7 @@ class OrderedProbabilityLoss(ObservedLoss):
         self,
         reduction: str = "mean_with_sample_weight",
         name: str | None = "ordered_probability_loss",
-        dtype: Any = None,
+        dtype: str | keras.DTypePolicy | None = None,
     ) -> None:
         super().__init__(reduction=reduction, name=name, dtype=dtype)
 

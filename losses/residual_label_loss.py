@@ -76,7 +76,7 @@ class ResidualLabelLoss(ObservedLoss):
         logit_bound: float = 10.0,
         reduction: str = "mean_with_sample_weight",
         name: str | None = "residual_label_loss",
-        dtype: Any = None,
+        dtype: str | keras.DTypePolicy | None = None,
     ) -> None:
         super().__init__(reduction=reduction, name=name, dtype=dtype)
         if reading not in READINGS:

@@ -22,7 +22,9 @@ class BinaryMetric(keras.metrics.Metric):
             (float64 if `dtype` is), also under a half-precision `dtype`.
     """
 
-    def __init__(self, from_logits: bool = False, name: str | None = None, dtype: Any = None) -> None:
+    def __init__(
+        self, from_logits: bool = False, name: str | None = None, dtype: str | keras.DTypePolicy | None = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.from_logits = bool(from_logits)
         self.sum_dtype = "float64" if self.dtype == "float64" else "float32"

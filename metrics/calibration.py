@@ -41,7 +41,9 @@ class Calibration(BinaryMetric):
     0.9
     """
 
-    def __init__(self, from_logits: bool = False, name: str = "calibration", dtype: Any = None) -> None:
+    def __init__(
+        self, from_logits: bool = False, name: str = "calibration", dtype: str | keras.DTypePolicy | None = None
+    ) -> None:
         super().__init__(from_logits=from_logits, name=name, dtype=dtype)
         self._predicted = self.add_sum("predicted")
         self._positives = self.add_sum("positives")

@@ -23,7 +23,9 @@ class CodebookCounts(keras.metrics.Metric):
             compensated sum.
     """
 
-    def __init__(self, codebook_size: int, num_levels: int, name: str | None = None, dtype: Any = None) -> None:
+    def __init__(
+        self, codebook_size: int, num_levels: int, name: str | None = None, dtype: str | keras.DTypePolicy | None = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         for argument, value in (("codebook_size", codebook_size), ("num_levels", num_levels)):
             if isinstance(value, bool) or int(value) != value or value < 1:

@@ -38,7 +38,11 @@ class CodebookPerplexity(CodebookCounts):
     """
 
     def __init__(
-        self, codebook_size: int, num_levels: int, name: str = "codebook_perplexity", dtype: Any = None
+        self,
+        codebook_size: int,
+        num_levels: int,
+        name: str = "codebook_perplexity",
+        dtype: str | keras.DTypePolicy | None = None,
     ) -> None:
         super().__init__(codebook_size, num_levels, name=name, dtype=dtype)
 

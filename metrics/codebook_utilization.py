@@ -35,7 +35,11 @@ class CodebookUtilization(CodebookCounts):
     """
 
     def __init__(
-        self, codebook_size: int, num_levels: int, name: str = "codebook_utilization", dtype: Any = None
+        self,
+        codebook_size: int,
+        num_levels: int,
+        name: str = "codebook_utilization",
+        dtype: str | keras.DTypePolicy | None = None,
     ) -> None:
         super().__init__(codebook_size, num_levels, name=name, dtype=dtype)
 

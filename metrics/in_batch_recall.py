@@ -37,7 +37,7 @@ class InBatchRecall(keras.metrics.Mean):
     0.5
     """
 
-    def __init__(self, k: int = 10, name: str | None = None, dtype: Any = None) -> None:
+    def __init__(self, k: int = 10, name: str | None = None, dtype: str | keras.DTypePolicy | None = None) -> None:
         super().__init__(name=name or f"in_batch_recall_at_{k}", dtype=dtype)
         if not isinstance(k, int) or k < 1:
             raise ValueError(f"`k` must be a positive integer. Received: k={k!r}.")

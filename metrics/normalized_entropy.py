@@ -51,7 +51,9 @@ class NormalizedEntropy(BinaryMetric):
     0.2889
     """
 
-    def __init__(self, from_logits: bool = False, name: str = "normalized_entropy", dtype: Any = None) -> None:
+    def __init__(
+        self, from_logits: bool = False, name: str = "normalized_entropy", dtype: str | keras.DTypePolicy | None = None
+    ) -> None:
         super().__init__(from_logits=from_logits, name=name, dtype=dtype)
         self._cross_entropy = self.add_sum("cross_entropy")
         self._positives = self.add_sum("positives")

@@ -1,13 +1,24 @@
 """Multi-task click models with group structure learning and residual learning."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from ..layers import GroupIds, JointLogit, TableConfig
+from ..layers import (
+    GroupConcat,
+    GroupIds,
+    JointLogit,
+    MultiTask,
+    SemanticIdEmbedding,
+    SemanticIds,
+    SequenceEncoder,
+    TableConfig,
+    TaskWeighting,
+)
+from ..layers.embedding.optimizers import RowOptimizer
 from ..losses import ObservedBinaryCrossentropy, OrderedProbabilityLoss
 from ..schema import Schema
 from . import backbones
@@ -129,19 +140,19 @@ class CTRModel(RankingModel):
     def __init__(
         self,
         schema: Schema,
-        backbone: Any = "dcn_v2",
-        multi_task: Any = "shared_bottom",
-        group_structure: Any = ("user", "user_ad", "representation"),
-        residual_learning: Any = True,
+        backbone: str | backbones.Backbone = "dcn_v2",
+        multi_task: str | MultiTask = "shared_bottom",
+        group_structure: str | Iterable[str] | Mapping[str, GroupConcat] = ("user", "user_ad", "representation"),
+        residual_learning: bool | ResidualLearning = True,
         embedding_dim: int = 16,
-        tower_units: Any = (64,),
+        tower_units: Sequence[int] = (64,),
         dropout: float = 0.0,
-        embedding_optimizer: Any = "auto",
-        embeddings_regularizer: Any = None,
+        embedding_optimizer: str | RowOptimizer | None = "auto",
+        embeddings_regularizer: str | keras.regularizers.Regularizer | None = None,
         task_weights: Mapping[str, float] | None = None,
-        task_weighting: Any = "fixed",
-        sequence_encoder: Any = "mean",
-        semantic_ids: Mapping[str, Any] | None = None,
+        task_weighting: str | TaskWeighting = "fixed",
+        sequence_encoder: str | Mapping[str, str | SequenceEncoder] = "mean",
+        semantic_ids: Mapping[str, SemanticIds | SemanticIdEmbedding] | None = None,
         embedding_storage_dtype: str = "float32",
         start_at_rate: bool = True,
         *,
@@ -328,7 +339,7 @@ class CTRModel(RankingModel):
         columns = [learning.column(task) for task in tasks if learning.concerns(task)] if learning is not None else []
         return tuple(column for column in columns if column is not None)
 
-    def groups(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> dict[str, np.ndarray]:
+    def groups(self, x: Any, batch_size: int | None = None, verbose: str | int = 0) -> dict[str, np.ndarray]:
         """Learned group ids by placement, int32 of shape `(rows, num_levels)`."""
         if not self.group_concats:
             return {}

@@ -5,8 +5,9 @@ from typing import Any
 
 import keras
 
-from ..layers import JointLogit
+from ..layers import JointLogit, MultiTask
 from ..schema import Schema
+from .backbones import Backbone
 from .ctr_model import CTRModel
 from .sample_spaces import joint_label
 
@@ -74,8 +75,8 @@ class CVRModel(CTRModel):
     def __init__(
         self,
         schema: Schema,
-        backbone: Any = "dcn_v2",
-        multi_task: Any = "shared_bottom",
+        backbone: str | Backbone = "dcn_v2",
+        multi_task: str | MultiTask = "shared_bottom",
         *args: Any,
         conditional_weight: float = 0.0,
         **kwargs: Any,

@@ -118,7 +118,7 @@ class RankingModel(TableModel):
             self._checked_weight(y, weight)
 
     def predict_proba(
-        self, x: Any, batch_size: int | None = None, verbose: Any = 0, check: bool = True
+        self, x: Any, batch_size: int | None = None, verbose: str | int = 0, check: bool = True
     ) -> dict[str, np.ndarray]:
         """Probabilities by task, float32 of shape `(rows,)`, for columns or a loader; checked like `fit`."""
         logits = self.predict(x, batch_size, check, verbose=verbose)

@@ -53,7 +53,7 @@ class ResidualLearning:
 
     def __init__(
         self,
-        teacher: Any = "self",
+        teacher: str | Mapping[str, str] | keras.Model = "self",
         weight: float = 0.1,
         distillation_weight: float | None = None,
         reading: str = "magnitude",
@@ -82,7 +82,7 @@ class ResidualLearning:
         self._distillation_loss = ObservedBinaryCrossentropy()
 
     @classmethod
-    def get(cls, identifier: Any) -> "ResidualLearning | None":
+    def get(cls, identifier: "bool | ResidualLearning | None") -> "ResidualLearning | None":
         """The given object, one with the defaults for `True`, `None` for `False`."""
         if isinstance(identifier, cls):
             return identifier

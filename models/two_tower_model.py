@@ -5,8 +5,10 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
-from ..layers import GroupIds, TableConfig
+from ..layers import GroupConcat, GroupIds, TableConfig
+from ..layers.embedding.optimizers import RowOptimizer
 from ..schema import Categorical, Schema
 from .distinct_names import distinct_names
 from .group_placements import make_group_concats, side_fields
@@ -87,6 +89,7 @@ class TwoTowerModel(RetrievalModel):
     Example:
 
     >>> import numpy as np
+    from numpy.typing import ArrayLike
     >>> from grouprank import Categorical, Task
     >>> schema = Schema([Categorical("user_id", 50, side="user"), Categorical("ad_id", 20)], [Task("click")])
     >>> model = TwoTowerModel(schema, "ad_id", embedding_dim=4, tower_units=(8,), output_dim=4)
@@ -108,17 +111,17 @@ class TwoTowerModel(RetrievalModel):
         schema: Schema,
         ad_id: str,
         positive: str | None = None,
-        group_structure: Any = ("user",),
+        group_structure: str | Iterable[str] | Mapping[str, GroupConcat] = ("user",),
         embedding_dim: int = 16,
-        tower_units: Any = (256, 128),
+        tower_units: Sequence[int] = (256, 128),
         output_dim: int = 64,
         normalize: bool = True,
         temperature: float | None = None,
         sampling_probability: str | None = "online",
         context_in_user_tower: bool = True,
         dropout: float = 0.0,
-        embedding_optimizer: Any = "auto",
-        embeddings_regularizer: Any = None,
+        embedding_optimizer: str | RowOptimizer | None = "auto",
+        embeddings_regularizer: str | keras.regularizers.Regularizer | None = None,
         *,
         tables: Iterable[TableConfig] = (),
         **kwargs: Any,
@@ -224,7 +227,7 @@ class TwoTowerModel(RetrievalModel):
             vectors = self._side_model("group_input", self._group_input)
             layer.adapt((vectors.predict(columns) for columns, _ in batches(x, max_rows=max_rows)), max_rows)
 
-    def index(self, candidates: Mapping[str, Any], ids: Any = None) -> CandidateIndex:
+    def index(self, candidates: Mapping[str, Any], ids: ArrayLike | None = None) -> CandidateIndex:
         """The ads of a corpus with their vectors, ready to be searched.
 
         Args:
@@ -235,7 +238,9 @@ class TwoTowerModel(RetrievalModel):
             candidates[self.ad_id] if ids is None else ids, self.ad_vectors(candidates), self.temperature
         )
 
-    def recommend(self, request: Any, candidates: Any, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    def recommend(
+        self, request: Any, candidates: Mapping[str, Any] | CandidateIndex, k: int = 10
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Ids and scores of each user's `k` best ads, best first, `(rows, k)` each.
 
         Args:
@@ -247,7 +252,12 @@ class TwoTowerModel(RetrievalModel):
         return index.search(self.user_vectors(request), k)
 
     def evaluate_recall(
-        self, x: Any, y: Any = None, *, candidates: Any, k: int | Sequence[int] = (10, 100)
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        candidates: Mapping[str, Any] | CandidateIndex,
+        k: int | Sequence[int] = (10, 100),
     ) -> dict[str, float]:
         """Share of positives whose ad is among the `k` best of a whole corpus.
 

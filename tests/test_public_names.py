@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 from pathlib import Path
 
 import keras
@@ -54,3 +55,27 @@ def test_what_is_not_exported_exists():
     known = {name for room in ("layers", "losses", "metrics", "models") for name in classes_of(f"grouprank.{room}")}
     assert set(NOT_EXPORTED) <= known
     assert not set(NOT_EXPORTED) & {*gr.layers.__all__, *gr.losses.__all__, *gr.metrics.__all__, *gr.models.__all__}
+
+
+ROOMS = (
+    *(gr.schema, gr.layers, gr.layers.embedding_optimizers, gr.losses, gr.metrics, gr.models, gr.models.backbones),
+    *(gr.datasets, gr.reports, gr.serving),
+)
+
+
+def constructor_arguments():
+    """The annotation of each constructor argument of every class that a room exports, by `Class.argument`."""
+    for room in ROOMS:
+        for name in room.__all__:
+            if inspect.isclass(getattr(room, name)):
+                for argument, parameter in inspect.signature(getattr(room, name).__init__).parameters.items():
+                    if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                        yield f"{name}.{argument}", inspect.formatannotation(parameter.annotation)
+
+
+def test_constructor_arguments_have_types():
+    # A config's values, a row's columns and what a function of tensors takes are of any kind.
+    contained = re.compile(r"(dict|Mapping)\[str, Any\]|Callable\[\[Any\], Any\]|dtype\[Any\]")
+    arguments = {name: annotation.replace("typing.", "") for name, annotation in constructor_arguments()}
+    assert len(arguments) > 200
+    assert [name for name, annotation in arguments.items() if "Any" in contained.sub("", annotation)] == []

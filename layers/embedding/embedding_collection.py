@@ -95,17 +95,17 @@ class EmbeddingCollection(keras.layers.Layer):
         self,
         vocabulary_sizes: Mapping[str, int],
         embedding_dim: int = 16,
-        sequences: Any = (),
+        sequences: Iterable[str] = (),
         combiner: str = "mean",
         padding_id: int | None = 0,
         shares: Mapping[str, str] | None = None,
-        embeddings_initializer: Any = None,
-        embeddings_regularizer: Any = None,
+        embeddings_initializer: str | keras.initializers.Initializer | None = None,
+        embeddings_regularizer: str | keras.regularizers.Regularizer | None = None,
         unpooled: Sequence[str] = (),
         *,
-        tables: Iterable[Any] = (),
+        tables: Iterable[TableConfig | dict[str, Any]] = (),
         feature_tables: Mapping[str, str] | None = None,
-        optimizer: Any = None,
+        optimizer: str | embedding_optimizers.RowOptimizer | None = None,
         storage_dtype: str = "float32",
         seed: int | None = None,
         **kwargs: Any,
@@ -153,7 +153,7 @@ class EmbeddingCollection(keras.layers.Layer):
             if stack.config.optimizer is not None:
                 # The name by which files keep the only table of a layer.
                 name = "table" if len(self._stacks) == 1 else f"table_{number}"
-                stack.layer = stack.fused(seed, self.dtype_policy, name)
+                stack.layer = stack.fused(stack.config.optimizer, seed, self.dtype_policy, name)
         fused = [stack.layer for stack in self._stacks if stack.layer is not None]
         if len(self._stacks) == 1 and fused:
             self.table = fused[0]

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from .embedding_collection import EmbeddingCollection
+from .optimizers import RowOptimizer
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -57,7 +58,7 @@ class FusedEmbeddingCollection(EmbeddingCollection):
         self,
         vocabulary_sizes: Mapping[str, int],
         embedding_dim: int = 16,
-        optimizer: Any = "adam",
+        optimizer: str | RowOptimizer = "adam",
         storage_dtype: str = "float32",
         seed: int | None = None,
         **kwargs: Any,

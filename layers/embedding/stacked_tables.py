@@ -42,13 +42,15 @@ class StackedTables:
             self.combiner[feature] = str(table.combiner)
         self.num_rows += int(table.rows or 0)
 
-    def fused(self, seed: int | None, dtype: Any, name: str) -> FusedEmbedding:
-        """The stack as a fused table."""
+    def fused(
+        self, optimizer: str | optimizers.RowOptimizer, seed: int | None, dtype: Any, name: str
+    ) -> FusedEmbedding:
+        """The stack as a fused table, whose rows an optimizer trains."""
         config = self.config
         return FusedEmbedding(
             self.num_rows,
             int(config.width or 0),
-            config.optimizer,
+            optimizer,
             config.initializer,
             str(config.storage_dtype),
             seed,

@@ -45,8 +45,8 @@ class TableConfig:
     rows: int | None = None
     width: int | None = None
     combiner: str | None = None
-    initializer: Any = None
-    optimizer: Any = None
+    initializer: str | keras.initializers.Initializer | None = None
+    optimizer: str | optimizers.RowOptimizer | None = None
     storage_dtype: str | None = None
 
     def __post_init__(self) -> None:

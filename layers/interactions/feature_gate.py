@@ -1,6 +1,6 @@
 """A gate over features that looks at their context."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -52,7 +52,7 @@ class FeatureGate(keras.layers.Layer):
     def __init__(
         self,
         units: Sequence[int] = (64,),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         context_dim: int = 16,
         **kwargs: Any,
     ) -> None:

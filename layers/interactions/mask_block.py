@@ -1,6 +1,6 @@
 """A hidden layer whose input is masked, feature by feature, under the guidance of the row itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -57,7 +57,7 @@ class MaskBlock(keras.layers.Layer):
         self,
         units: int,
         reduction_ratio: float = 2.0,
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:

@@ -1,6 +1,7 @@
 """Attention between what a task knows and what its predecessor hands on."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -47,7 +48,9 @@ class AdaptiveInformationTransfer(keras.layers.Layer):
         Xi et al., [arXiv:2105.08489](https://arxiv.org/abs/2105.08489).
     """
 
-    def __init__(self, activation: Any = "relu", dropout: float = 0.0, **kwargs: Any) -> None:
+    def __init__(
+        self, activation: str | Callable[[Any], Any] | None = "relu", dropout: float = 0.0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         check_rate(dropout=dropout)
         self.activation = keras.activations.get(activation)

@@ -1,6 +1,6 @@
 """Tasks in sequence, each handing information on to the next."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -73,7 +73,7 @@ class AITM(MultiTask):
         task_names: Sequence[str],
         parents: Mapping[str, str] | None = None,
         units: Sequence[int] = (64,),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         ordered_weight: float = 0.0,
         **kwargs: Any,

@@ -1,6 +1,6 @@
 """One level of progressive layered extraction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -64,7 +64,7 @@ class CustomizedGateControl(keras.layers.Layer):
         num_shared_experts: int,
         num_task_experts: int,
         units: Sequence[int],
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         gate_units: Sequence[int] = (),
         shared_gate: bool = False,

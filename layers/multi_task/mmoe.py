@@ -1,6 +1,6 @@
 """Experts that all tasks share, mixed by a gate per task."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -64,7 +64,7 @@ class MMoE(MultiTask):
         task_names: Sequence[str],
         num_experts: int = 8,
         units: Sequence[int] = (64,),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         gate_units: Sequence[int] = (),
         **kwargs: Any,

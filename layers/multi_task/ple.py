@@ -1,6 +1,6 @@
 """Experts of each task beside shared ones, level upon level."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -69,7 +69,7 @@ class PLE(MultiTask):
         num_shared_experts: int = 2,
         num_task_experts: int = 2,
         units: Sequence[int] = (64,),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         gate_units: Sequence[int] = (),
         **kwargs: Any,

@@ -1,6 +1,6 @@
 """One shared representation for every task."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -48,7 +48,7 @@ class SharedBottom(MultiTask):
         self,
         task_names: Sequence[str],
         units: Sequence[int] = (),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:

@@ -1,16 +1,15 @@
 """From item vectors to semantic ids."""
 
-from typing import Any
-
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from ..residual_quantizer import ResidualQuantizer
 from .semantic_ids import SemanticIds
 
 
 def fit_semantic_ids(
-    vectors: Any,
+    vectors: ArrayLike,
     num_levels: int = 3,
     codebook_size: int = 256,
     epochs: int = 5,
@@ -67,7 +66,7 @@ def fit_semantic_ids(
     return SemanticIds(codes, codebook_size)
 
 
-def _standardised(vectors: Any) -> tuple[np.ndarray, np.ndarray]:
+def _standardised(vectors: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """The rows that have a vector, each column of mean 0 and variance 1, and which rows these are."""
     vectors = np.asarray(vectors, "float32")
     if vectors.ndim != 2:

@@ -1,6 +1,6 @@
 """Attention of what is ranked to a history."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -56,7 +56,11 @@ class TargetAttention(SequenceEncoder):
     """
 
     def __init__(
-        self, units: Sequence[int] = (36,), activation: Any = "dice", normalize: bool = False, **kwargs: Any
+        self,
+        units: Sequence[int] = (36,),
+        activation: str | Callable[[Any], Any] | None = "dice",
+        normalize: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.units = tuple(units)

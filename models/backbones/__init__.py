@@ -36,7 +36,7 @@ BACKBONES: dict[str, type[Backbone]] = {
 }
 
 
-def get(identifier: Any, schema: Schema, **arguments: Any) -> Backbone:
+def get(identifier: str | dict[str, Any] | Backbone, schema: Schema, **arguments: Any) -> Backbone:
     """The backbone of a name (for a table, made with `arguments`), of a Keras config, or the given instance."""
     if isinstance(identifier, Backbone):
         return identifier

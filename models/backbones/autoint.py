@@ -1,6 +1,6 @@
 """Automatic feature interactions by self-attention."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -65,7 +65,7 @@ class AutoInt(Backbone):
         head_dim: int = 32,
         use_scale: bool = False,
         units: Sequence[int] = (),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         normalization: str | None = None,
         **kwargs: Any,

@@ -1,6 +1,6 @@
 """Deep & Cross Network V2."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -59,7 +59,7 @@ class DCNv2(Backbone):
         num_cross_layers: int = 3,
         projection_dim: int | None = None,
         units: Sequence[int] = (256, 128),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         normalization: str | None = None,
         structure: str = "parallel",

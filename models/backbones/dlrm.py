@@ -1,6 +1,6 @@
 """Deep Learning Recommendation Model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -69,7 +69,7 @@ class DLRM(Backbone):
         dense_fields: Sequence[str] = (),
         bottom_units: Sequence[int] = (64,),
         top_units: Sequence[int] = (256, 128),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         normalization: str | None = None,
         **kwargs: Any,

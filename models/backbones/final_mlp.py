@@ -1,6 +1,6 @@
 """Two dense streams over differently gated features, fused by a bilinear product."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -71,7 +71,7 @@ class FinalMLP(Backbone):
         gate_units: Sequence[int] = (64,),
         context_dim: int = 16,
         num_heads: int = 1,
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         normalization: str | None = None,
         **kwargs: Any,

@@ -1,6 +1,6 @@
 """Hidden layers under instance-guided masks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -67,7 +67,7 @@ class MaskNet(Backbone):
         reduction_ratio: float = 2.0,
         structure: str = "parallel",
         units: Sequence[int] | None = None,
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         normalization: str | None = None,
         **kwargs: Any,

@@ -1,6 +1,6 @@
 """Plain dense layers over all fields."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -47,7 +47,7 @@ class MLPBackbone(Backbone):
     def __init__(
         self,
         units: Sequence[int] = (256, 128),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         normalization: str | None = None,
         **kwargs: Any,

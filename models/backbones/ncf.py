@@ -1,6 +1,6 @@
 """Neural collaborative filtering."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -67,7 +67,7 @@ class NCF(Backbone):
         user_fields: Sequence[str],
         ad_fields: Sequence[str],
         units: Sequence[int] = (256, 128),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         normalization: str | None = None,
         **kwargs: Any,

@@ -1,6 +1,6 @@
 """One side's fields as a vector."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -51,7 +51,7 @@ class Tower(Backbone):
         self,
         units: Sequence[int] = (256, 128),
         output_dim: int = 64,
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
