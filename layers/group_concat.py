@@ -116,6 +116,7 @@ class GroupConcat(keras.layers.Layer):
         encoder_units: Sequence[int] = (),
         decoder_units: Sequence[int] = (),
         activation: str | Callable[[Any], Any] | None = "relu",
+        *,
         reconstruction_weight: float = 1.0,
         zero_init_projection: bool = False,
         codebook_update: str = "ema",

@@ -55,6 +55,7 @@ class MLP(keras.layers.Layer):
         activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         output_units: int | None = None,
+        *,
         kernel_regularizer: str | keras.regularizers.Regularizer | None = None,
         output_initializer: str | keras.initializers.Initializer = "glorot_uniform",
         normalization: str | None = None,

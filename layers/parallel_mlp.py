@@ -56,6 +56,7 @@ class ParallelMLP(keras.layers.Layer):
         activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         output_units: int | None = None,
+        *,
         kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
         **kwargs: Any,
     ) -> None:

@@ -112,6 +112,7 @@ class ResidualQuantizer(keras.layers.Layer):
         codebook_weight: float = 1.0,
         ema_decay: float = 0.99,
         reset_dead_codes: bool = True,
+        *,
         reset_threshold: float = 0.03,
         reset_interval: int = 20,
         codebook_initializer: str | keras.initializers.Initializer | None = None,

@@ -147,6 +147,7 @@ class CTRModel(RankingModel):
         embedding_dim: int = 16,
         tower_units: Sequence[int] = (64,),
         dropout: float = 0.0,
+        *,
         embedding_optimizer: str | RowOptimizer | None = "auto",
         embeddings_regularizer: str | keras.regularizers.Regularizer | None = None,
         task_weights: Mapping[str, float] | None = None,
@@ -155,7 +156,6 @@ class CTRModel(RankingModel):
         semantic_ids: Mapping[str, SemanticIds | SemanticIdEmbedding] | None = None,
         embedding_storage_dtype: str = "float32",
         start_at_rate: bool = True,
-        *,
         tables: Iterable[TableConfig] = (),
         **kwargs: Any,
     ) -> None:

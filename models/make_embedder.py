@@ -116,7 +116,7 @@ def _make_collection(
         large = sum(size for name, size in rows.items() if name not in own) >= FUSED_FROM_ROWS
         optimizer = "adam" if large and regularizer is None else None
     if optimizer is not None:
-        return FusedEmbeddingCollection(sizes, embedding_dim, optimizer, storage_dtype, **arguments)
+        return FusedEmbeddingCollection(sizes, embedding_dim, optimizer, storage_dtype=storage_dtype, **arguments)
     if storage_dtype != "float32":
         raise ValueError(
             "Only a fused table keeps its rows in half precision: pass `embedding_optimizer`, such as 'adam'. "

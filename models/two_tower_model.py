@@ -115,6 +115,7 @@ class TwoTowerModel(RetrievalModel):
         embedding_dim: int = 16,
         tower_units: Sequence[int] = (256, 128),
         output_dim: int = 64,
+        *,
         normalize: bool = True,
         temperature: float | None = None,
         sampling_probability: str | None = "online",
@@ -122,7 +123,6 @@ class TwoTowerModel(RetrievalModel):
         dropout: float = 0.0,
         embedding_optimizer: str | RowOptimizer | None = "auto",
         embeddings_regularizer: str | keras.regularizers.Regularizer | None = None,
-        *,
         tables: Iterable[TableConfig] = (),
         **kwargs: Any,
     ) -> None:

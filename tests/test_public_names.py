@@ -79,3 +79,19 @@ def test_constructor_arguments_have_types():
     arguments = {name: annotation.replace("typing.", "") for name, annotation in constructor_arguments()}
     assert len(arguments) > 200
     assert [name for name, annotation in arguments.items() if "Any" in contained.sub("", annotation)] == []
+
+
+# Options that are new or rare; by position a reader could not tell what they are.
+BY_NAME = {"normalization", "kernel_regularizer", "seed", "storage_dtype", "tables", "ordered_weight", "loss_scale"}
+
+
+@pytest.mark.parametrize("room", [gr.layers, gr.models, gr.models.backbones], ids=lambda room: room.__name__)
+def test_options_of_one_name_stand_in_one_order(room):
+    layers = [c for c in vars(room).values() if inspect.isclass(c) and issubclass(c, keras.layers.Layer)]
+    assert len(layers) > 4
+    for layer in layers:
+        parameters = inspect.signature(layer.__init__).parameters.values()
+        positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        assert not BY_NAME & set(positional), layer.__name__
+        shared = [name for name in positional if name in ("task_names", "units", "activation", "dropout")]
+        assert shared == [n for n in ("task_names", "units", "activation", "dropout") if n in shared], layer.__name__

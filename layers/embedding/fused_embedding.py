@@ -92,6 +92,7 @@ class FusedEmbedding(keras.layers.Layer):
         output_dim: int,
         optimizer: str | optimizers.RowOptimizer = "adam",
         embeddings_initializer: str | keras.initializers.Initializer | None = None,
+        *,
         storage_dtype: str = "float32",
         seed: int | None = None,
         **kwargs: Any,

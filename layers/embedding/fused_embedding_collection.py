@@ -59,6 +59,7 @@ class FusedEmbeddingCollection(EmbeddingCollection):
         vocabulary_sizes: Mapping[str, int],
         embedding_dim: int = 16,
         optimizer: str | RowOptimizer = "adam",
+        *,
         storage_dtype: str = "float32",
         seed: int | None = None,
         **kwargs: Any,

@@ -52,8 +52,8 @@ class StackedTables:
             int(config.width or 0),
             optimizer,
             config.initializer,
-            str(config.storage_dtype),
-            seed,
+            storage_dtype=str(config.storage_dtype),
+            seed=seed,
             dtype=dtype,
             name=name,
         )

@@ -75,6 +75,7 @@ class AITM(MultiTask):
         units: Sequence[int] = (64,),
         activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         ordered_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:

@@ -66,6 +66,7 @@ class CustomizedGateControl(keras.layers.Layer):
         units: Sequence[int],
         activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         gate_units: Sequence[int] = (),
         shared_gate: bool = False,
         **kwargs: Any,

@@ -66,6 +66,7 @@ class MMoE(MultiTask):
         units: Sequence[int] = (64,),
         activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         gate_units: Sequence[int] = (),
         **kwargs: Any,
     ) -> None:

@@ -71,6 +71,7 @@ class PLE(MultiTask):
         units: Sequence[int] = (64,),
         activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         gate_units: Sequence[int] = (),
         **kwargs: Any,
     ) -> None:

@@ -68,6 +68,7 @@ class CausalTransformer(SequenceEncoder):
         num_blocks: int = 2,
         num_heads: int = 1,
         dropout: float = 0.0,
+        *,
         max_length: int | None = None,
         **kwargs: Any,
     ) -> None:

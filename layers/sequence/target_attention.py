@@ -59,6 +59,7 @@ class TargetAttention(SequenceEncoder):
         self,
         units: Sequence[int] = (36,),
         activation: str | Callable[[Any], Any] | None = "dice",
+        *,
         normalize: bool = False,
         **kwargs: Any,
     ) -> None:

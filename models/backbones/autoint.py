@@ -67,6 +67,7 @@ class AutoInt(Backbone):
         units: Sequence[int] = (),
         activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         normalization: str | None = None,
         **kwargs: Any,
     ) -> None:

@@ -58,6 +58,7 @@ class DeepFM(Backbone):
         units: Sequence[int] = (256, 128),
         activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         normalization: str | None = None,
         **kwargs: Any,
     ) -> None:

@@ -71,6 +71,7 @@ class DLRM(Backbone):
         top_units: Sequence[int] = (256, 128),
         activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         normalization: str | None = None,
         **kwargs: Any,
     ) -> None:

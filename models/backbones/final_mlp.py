@@ -73,6 +73,7 @@ class FinalMLP(Backbone):
         num_heads: int = 1,
         activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         normalization: str | None = None,
         **kwargs: Any,
     ) -> None:

@@ -69,6 +69,7 @@ class MaskNet(Backbone):
         units: Sequence[int] | None = None,
         activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         normalization: str | None = None,
         **kwargs: Any,
     ) -> None:

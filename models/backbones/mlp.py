@@ -49,6 +49,7 @@ class MLPBackbone(Backbone):
         units: Sequence[int] = (256, 128),
         activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         normalization: str | None = None,
         **kwargs: Any,
     ) -> None:

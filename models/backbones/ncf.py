@@ -69,6 +69,7 @@ class NCF(Backbone):
         units: Sequence[int] = (256, 128),
         activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
