@@ -16,7 +16,7 @@ _TRAINING = (keras.layers.Dropout, keras.layers.BatchNormalization)
 class MLP(keras.layers.Layer):
     """Dense layers, each followed by an activation and dropout.
 
-    The part that backbones, towers and heads are made of.
+    Backbones, towers and heads are made of it.
 
     Args:
         units: widths of the layers; an empty tuple is the identity.
@@ -116,7 +116,7 @@ class MLP(keras.layers.Layer):
 
     @property
     def first(self) -> keras.layers.Dense | None:
-        """The layer that reads the inputs, `None` without layers."""
+        """The layer that reads the inputs; `None` if there are no layers."""
         return self._stack[0] if self._stack else None
 
     @property
@@ -127,11 +127,11 @@ class MLP(keras.layers.Layer):
     def after_first(self, outputs: Any) -> Any:
         """Apply all layers but the first to its outputs, as in inference.
 
-        For callers that make the first layer's outputs otherwise, such as from inputs of which a part is the same for
-        many rows.
+        Use it where the first layer is computed in another way, for example because a part of the inputs is the same
+        for many rows.
 
         Args:
-            outputs: of the layer `first`.
+            outputs: what the layer `first` gives.
         """
         for layer in self._stack[1:]:
             outputs = layer(outputs, training=False) if isinstance(layer, _TRAINING) else layer(outputs)

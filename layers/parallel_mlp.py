@@ -16,7 +16,7 @@ class ParallelMLP(keras.layers.Layer):
 
     Experts of a multi-task structure and heads of residual learning are many
     small networks over one input. One matrix product for all of them keeps a
-    processor busier than one each, at the same arithmetic.
+    processor busier than a product for each, with the same arithmetic.
 
     Args:
         num_networks: number of networks.

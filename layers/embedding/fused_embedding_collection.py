@@ -32,7 +32,7 @@ class FusedEmbeddingCollection(EmbeddingCollection):
         inputs: dict of integer ids by feature name.
         masks: dict of booleans by sequence name, see `EmbeddingCollection`.
         weights: dict of numbers by sequence name, see `EmbeddingCollection`.
-        training: `False` looks up and no more, see `FusedEmbedding`.
+        training: `False` only looks ids up, see `FusedEmbedding`.
 
     Input shape:
         A dict of `(batch,)` or `(batch, 1)`; `(batch, length)` for sequences.

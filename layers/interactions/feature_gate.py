@@ -20,7 +20,7 @@ class FeatureGate(keras.layers.Layer):
 
     Args:
         units: widths of the gate network's hidden layers. Defaults to `(64,)`.
-        activation: their activation. Defaults to `"relu"`.
+        activation: activation of these layers. Defaults to `"relu"`.
         context_dim: width of the learned vector, where no context is passed.
             Defaults to `16`.
         **kwargs: base layer keywords such as `name` and `dtype`.

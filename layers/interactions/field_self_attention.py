@@ -26,7 +26,7 @@ class FieldSelfAttention(keras.layers.Layer):
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
-        inputs: fields below each other, of floating dtype.
+        inputs: the stacked fields, of floating dtype.
         training: dropout is active only if `True`.
 
     Input shape:

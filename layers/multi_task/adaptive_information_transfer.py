@@ -15,7 +15,7 @@ from ..mlp import MLP
 class AdaptiveInformationTransfer(keras.layers.Layer):
     """Mixes a task's own representation with what comes from the task before it.
 
-    The part that `AITM` puts between two tasks. `p = g(z of the parent)` and the
+    `AITM` puts this layer between two tasks. `p = g(z of the parent)` and the
     task's own `q` are each scored by the scaled product of their own key and
     query, and the softmax of the two scores mixes their values.
 
@@ -25,7 +25,8 @@ class AdaptiveInformationTransfer(keras.layers.Layer):
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
-        inputs: the representation of the parent task, the task's own.
+        inputs: a list of two tensors, the representation of the parent task and the
+            task's own.
         training: dropout is active only if `True`.
 
     Input shape:
@@ -75,7 +76,7 @@ class AdaptiveInformationTransfer(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: list[Any], training: bool | None = None) -> Any:
-        """Attention over what is handed on and what the task has itself."""
+        """Attention over what the parent hands on and what the task itself knows."""
         parent, own = inputs
         candidates = ops.stack([self.transfer(parent, training=training), own], axis=1)
         scores = ops.sum(self.key(candidates) * self.query(candidates), axis=-1, keepdims=True)

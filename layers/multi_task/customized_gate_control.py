@@ -15,7 +15,7 @@ from ..parallel_mlp import ParallelMLP
 class CustomizedGateControl(keras.layers.Layer):
     """Experts of each task beside shared ones, mixed by a gate per task.
 
-    The part that `PLE` stacks. A task's gate sees its own experts and the shared
+    `PLE` stacks such layers. A task's gate sees its own experts and the shared
     ones, never those of another task. The shared gate, which only a level below
     another one needs, sees all of them.
 
@@ -32,7 +32,7 @@ class CustomizedGateControl(keras.layers.Layer):
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
-        inputs: list of representations, one a task in order and the shared one last.
+        inputs: a list of representations, one for each task in order, and the shared one last.
         training: dropout is active only if `True`.
 
     Input shape:

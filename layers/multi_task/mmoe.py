@@ -17,10 +17,10 @@ class MMoE(MultiTask):
 
     Tasks that are little related suffer from one shared representation. Here
     each has a gate that reads the input of the row, so that two tasks can lean on
-    different experts, at the price of one small product a task.
+    different experts, at the price of one small product per task.
 
-    A gate is linear with a softmax, as in the paper, and has a bias, which the
-    paper's has not: it starts at 0. All experts are one product, and so are all gates.
+    A gate is linear with a softmax, as in the paper. Unlike the paper's, it has a
+    bias, which starts at 0. All experts are one product, and so are all gates.
 
     Args:
         task_names: names of the tasks.

@@ -1,4 +1,4 @@
-"""What every multi-task structure is: one representation in, one for each task out."""
+"""The base of multi-task structures: one representation goes in, one for each task comes out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -16,20 +16,20 @@ EPSILON = 1e-8
 class CausalTransformer(SequenceEncoder):
     """Reads a history in order and stands for it by its newest position.
 
-    The encoder of SASRec. Use it where the order of events tells something, such
-    as a session that narrows down. Each position gets a learned vector for its
+    This is the encoder of SASRec. Use it where the order of events tells something,
+    as in a session that narrows down. Each position gets a learned vector for its
     place, counted back from the newest, and attends to itself and what came
     before it. A block is self-attention and a point-wise feed-forward network of
     two layers, each as `x + dropout(g(layer_norm(x)))`.
 
-    Two things differ from the paper: Keras' attention ends with a linear layer,
+    It differs from the paper in two ways. Keras' attention ends with a linear layer,
     and positions count from the newest one that counts, so that padding may stand
     at either end. Positions that do not count are never attended to.
 
     Args:
         num_blocks: number of blocks. Defaults to `2`.
         num_heads: number of attention heads; must divide the vectors' width. Defaults
-            to `1`, the paper's.
+            to `1`, as in the paper.
         dropout: dropout rate. Defaults to `0.0`.
         max_length: number of learned places; older positions share the last one. `None`
             takes the length of the sequences. Defaults to `None`.
@@ -114,7 +114,7 @@ class CausalTransformer(SequenceEncoder):
         return ops.sum(ops.where(ops.expand_dims(newest, -1), states, ops.zeros_like(states)), axis=1)
 
     def encode_positions(self, sequence: Any, mask: Any = None, training: bool | None = None) -> Any:
-        """Representation at every position, `(batch, length, dim)`; without meaning where none counts.
+        """Representation at every position, `(batch, length, dim)`. Rows in which no position counts have no meaning.
 
         Args:
             sequence: as in a call.

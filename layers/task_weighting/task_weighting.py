@@ -1,4 +1,4 @@
-"""What every way to weigh the tasks' losses is."""
+"""The base of layers that weigh the losses of tasks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

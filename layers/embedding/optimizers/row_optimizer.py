@@ -1,4 +1,4 @@
-"""What every optimizer of a fused table has in common."""
+"""The base of the optimizers of fused tables."""
 
 import abc
 from collections.abc import Callable

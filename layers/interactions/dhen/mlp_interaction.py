@@ -20,7 +20,7 @@ class MLPInteraction(EmbeddingInteraction):
     Args:
         num_embeddings: number of embeddings of the output.
         units: widths of the dense layers. Defaults to `(128,)`.
-        dropout: their dropout rate. Defaults to `0.0`.
+        dropout: dropout rate of these layers. Defaults to `0.0`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
