@@ -60,7 +60,7 @@ with strategy.scope():
     own.compile("sgd", "mse")
 before = model.get_weights()
 found = "Received: tf.distribute.MirroredStrategy with 2 replicas"
-refused("CTRModel.fit trains in one replica; " + found, lambda: model.fit(x, y, batch_size=16, verbose=0))
+refused("CTRModel.fit trains in one replica. " + found, lambda: model.fit(x, y, batch_size=16, verbose=0))
 refused("CTRModel.train_on_batch", lambda: model.train_on_batch(x, y))
 refused("CTRModel.compute_loss", lambda: model.evaluate(x, y, batch_size=16, verbose=0))
 refused("A residual quantizer", lambda: own.fit(np.ones((4, 4)), np.ones(4), batch_size=4, verbose=0))
