@@ -47,7 +47,7 @@ def make_embedder(
         sequence_encoders: encoders of the sequences that are not simply averaged, by feature name.
         semantic_ids: embeddings by semantic id; each is one more field, `"FEATURE:semantic_ids"`.
         storage_dtype: how a fused table keeps its rows.
-        tables: what is special about single tables.
+        tables: configs of the tables that differ.
     """
     encoders = dict(sequence_encoders or {})
     poolings = {
@@ -119,7 +119,7 @@ def _make_collection(
         return FusedEmbeddingCollection(sizes, embedding_dim, optimizer, storage_dtype=storage_dtype, **arguments)
     if storage_dtype != "float32":
         raise ValueError(
-            "Only a fused table keeps its rows in half precision: pass `embedding_optimizer`, such as 'adam'. "
+            "Only a fused table keeps its rows in half precision. Pass an `embedding_optimizer`, such as 'adam'. "
             f"Received: embedding_storage_dtype={storage_dtype!r} without one."
         )
     return EmbeddingCollection(sizes, embedding_dim, **arguments)

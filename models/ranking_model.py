@@ -1,4 +1,4 @@
-"""What every prebuilt model does with its tasks: metrics, missing labels, checks, probabilities."""
+"""The base of the models that predict tasks: metrics, missing labels, checks and probabilities."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -125,11 +125,11 @@ class RankingModel(TableModel):
         return {name: probabilities_of(logits[name].reshape(-1)) for name in self.prediction_names}
 
     def logits_model(self) -> keras.Model:
-        """The part that inference needs, of the same weights: no residual heads, no teacher, no optimizer."""
+        """A model of the same weights with all that inference needs: no residual heads, no teacher, no optimizer."""
         return keras.Model(self.input, self._of_tasks(self.output))
 
     def _checked(self, x: Any, y: Any = None, watch: BatchCheck | None = None) -> tuple[Any, Any]:
-        """Columns compared with the schema; those on the host as arrays, without those it does not list.
+        """Columns compared with the schema. Those on the host become arrays; those that it does not list are left out.
 
         Loaders pass as they are: their batches are checked when they are read. A loader must only have been fitted as
         the model's table was.
@@ -194,8 +194,9 @@ def _checked_weight(y: Any, weight: Any) -> Any:
             wrong = np.flatnonzero(~(np.isfinite(column) & (column >= 0)))
             if wrong.size:
                 raise ValueError(
-                    f"`sample_weight`{f' of {name!r}' if named else ''}, row {wrong[0]}: expected a finite number, "
-                    f"not negative. Received: {column[wrong[0]]:g}; {wrong.size} of {column.size} rows are wrong."
+                    f"`sample_weight`{f' of {name!r}' if named else ''}, row {wrong[0]}: expected a finite number "
+                    f"that is not negative. Received: {column[wrong[0]]:g}; {wrong.size} of {column.size} rows are "
+                    "wrong."
                 )
     if not named or not isinstance(y, Mapping):
         return np.asarray(weight, "float32") if not named and weight is not None and _on_host(weight) else weight

@@ -24,9 +24,9 @@ class AutoInt(Backbone):
         head_dim: width of a head. Defaults to `32`.
         use_scale: divide inner products by `√head_dim`. Defaults to `False`, as in
             the paper.
-        units: widths of dense layers over the embeddings, beside the attention; none
-            if empty. Defaults to `()`.
-        activation: their activation. Defaults to `"relu"`.
+        units: widths of dense layers over the embeddings, beside the attention. An
+            empty tuple leaves them out. Defaults to `()`.
+        activation: activation of the dense layers. Defaults to `"relu"`.
         dropout: dropout rate of the attention weights and the dense layers.
             Defaults to `0.0`.
         normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.

@@ -17,8 +17,8 @@ class MLPBackbone(Backbone):
 
     Args:
         units: widths of the layers. Defaults to `(256, 128)`.
-        activation: their activation. Defaults to `"relu"`.
-        dropout: their dropout rate. Defaults to `0.0`.
+        activation: activation of the dense layers. Defaults to `"relu"`.
+        dropout: dropout rate of the dense layers. Defaults to `0.0`.
         normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
             Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.

@@ -109,7 +109,7 @@ class RetrievalModel(TableModel):
 
     def _class_weights(self, class_weight: Any, y: Any, sample_weight: Any) -> Any:
         raise ValueError(
-            "A retrieval model learns from positives alone, whose `class_weight` would change nothing. Use "
+            "A retrieval model learns from positives alone, so a `class_weight` would change nothing. Use "
             "`sample_weight` to weigh rows."
         )
 
@@ -154,7 +154,7 @@ class RetrievalModel(TableModel):
         if weight is not None and on_host(weight):
             weight = np.asarray(weight, "float32").reshape(-1)
             inside = np.isfinite(weight) & (weight >= 0)
-            _check_numbers("sample_weight", weight, inside, "a finite number, not negative")
+            _check_numbers("sample_weight", weight, inside, "a finite number that is not negative")
         return weight
 
 

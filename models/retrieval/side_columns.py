@@ -13,7 +13,7 @@ from ..frame_columns import frame_columns
 
 
 def side_schema(schema: Schema, *sides: str) -> Schema:
-    """The features of some sides alone, without what they share with others; for checks, transforms and signatures.
+    """A schema of the features of some sides alone, which share no rows with others.
 
     Args:
         schema: the table's schema.
@@ -36,7 +36,7 @@ def side_columns(schema: Schema, x: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         schema: what is expected.
-        x: dict of columns, more than those of the schema or not.
+        x: dict of columns; it may hold others than those of the schema.
 
     Example:
 

@@ -20,7 +20,7 @@ class Tower(Backbone):
         units: widths of the hidden layers. Defaults to `(256, 128)`.
         output_dim: width of the vector. Defaults to `64`.
         activation: activation of the hidden layers. Defaults to `"relu"`.
-        dropout: their dropout rate. Defaults to `0.0`.
+        dropout: dropout rate of the hidden layers. Defaults to `0.0`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
