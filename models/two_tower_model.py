@@ -89,7 +89,6 @@ class TwoTowerModel(RetrievalModel):
     Example:
 
     >>> import numpy as np
-    from numpy.typing import ArrayLike
     >>> from grouprank import Categorical, Task
     >>> schema = Schema([Categorical("user_id", 50, side="user"), Categorical("ad_id", 20)], [Task("click")])
     >>> model = TwoTowerModel(schema, "ad_id", embedding_dim=4, tower_units=(8,), output_dim=4)
