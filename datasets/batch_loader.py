@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..schema import Schema
 from .read_ahead import ReadAhead
@@ -61,12 +62,12 @@ class BatchLoader(keras.utils.PyDataset):
 
     def __init__(
         self,
-        features: Mapping[str, Any],
-        targets: Mapping[str, Any],
+        features: Mapping[str, ArrayLike],
+        targets: Mapping[str, ArrayLike],
         batch_size: int = 4096,
         shuffle: bool = False,
         seed: int = 0,
-        sample_weight: Any = None,
+        sample_weight: ArrayLike | None = None,
         block_rows: int = 16_384,
         window_blocks: int = 32,
         read_ahead: int = 1,

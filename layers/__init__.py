@@ -5,31 +5,50 @@ from .embedding import optimizers as embedding_optimizers
 from .group_concat import GroupConcat
 from .group_ids import GroupIds
 from .interactions import (
+    AttentionInteraction,
     BiInteractionPooling,
     BilinearFusion,
+    CrossInteraction,
     DHENLayer,
+    DotProductInteraction,
     FactorizationMachine,
     FeatureGate,
     FieldSelfAttention,
+    LinearInteraction,
     MaskBlock,
+    MLPInteraction,
 )
 from .mlp import MLP
-from .multi_task import AITM, PLE, JointLogit, MMoE, MultiTask, SharedBottom
+from .multi_task import (
+    AITM,
+    PLE,
+    AdaptiveInformationTransfer,
+    CustomizedGateControl,
+    JointLogit,
+    MMoE,
+    MultiTask,
+    SharedBottom,
+)
 from .parallel_mlp import ParallelMLP
 from .residual_quantizer import ResidualQuantizer
 from .semantic_ids import SemanticIdEmbedding, SemanticIds, fit_semantic_ids
-from .sequence import CausalTransformer, Dice, MeanPooling, SequenceEncoder, TargetAttention
+from .sequence import CausalTransformer, Dice, MeanPooling, SequenceEncoder, TargetAttention, WeightedPooling
 from .task_weighting import FixedWeighting, GradNorm, TaskWeighting, UncertaintyWeighting
 
 __all__ = [
     "AITM",
     "MLP",
     "PLE",
+    "AdaptiveInformationTransfer",
+    "AttentionInteraction",
     "BiInteractionPooling",
     "BilinearFusion",
     "CausalTransformer",
+    "CrossInteraction",
+    "CustomizedGateControl",
     "DHENLayer",
     "Dice",
+    "DotProductInteraction",
     "EmbeddingCollection",
     "FactorizationMachine",
     "FeatureGate",
@@ -41,6 +60,8 @@ __all__ = [
     "GroupConcat",
     "GroupIds",
     "JointLogit",
+    "LinearInteraction",
+    "MLPInteraction",
     "MMoE",
     "MaskBlock",
     "MeanPooling",
@@ -56,6 +77,7 @@ __all__ = [
     "TargetAttention",
     "TaskWeighting",
     "UncertaintyWeighting",
+    "WeightedPooling",
     "embedding_optimizers",
     "fit_semantic_ids",
 ]

@@ -1,4 +1,4 @@
-"""The two steps of a codebook whose portable form is slow on some backend: find the best code, sum rows by code."""
+"""Two steps of a codebook that are slow in portable form on some backend: finding the best code, and sums by code."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ BLOCKS = (32, 16, 8)
 def first_largest(scores: Any) -> Any:
     """Index of the first largest entry of each row, int32 of shape `(rows,)`, of scores `(rows, codes)`.
 
-    JAX and torch search a row for its maximum entry by entry, but find the maximum itself by vector instructions:
-    maxima of blocks leave them two short rows to search. TensorFlow searches fast; there `ops.argmax` would go over
-    the scores several times more to tell −0 from 0.
+    JAX and torch look for the place of a maximum entry by entry, but find the maximum itself by vector instructions.
+    With the maxima of blocks they have two short rows to search. TensorFlow searches fast, but its `ops.argmax` goes
+    over the scores several times more to tell −0 from 0.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf

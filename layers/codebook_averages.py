@@ -10,7 +10,9 @@ from .code_primitives import sum_by_code
 def average_codebooks(
     codebooks: Any, sums: Any, usage: Any, codes: list[Any], residuals: list[Any], weight: Any, decay: float
 ) -> tuple[Any, Any, Any]:
-    """Move averages of usage, and with them the codes, toward a batch; one in which no row counts moves nothing.
+    """Move the averages of usage, and with them the codes, toward a batch.
+
+    A batch in which no row counts moves nothing.
 
     Args:
         codebooks: `(num_levels, codebook_size, dim)`.
@@ -18,8 +20,8 @@ def average_codebooks(
         usage: averages of a batch's share of each code, `(num_levels, codebook_size)`.
         codes: code of each row, `(rows,)`, one for each level.
         residuals: rows before each level, `(rows, dim + 1)` with a last column of 1, 0 in rows that do not count.
-        weight: weights of the rows, `(rows,)`; `None` for all 1.
-        decay: decay a batch.
+        weight: weights of the rows, `(rows,)`; `None` if all weigh 1.
+        decay: decay per batch.
 
     Returns:
         Codebooks, usage, and whether any row counts.

@@ -1,4 +1,4 @@
-"""Dead codes and where they go."""
+"""Moves codes that are not used to where rows are."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ def move_dead_codes(
         codebooks: `(num_levels, codebook_size, dim)`.
         usage: share of the rows of each code, `(num_levels, codebook_size)`.
         residuals: rows before each level, `(rows, dim)` or wider; further columns are left out.
-        weight: weights of the rows, in proportion to which they are drawn; `None` for all alike.
+        weight: weights of the rows, which are drawn in proportion to them; `None` if all weigh the same.
         draws: uniform numbers in `[0, 1)`, shaped as `usage`.
         due: boolean scalar; nothing moves unless it is true.
         dead_below: the usage below which a code is dead.
 
     Returns:
-        The codebooks, and the usage, in which a moved code starts at twice the threshold: one that wins nothing is
-        tried elsewhere after about 70 batches.
+        The codebooks and the usage. The usage of a moved code starts at twice the threshold, so that a code which wins
+        no row is moved again after about 70 batches.
     """
     dead = ops.logical_and(due, usage < dead_below)
     picked = draw_rows(draws, weight, ops.shape(residuals[0])[0])

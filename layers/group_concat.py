@@ -1,6 +1,6 @@
 """Group structure learning: learned group codes, concatenated back onto their input."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -30,8 +30,8 @@ class GroupConcat(keras.layers.Layer):
     commitment loss of eq. 2, summed over components and averaged over rows. Their
     gradients are those of the equations. Their values are divided by the running
     variance of what they approximate (the commitment is also averaged over levels),
-    so that 1.0 is no better than the mean at any width; with `loss_scale="absolute"`
-    the values are those of the equations, too.
+    so that 1.0 is no better than the mean at any width. With `loss_scale="absolute"`
+    the values are those of the equations.
 
     By default these losses see `stop_gradient(x)`: grouping cannot pull the
     trunk toward what is easy to reconstruct. Without an encoder the codes live
@@ -39,9 +39,9 @@ class GroupConcat(keras.layers.Layer):
 
     Args:
         num_levels: number of codebooks. Defaults to `3`.
-        codebook_size: codes per codebook. Few are enough: of 1 – 3 levels of 16,
-            64 or 256 codes, 3 × 16 is worse than a single small codebook on no task
-            of two data sets, 3 × 256 is on three (`docs/table1.md` and
+        codebook_size: codes per codebook. Few are enough. On two data sets, three
+            codebooks of 16 codes are worse than a single small codebook on no task;
+            three of 256 codes are worse on three tasks (`docs/table1.md` and
             `docs/table1-synthetic.md`, "Levels × codes a level"). Defaults to `16`.
         code_dim: width of a code. `None` takes the input's width and, with no
             `encoder_units`, no encoder. Defaults to `None`.
@@ -63,7 +63,7 @@ class GroupConcat(keras.layers.Layer):
         codebook_update: `"ema"` or `"gradient"`. Defaults to `"ema"`.
         commitment_weight: factor of the commitment term. Defaults to `1.0`.
         codebook_weight: `μ` of eq. 2. Defaults to `1.0`.
-        ema_decay: decay a batch of the moving averages. Defaults to `0.99`.
+        ema_decay: decay per batch of the moving averages. Defaults to `0.99`.
         reset_dead_codes: move codes that win too rarely. Defaults to `True`.
         seed: integer seed. Defaults to `None`.
         loss_scale: `"relative"` or `"absolute"`, see above. Defaults to `"relative"`.
@@ -115,7 +115,8 @@ class GroupConcat(keras.layers.Layer):
         input_gradient: bool = False,
         encoder_units: Sequence[int] = (),
         decoder_units: Sequence[int] = (),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
+        *,
         reconstruction_weight: float = 1.0,
         zero_init_projection: bool = False,
         codebook_update: str = "ema",
@@ -260,10 +261,11 @@ class GroupConcat(keras.layers.Layer):
     def after_first(self, outputs: Any) -> Any:
         """The aggregated codes alone, in inference, from what the encoder's first layer gives.
 
-        For callers that compute that otherwise, such as from inputs of which a part is the same for many rows.
+        Use it where that layer is computed in another way, for example because a part of the inputs is the same for
+        many rows.
 
         Args:
-            outputs: of `first`, activation included.
+            outputs: what `first` gives, with its activation.
         """
         for layer in self._encoder[1:]:
             outputs = layer(outputs)
@@ -324,7 +326,7 @@ class GroupConcat(keras.layers.Layer):
         return self.quantizer.encode(self._encode(inputs))
 
     def residual_norms(self, inputs: Any) -> Any:
-        """Mean length of what the levels leave over of the (encoded) inputs; see `ResidualQuantizer.residual_norms`."""
+        """Mean length of what each level leaves over of the encoded inputs; see `ResidualQuantizer.residual_norms`."""
         inputs = ops.convert_to_tensor(inputs)
         if not self.built:
             self.build(tuple(inputs.shape))

@@ -1,9 +1,11 @@
 """A stack of dense layers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+
+from .check_arguments import check_rate
 
 _NORMALIZATIONS = {"batch": keras.layers.BatchNormalization, "layer": keras.layers.LayerNormalization}
 # Layers that do something else in training.
@@ -14,7 +16,7 @@ _TRAINING = (keras.layers.Dropout, keras.layers.BatchNormalization)
 class MLP(keras.layers.Layer):
     """Dense layers, each followed by an activation and dropout.
 
-    The part that backbones, towers and heads are made of.
+    Backbones, towers and heads are made of it.
 
     Args:
         units: widths of the layers; an empty tuple is the identity.
@@ -50,11 +52,12 @@ class MLP(keras.layers.Layer):
     def __init__(
         self,
         units: Sequence[int],
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         output_units: int | None = None,
-        kernel_regularizer: Any = None,
-        output_initializer: Any = "glorot_uniform",
+        *,
+        kernel_regularizer: str | keras.regularizers.Regularizer | None = None,
+        output_initializer: str | keras.initializers.Initializer = "glorot_uniform",
         normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -62,8 +65,7 @@ class MLP(keras.layers.Layer):
         self.units = tuple(units)
         if any(not isinstance(width, int) or width < 1 for width in self.units):
             raise ValueError(f"`units` must hold positive integers. Received: units={units!r}.")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` must lie in [0, 1). Received: dropout={dropout}.")
+        check_rate(dropout=dropout)
         if normalization not in (None, *_NORMALIZATIONS):
             raise ValueError(
                 f"`normalization` must be one of {[None, *_NORMALIZATIONS]}. Received: normalization={normalization!r}."
@@ -114,7 +116,7 @@ class MLP(keras.layers.Layer):
 
     @property
     def first(self) -> keras.layers.Dense | None:
-        """The layer that reads the inputs, `None` without layers."""
+        """The layer that reads the inputs; `None` if there are no layers."""
         return self._stack[0] if self._stack else None
 
     @property
@@ -125,11 +127,11 @@ class MLP(keras.layers.Layer):
     def after_first(self, outputs: Any) -> Any:
         """Apply all layers but the first to its outputs, as in inference.
 
-        For callers that make the first layer's outputs otherwise, such as from inputs of which a part is the same for
-        many rows.
+        Use it where the first layer is computed in another way, for example because a part of the inputs is the same
+        for many rows.
 
         Args:
-            outputs: of the layer `first`.
+            outputs: what the layer `first` gives.
         """
         for layer in self._stack[1:]:
             outputs = layer(outputs, training=False) if isinstance(layer, _TRAINING) else layer(outputs)

@@ -1,11 +1,12 @@
 """Several stacks of dense layers of one shape, computed together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from .check_arguments import check_rate
 from .reseeded import reseeded
 
 
@@ -15,7 +16,7 @@ class ParallelMLP(keras.layers.Layer):
 
     Experts of a multi-task structure and heads of residual learning are many
     small networks over one input. One matrix product for all of them keeps a
-    processor busier than one each, at the same arithmetic.
+    processor busier than a product for each, with the same arithmetic.
 
     Args:
         num_networks: number of networks.
@@ -52,10 +53,11 @@ class ParallelMLP(keras.layers.Layer):
         self,
         num_networks: int,
         units: Sequence[int],
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         output_units: int | None = None,
-        kernel_initializer: Any = "glorot_uniform",
+        *,
+        kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -69,8 +71,7 @@ class ParallelMLP(keras.layers.Layer):
                 "`units` and `output_units` must be positive integers, at least one in all. "
                 f"Received: units={units!r}, output_units={output_units!r}."
             )
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` must lie in [0, 1). Received: dropout={dropout}.")
+        check_rate(dropout=dropout)
         self.num_networks = num_networks
         self.activation = keras.activations.get(activation)
         self.dropout = dropout

@@ -8,7 +8,7 @@ import keras
 def found_replicas(strategy: Any = None) -> str | None:
     """What splits a batch among copies of the model, in words; `None` if there is one copy.
 
-    `tf.distribute` and `torch.distributed` run the Python of a layer once a replica, on that replica's rows. What a
+    `tf.distribute` and `torch.distributed` run the Python of a layer once per replica, on that replica's rows. What a
     layer then writes by itself (codebooks, rows of a fused table) differs from replica to replica. JAX's
     `keras.distribution` is not among them: there a layer sees the whole batch, wherever its rows lie.
 
@@ -37,7 +37,7 @@ def found_replicas(strategy: Any = None) -> str | None:
 
 
 def found_devices() -> str | None:
-    """As `found_replicas`, and also JAX's `keras.distribution` over several devices.
+    """Like `found_replicas`, but JAX's `keras.distribution` over several devices counts too.
 
     Example:
 
@@ -54,8 +54,8 @@ def refuse_replicas(what: str, why: str, strategy: Any = None) -> None:
     """Raise if a training step runs in several copies.
 
     Args:
-        what: what cannot train so, the subject of a sentence.
-        why: what would go wrong, a sentence.
+        what: what cannot train in several copies, as the subject of a sentence.
+        why: a sentence that says what would go wrong.
         strategy: see `found_replicas`. Defaults to `None`.
 
     Raises:
@@ -68,6 +68,6 @@ def refuse_replicas(what: str, why: str, strategy: Any = None) -> None:
     found = found_replicas(strategy)
     if found is not None:
         raise RuntimeError(
-            f"{what} trains in one replica; received {found}. {why} Train in one process on one device, or with "
+            f"{what} trains in one replica. Received: {found}. {why} Train in one process on one device, or with "
             "KERAS_BACKEND=jax, where keras.distribution.DataParallel trains on several devices as on one."
         )

@@ -22,8 +22,8 @@ LOSS_SCALES = ("relative", "absolute")
 class ResidualQuantizer(keras.layers.Layer):
     """Quantizes vectors level by level, each codebook on what the last left over.
 
-    Use it where vectors fall into groups and sub-groups that nobody labelled:
-    level 1 names the coarse group, the next levels refine it, and the codes sum
+    Use it where vectors fall into groups and sub-groups that nobody labelled.
+    Level 1 names the coarse group, the next levels refine it, and the codes sum
     up to an approximation of the vector. `GroupConcat` wraps it for ranking
     models; use it directly inside an autoencoder, or offline for semantic ids.
 
@@ -51,7 +51,7 @@ class ResidualQuantizer(keras.layers.Layer):
         commitment_weight: factor of the first term of eq. 2. Defaults to `1.0`.
         codebook_weight: `μ`, factor of the second term, used by
             `codebook_update="gradient"`. Defaults to `1.0`.
-        ema_decay: decay a batch of the moving averages. Defaults to `0.99`.
+        ema_decay: decay per batch of the moving averages. Defaults to `0.99`.
         reset_dead_codes: move dead codes onto rows of the batch. Defaults to `True`.
         reset_threshold: a code is dead below this fraction of the mean usage of
             its codebook (`0.03` is `0.03 · batch / n` rows). Defaults to `0.03`.
@@ -59,8 +59,8 @@ class ResidualQuantizer(keras.layers.Layer):
         codebook_initializer: initializer of the codebooks before `adapt`.
             Defaults to a normal distribution of standard deviation `0.05`.
         seed: integer seed of the reset's draws and of `adapt`. Defaults to `None`.
-        loss_scale: `"relative"` (see above) or `"absolute"`: the value is that of eq. 2 as printed, too. The gradient
-            is the same. Defaults to `"relative"`.
+        loss_scale: `"relative"` (see above) or `"absolute"`, which shows the value of eq. 2 as printed. Both have the
+            same gradient. Defaults to `"relative"`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -112,9 +112,10 @@ class ResidualQuantizer(keras.layers.Layer):
         codebook_weight: float = 1.0,
         ema_decay: float = 0.99,
         reset_dead_codes: bool = True,
+        *,
         reset_threshold: float = 0.03,
         reset_interval: int = 20,
-        codebook_initializer: Any = None,
+        codebook_initializer: str | keras.initializers.Initializer | None = None,
         seed: int | None = None,
         loss_scale: str = "relative",
         **kwargs: Any,
@@ -226,7 +227,9 @@ class ResidualQuantizer(keras.layers.Layer):
         # The sum of the codes, with the gradient of `z`.
         straight_through = z - residuals[-1][:, :dim]
         if training and self.trainable:
-            refuse_replicas("A residual quantizer", "Each would move codebooks of its own, and they drift apart.")
+            refuse_replicas(
+                "A residual quantizer", "Each replica would move codebooks of its own, and these would drift apart."
+            )
             weight = row_weight(mask, sample_weight)
             if weight is not None:
                 # Rows that do not count may hold anything, even NaN, and 0 · NaN is NaN.

@@ -18,8 +18,8 @@ class RunningVariance(keras.layers.Layer):
     An error that is a squared distance grows with the width and the scale of the vectors. Divided by their variance,
     the mean squared distance from their mean, it is 1.0 for an approximation that is no better than the mean.
 
-    The gradient stays that of the error itself. Divided too, it made candidates worse: on the generated log by 0.2 % of
-    the cross entropy of clicks (five paired seeds), at any weight of the losses.
+    The gradient stays that of the error itself. Dividing the gradient too made candidates worse, by 0.2 % of the cross
+    entropy of clicks on the generated log (five paired seeds), whatever the weight of the losses.
 
     Mean and variance are moving averages over batches. Both are divided by the same average of ones, so that they are
     right from the first batch on: after batch `t` with mean `m_t`, all averages start at 0 and
@@ -35,7 +35,7 @@ class RunningVariance(keras.layers.Layer):
         inputs: vectors `z`.
         error: scalar, the error to measure.
         row_weights: `(rows,)`, weights of the rows; a batch in which no row counts moves nothing. Defaults to `None`,
-            i.e. 1 for all.
+            which weighs all rows 1.
 
     Input shape:
         `(rows, dim)`.

@@ -12,8 +12,8 @@ from .observed_loss import ObservedLoss, binary_crossentropy_from_logits
 class ObservedBinaryCrossentropy(ObservedLoss):
     """Binary cross entropy from logits, averaged over the rows whose label is known.
 
-    Multi-task logs have tasks that are not observed on every row. A NaN label
-    drops its row from this task's mean instead of thinning it out.
+    Multi-task logs have tasks that are not observed on every row. A row whose label
+    is NaN does not count in this task's mean.
 
     Args:
         reduction: see `ObservedLoss`. Defaults to `"mean_with_sample_weight"`.
@@ -32,7 +32,7 @@ class ObservedBinaryCrossentropy(ObservedLoss):
         Scalar, or `(batch,)` without reduction.
 
     Raises:
-        ValueError: when labels on the host lie outside `[0, 1]`.
+        ValueError: if labels on the host lie outside `[0, 1]`.
 
     Example:
 
@@ -49,7 +49,7 @@ class ObservedBinaryCrossentropy(ObservedLoss):
         self,
         reduction: str = "mean_with_sample_weight",
         name: str | None = "observed_binary_crossentropy",
-        dtype: Any = None,
+        dtype: str | keras.DTypePolicy | None = None,
     ) -> None:
         super().__init__(reduction=reduction, name=name, dtype=dtype)
 

@@ -10,8 +10,8 @@ from keras import ops
 class ObservedLoss(keras.losses.Loss):
     """Base of losses that skip rows whose target is NaN and average over the rest.
 
-    Subclasses implement `row_loss(y_true, y_pred)` → `(loss, observed)`, both of
-    shape `(batch,)`, and never see NaN make it into the sum.
+    Subclasses implement `row_loss(y_true, y_pred)`, which returns `(loss, observed)`,
+    both of shape `(batch,)`. A row that is not observed never enters the sum.
 
     Args:
         reduction: `"mean_with_sample_weight"` (the weighted mean over observed rows, `Σ w·l / Σ w`, 0 where there are
@@ -32,7 +32,12 @@ class ObservedLoss(keras.losses.Loss):
     0.25
     """
 
-    def __init__(self, reduction: str = "mean_with_sample_weight", name: str | None = None, dtype: Any = None) -> None:
+    def __init__(
+        self,
+        reduction: str = "mean_with_sample_weight",
+        name: str | None = None,
+        dtype: str | keras.DTypePolicy | None = None,
+    ) -> None:
         if reduction in ("sum_over_batch_size", "mean"):
             reduction = "mean_with_sample_weight"
         super().__init__(name=name, reduction=reduction, dtype=dtype)
@@ -64,13 +69,13 @@ class ObservedLoss(keras.losses.Loss):
 
 
 def check_targets(owner: str, y_true: Any) -> None:
-    """Raise if host targets leave [0, 1]; tensors of a traced step cannot be looked into."""
+    """Raise if targets on the host lie outside [0, 1]; the values of a traced step's tensors are not known."""
     if isinstance(y_true, np.ndarray | list | tuple):
         values = np.asarray(y_true, "float64")
         wrong = np.argwhere((values < 0) | (values > 1))
         if len(wrong):
             raise ValueError(
-                f"{owner}: targets must lie in [0, 1] (NaN where unobserved). "
+                f"{owner}: targets must lie in [0, 1], or be NaN where they are unobserved. "
                 f"Received {values[tuple(wrong[0])]:g} in row {wrong[0][0]}; {len(wrong)} of {values.size} are outside."
             )
 

@@ -14,7 +14,7 @@ class OrderedProbabilityLoss(ObservedLoss):
 
     An outcome that only follows another (a purchase after a click) cannot be more
     probable. `max(sigmoid(child) − sigmoid(parent), 0)` is 0 where the predictions agree with
-    that, and where they do not it pulls both towards each other. AITM calls it the
+    that; elsewhere it pulls both towards each other. AITM calls it the
     behavioural expectation calibrator; add it with a small factor to the tasks'
     losses. It needs no label and counts every row.
 
@@ -24,7 +24,7 @@ class OrderedProbabilityLoss(ObservedLoss):
         dtype: dtype of the computation. Defaults to `float32`.
 
     Call arguments:
-        y_true: not read; `None` or anything.
+        y_true: has no effect and may be `None`.
         y_pred: logits of the parent outcome and of the child, side by side.
         sample_weight: non-negative weights of the rows, or `None`.
 
@@ -52,13 +52,13 @@ class OrderedProbabilityLoss(ObservedLoss):
         self,
         reduction: str = "mean_with_sample_weight",
         name: str | None = "ordered_probability_loss",
-        dtype: Any = None,
+        dtype: str | keras.DTypePolicy | None = None,
     ) -> None:
         super().__init__(reduction=reduction, name=name, dtype=dtype)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Reduced loss; see the class for the arguments."""
-        # Nothing is fitted to labels: neither their absence nor a NaN among them matters.
+        # The loss does not use labels, so it does not matter whether they are missing or NaN.
         y_pred = ops.convert_to_tensor(y_pred)
         return super().__call__(ops.zeros_like(y_pred), y_pred, sample_weight)
 

@@ -1,4 +1,4 @@
-"""Residual learning: fit label minus pseudo-label, positives and negatives apart."""
+"""Residual learning: positives and negatives each fit the label minus the pseudo-label."""
 
 import math
 import warnings
@@ -31,8 +31,8 @@ class ResidualLabelLoss(ObservedLoss):
     - `"offset"`: `CE(logit(p) + f0 + f1, y)` on all rows: boosting on the
       teacher's logit. The heads form one correction, since a head that saw one
       class alone would again have no minimum.
-    - `"literal"`: eq. 7 as printed on logits bounded to ±`logit_bound`; for study
-      only, it warns.
+    - `"literal"`: eq. 7 as printed on logits bounded to ±`logit_bound`. It is for
+      study only and warns.
 
     Args:
         reading: one of the above. Defaults to `"magnitude"`.
@@ -76,14 +76,14 @@ class ResidualLabelLoss(ObservedLoss):
         logit_bound: float = 10.0,
         reduction: str = "mean_with_sample_weight",
         name: str | None = "residual_label_loss",
-        dtype: Any = None,
+        dtype: str | keras.DTypePolicy | None = None,
     ) -> None:
         super().__init__(reduction=reduction, name=name, dtype=dtype)
         if reading not in READINGS:
             raise ValueError(f"`reading` must be one of {READINGS}. Received: reading={reading!r}.")
         if reading == "literal":
             warnings.warn(
-                "Eq. 7 as printed has no minimum on negatives; its logits run to the bound "
+                "Eq. 7 as printed has no minimum on negatives, so that its logits run to the bound "
                 f"of ±{logit_bound:g}. Use reading='magnitude' to train a model.",
                 stacklevel=2,
             )

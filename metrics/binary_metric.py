@@ -1,4 +1,4 @@
-"""What `NormalizedEntropy` and `Calibration` share: rows in, compensated sums kept."""
+"""The base of `NormalizedEntropy` and `Calibration`, which keep compensated sums over rows."""
 
 from collections.abc import Iterable
 from typing import Any, Self
@@ -17,12 +17,14 @@ class BinaryMetric(keras.metrics.Metric):
 
     Args:
         from_logits: whether predictions are logits rather than probabilities. Defaults to `False`.
-        name: name of the metric. Defaults to `None`, i.e. made from the class name.
-        dtype: dtype of the result. Defaults to `None`, i.e. `keras.config.floatx()`. Sums are kept in float32
+        name: name of the metric. `None` makes one from the class name. Defaults to `None`.
+        dtype: dtype of the result. `None` takes `keras.config.floatx()`. Defaults to `None`. Sums are kept in float32
             (float64 if `dtype` is), also under a half-precision `dtype`.
     """
 
-    def __init__(self, from_logits: bool = False, name: str | None = None, dtype: Any = None) -> None:
+    def __init__(
+        self, from_logits: bool = False, name: str | None = None, dtype: str | keras.DTypePolicy | None = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.from_logits = bool(from_logits)
         self.sum_dtype = "float64" if self.dtype == "float64" else "float32"
@@ -34,7 +36,7 @@ class BinaryMetric(keras.metrics.Metric):
         return self._sums[name]
 
     def rows(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> tuple[Any, Any, Any]:
-        """Labels, predictions and weights of one shape; rows that do not count have weight 0 and harmless values.
+        """Labels, predictions and weights of one shape; rows that do not count have weight 0 and finite values.
 
         A row does not count where its label is NaN (unobserved) or its weight is 0, whatever was predicted for it.
         """

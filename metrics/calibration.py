@@ -10,22 +10,22 @@ from .binary_metric import BinaryMetric
 
 @keras.saving.register_keras_serializable(package="grouprank")
 class Calibration(BinaryMetric):
-    """Sum of predictions over sum of labels: 1.1 means 10 % more events predicted than seen.
+    """Sum of the predictions over sum of the labels; 1.1 means that 10 % more events were predicted than seen.
 
-    Bids are multiplied by predicted rates, so an ads model that ranks well but is off in total charges wrongly;
-    AUC does not see it. Kept as compensated sums, so it does not depend on how rows were cut into batches.
+    Bids are multiplied by predicted rates, so an ads model that ranks well but is off in total charges wrongly. AUC
+    does not show it. The sums are compensated, so the result does not depend on how rows were cut into batches.
 
     - A row whose label is NaN (unobserved) or whose weight is 0 does not count, whatever was predicted for it.
-    - No positives: the mean label is floored at `keras.config.epsilon()`, so the result is a finite number,
-      typically a large one, never infinite.
-    - No rows: 0.0, as Keras' own metrics.
+    - Without positives, the mean label is replaced by `keras.config.epsilon()`. The result is then a large number,
+      but never infinite.
+    - Without any row the result is 0.0, as for Keras' own metrics.
 
     Source: He et al. 2014, "Practical Lessons from Predicting Clicks on Ads at Facebook", section 3.
 
     Args:
         from_logits: whether predictions are logits rather than probabilities. Defaults to `False`.
         name: name of the metric. Defaults to `"calibration"`.
-        dtype: dtype of the result. Defaults to `None`, i.e. `keras.config.floatx()`.
+        dtype: dtype of the result. `None` takes `keras.config.floatx()`. Defaults to `None`.
 
     Call arguments:
         y_true: labels in `[0, 1]`, soft ones included, NaN where unobserved; shape `(batch,)`, `(batch, 1)` or any
@@ -41,7 +41,9 @@ class Calibration(BinaryMetric):
     0.9
     """
 
-    def __init__(self, from_logits: bool = False, name: str = "calibration", dtype: Any = None) -> None:
+    def __init__(
+        self, from_logits: bool = False, name: str = "calibration", dtype: str | keras.DTypePolicy | None = None
+    ) -> None:
         super().__init__(from_logits=from_logits, name=name, dtype=dtype)
         self._predicted = self.add_sum("predicted")
         self._positives = self.add_sum("positives")

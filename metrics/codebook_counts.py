@@ -18,17 +18,19 @@ class CodebookCounts(keras.metrics.Metric):
     Args:
         codebook_size: number of codes per level.
         num_levels: number of levels.
-        name: name of the metric. Defaults to `None`, i.e. made from the class name.
-        dtype: dtype of the result. Defaults to `None`, i.e. `keras.config.floatx()`. Counts are float32 in a
+        name: name of the metric. `None` makes one from the class name. Defaults to `None`.
+        dtype: dtype of the result. `None` takes `keras.config.floatx()`. Defaults to `None`. Counts are float32 in a
             compensated sum.
     """
 
-    def __init__(self, codebook_size: int, num_levels: int, name: str | None = None, dtype: Any = None) -> None:
+    def __init__(
+        self, codebook_size: int, num_levels: int, name: str | None = None, dtype: str | keras.DTypePolicy | None = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         for argument, value in (("codebook_size", codebook_size), ("num_levels", num_levels)):
             if isinstance(value, bool) or int(value) != value or value < 1:
                 raise ValueError(
-                    f"{type(self).__name__}: `{argument}` must be a whole number >= 1. Received: {value!r}."
+                    f"{type(self).__name__}: `{argument}` must be a positive integer. Received: {argument}={value!r}."
                 )
         self.codebook_size = int(codebook_size)
         self.num_levels = int(num_levels)

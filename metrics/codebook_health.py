@@ -13,8 +13,8 @@ class CodebookHealth(keras.callbacks.Callback):
     """Adds the perplexity and utilization of a model's codebooks to the logs at the end of every epoch.
 
     For users who put our layers into a Keras model of their own: `fit` prints the figures, `History` and `CSVLogger`
-    keep them, `EarlyStopping` can watch them. (A layer cannot do this by itself: on JAX, Keras keeps metric variables
-    out of a layer's call.) Every sublayer with an attribute `codebook_usage`, a variable of shape
+    keep them, `EarlyStopping` can watch them. (On JAX a layer cannot do this by itself, since Keras keeps metric
+    variables out of a layer's call.) Every sublayer with an attribute `codebook_usage`, a variable of shape
     `(num_levels, codebook_size)` with the moving average of assignments per batch, is reported once, as
 
     - `<layer name>_perplexity`: exponential of the entropy of usage, averaged over levels;
@@ -49,11 +49,11 @@ class CodebookHealth(keras.callbacks.Callback):
             logs[f"{name}_utilization"] = _utilization(usage)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Say so now if there is nothing to report."""
+        """Raise if the model has nothing to report."""
         if self.model.built and not self._usages(frozen=True):
             raise ValueError(
                 f"CodebookHealth found no layer with a `codebook_usage` in the model {self.model.name!r}. It reports "
-                "layers such as grouprank.layers.ResidualQuantizer; leave the callback out of models without one."
+                "layers such as grouprank.layers.ResidualQuantizer; leave the callback out if the model has none."
             )
 
     def _usages(self, frozen: bool = False) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class CodebookHealth(keras.callbacks.Callback):
         seen: set[int] = set()
         for layer in self.model._flatten_layers():
             variable = getattr(layer, "codebook_usage", None)
-            # A frozen layer, of a teacher say, reports nothing: its codebooks stand still.
+            # A frozen layer, such as a teacher's, reports nothing, since its codebooks do not move.
             if variable is None or id(variable) in seen or not (layer.trainable or frozen):
                 continue
             seen.add(id(variable))

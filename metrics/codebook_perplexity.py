@@ -12,8 +12,8 @@ from .codebook_counts import CodebookCounts
 class CodebookPerplexity(CodebookCounts):
     """Exponential of the entropy of code usage, averaged over levels: the effective number of codes.
 
-    `codebook_size` when all are used alike, 1 when every row gets the same code. A level without any code counts
-    as 0, and so does a metric that has seen no rows.
+    It is `codebook_size` if all codes are used equally often, and 1 if every row gets the same code. A level without
+    any code counts as 0. Without any row the result is 0.
 
     Source: van den Oord et al. 2017, "Neural Discrete Representation Learning", arXiv:1711.00937, whose public code
     reports it.
@@ -22,7 +22,7 @@ class CodebookPerplexity(CodebookCounts):
         codebook_size: number of codes per level.
         num_levels: number of levels.
         name: name of the metric. Defaults to `"codebook_perplexity"`.
-        dtype: dtype of the result. Defaults to `None`, i.e. `keras.config.floatx()`.
+        dtype: dtype of the result. `None` takes `keras.config.floatx()`. Defaults to `None`.
 
     Call arguments:
         y_true: ignored, may be `None`.
@@ -38,7 +38,11 @@ class CodebookPerplexity(CodebookCounts):
     """
 
     def __init__(
-        self, codebook_size: int, num_levels: int, name: str = "codebook_perplexity", dtype: Any = None
+        self,
+        codebook_size: int,
+        num_levels: int,
+        name: str = "codebook_perplexity",
+        dtype: str | keras.DTypePolicy | None = None,
     ) -> None:
         super().__init__(codebook_size, num_levels, name=name, dtype=dtype)
 

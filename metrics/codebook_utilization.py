@@ -12,14 +12,14 @@ from .codebook_counts import USED_ABOVE, CodebookCounts
 class CodebookUtilization(CodebookCounts):
     """Share of codes used more than 1 % as often as the mean code of their level, averaged over levels.
 
-    1 minus this is the share of dead codes. `CodebookHealth` prints the same figure of the moving averages that a
+    The rest is the share of dead codes. `CodebookHealth` prints the same figure of the moving averages that a
     layer keeps. Below a hundred rows a code, one use is enough; there it grows with the number of rows seen.
 
     Args:
         codebook_size: number of codes per level.
         num_levels: number of levels.
         name: name of the metric. Defaults to `"codebook_utilization"`.
-        dtype: dtype of the result. Defaults to `None`, i.e. `keras.config.floatx()`.
+        dtype: dtype of the result. `None` takes `keras.config.floatx()`. Defaults to `None`.
 
     Call arguments:
         y_true: ignored, may be `None`.
@@ -35,7 +35,11 @@ class CodebookUtilization(CodebookCounts):
     """
 
     def __init__(
-        self, codebook_size: int, num_levels: int, name: str = "codebook_utilization", dtype: Any = None
+        self,
+        codebook_size: int,
+        num_levels: int,
+        name: str = "codebook_utilization",
+        dtype: str | keras.DTypePolicy | None = None,
     ) -> None:
         super().__init__(codebook_size, num_levels, name=name, dtype=dtype)
 

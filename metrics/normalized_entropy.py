@@ -12,7 +12,7 @@ from .binary_metric import BinaryMetric
 class NormalizedEntropy(BinaryMetric):
     """Normalized entropy (NE): the mean cross-entropy over the entropy of the mean label.
 
-    1 is what predicting the same rate for every row gets, below is better. Unlike a log loss it can be compared
+    1 is what predicting the same rate for every row gets; lower is better. Unlike a log loss it can be compared
     between tasks and days of different rates, so it is the usual headline of an ads ranking model.
 
     With weights `w`, labels `y` in `[0, 1]` and predictions `p` over **all** rows seen since the last reset,
@@ -24,17 +24,17 @@ class NormalizedEntropy(BinaryMetric):
 
     - A row whose label is NaN (unobserved) or whose weight is 0 does not count, whatever was predicted for it. Any
       other prediction that is NaN makes the result NaN: a diverged model is not hidden.
-    - One class only: the mean label is clipped to `[epsilon, 1 - epsilon]` with `keras.config.epsilon()`, so the
-      result is a finite number, typically a large one, never NaN.
-    - No rows: 0.0, as Keras' own metrics.
+    - With one class only, the mean label is clipped to `[epsilon, 1 - epsilon]` with `keras.config.epsilon()`. The
+      result is then a large number, but never NaN.
+    - Without any row the result is 0.0, as for Keras' own metrics.
 
     Source: He et al. 2014, "Practical Lessons from Predicting Clicks on Ads at Facebook", eq. 1.
 
     Args:
-        from_logits: whether predictions are logits rather than probabilities. Logits are not clipped, probabilities
-            are, to `[epsilon, 1 - epsilon]`. Defaults to `False`.
+        from_logits: whether predictions are logits rather than probabilities. Probabilities are clipped to
+            `[epsilon, 1 - epsilon]`, logits are not. Defaults to `False`.
         name: name of the metric. Defaults to `"normalized_entropy"`.
-        dtype: dtype of the result. Defaults to `None`, i.e. `keras.config.floatx()`.
+        dtype: dtype of the result. `None` takes `keras.config.floatx()`. Defaults to `None`.
 
     Call arguments:
         y_true: labels in `[0, 1]`, soft ones included, NaN where unobserved; shape `(batch,)`, `(batch, 1)` or any
@@ -51,7 +51,9 @@ class NormalizedEntropy(BinaryMetric):
     0.2889
     """
 
-    def __init__(self, from_logits: bool = False, name: str = "normalized_entropy", dtype: Any = None) -> None:
+    def __init__(
+        self, from_logits: bool = False, name: str = "normalized_entropy", dtype: str | keras.DTypePolicy | None = None
+    ) -> None:
         super().__init__(from_logits=from_logits, name=name, dtype=dtype)
         self._cross_entropy = self.add_sum("cross_entropy")
         self._positives = self.add_sum("positives")

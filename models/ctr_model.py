@@ -1,13 +1,24 @@
 """Multi-task click models with group structure learning and residual learning."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from ..layers import GroupIds, JointLogit, TableConfig
+from ..layers import (
+    GroupConcat,
+    GroupIds,
+    JointLogit,
+    MultiTask,
+    SemanticIdEmbedding,
+    SemanticIds,
+    SequenceEncoder,
+    TableConfig,
+    TaskWeighting,
+)
+from ..layers.embedding.optimizers import RowOptimizer
 from ..losses import ObservedBinaryCrossentropy, OrderedProbabilityLoss
 from ..schema import Schema
 from . import backbones
@@ -59,32 +70,33 @@ class CTRModel(RankingModel):
         embedding_dim: width of every feature's embedding, unless `tables` say otherwise. Defaults to `16`.
         tower_units: widths of each task's tower. Defaults to `(64,)`.
         dropout: dropout rate of towers and of a backbone given by name. Defaults to `0.0`.
-        embedding_optimizer: what trains the embedding table. `None`: the optimizer of
-            `compile`, which reads and writes all rows at every step. `"adam"`, `"adagrad"`,
-            `"rowwise_adagrad"`, `"sgd"` or one of `grouprank.layers.embedding_optimizers`:
-            a fused table that trains the rows of the batch, see `FusedEmbedding`.
-            `"auto"`: fused lazy Adam from 100,000 rows on, where it is no slower on any
-            backend of a CPU, unless `embeddings_regularizer` is set. Defaults to `"auto"`.
+        embedding_optimizer: what trains the embedding table. `None` takes the optimizer
+            of `compile`, which reads and writes all rows at every step. `"adam"`,
+            `"adagrad"`, `"rowwise_adagrad"`, `"sgd"` or one of
+            `grouprank.layers.embedding_optimizers` takes a fused table, which trains the
+            rows of the batch (see `FusedEmbedding`). `"auto"` takes a fused table with
+            lazy Adam from 100,000 rows on, unless `embeddings_regularizer` is set; from
+            there on it is no slower on any backend of a CPU. Defaults to `"auto"`.
         embedding_storage_dtype: `"float32"`, `"bfloat16"` or `"float16"`: how a fused table keeps
             its rows, in training and when served. Half precision halves its memory.
             Defaults to `"float32"`.
-        embeddings_regularizer: regularizer of the embedding table, which reads all of
-            it at every step; a fused table takes its optimizer's `weight_decay`
-            instead. Defaults to `None`.
+        embeddings_regularizer: regularizer of the embedding table. It reads the whole
+            table at every step; use the `weight_decay` of a fused table's optimizer
+            there. Defaults to `None`.
         task_weights: factor of each task's loss; tasks left out weigh 1. Defaults to `None`.
-        task_weighting: what balances the tasks on top of `task_weights`: `"fixed"`
+        task_weighting: what balances the tasks beside `task_weights`: `"fixed"`
             (nothing), `"uncertainty"`, `"grad_norm"` or a `TaskWeighting`. Defaults to `"fixed"`.
         sequence_encoder: what makes one vector of a `Sequence`: `"mean"`,
             `"target_attention"` (DIN; the sequence must share the ad id's table),
             `"causal_transformer"` (SASRec; oldest position first), or a dict of names
             or `SequenceEncoder`s by sequence. Defaults to `"mean"`.
-        semantic_ids: `SemanticIds` or `SemanticIdEmbedding` by categorical feature; each
-            is one more field. Defaults to `None`.
+        semantic_ids: `SemanticIds` or `SemanticIdEmbedding` by categorical feature. Each
+            adds a field. Defaults to `None`.
         start_at_rate: whether an untrained model starts at the rate of each task among the training rows. `adapt`
-            sets the biases of the outputs, or else `fit` before its first step. All rows of arrays count, about
-            50,000 of a loader, spread over it; of an iterator none. `evaluate` sets nothing, nor does `fit` on a
-            trained, resumed or loaded model. The kernels of the outputs start at a tenth of the usual size, so that
-            the first predictions lie close to the rates. Defaults to `True`.
+            sets the biases of the outputs, or else `fit` before its first step. All rows of arrays count. Of a loader
+            about 50,000 rows count, spread over it, and of an iterator none. `evaluate` sets nothing, and neither does
+            `fit` on a trained, resumed or loaded model. The kernels of the outputs start at a tenth of the usual size,
+            so that the first predictions lie close to the rates. Defaults to `True`.
         tables: a `grouprank.layers.TableConfig` for each embedding table that is to differ from the arguments above:
             room for more rows, a width, an initializer or an optimizer of its own. A feature's table has the
             feature's name, unless its `table` or `shares` names another. Defaults to `()`.
@@ -130,22 +142,22 @@ class CTRModel(RankingModel):
     def __init__(
         self,
         schema: Schema,
-        backbone: Any = "dcn_v2",
-        multi_task: Any = "shared_bottom",
-        group_structure: Any = ("user", "user_ad", "representation"),
-        residual_learning: Any = True,
+        backbone: str | backbones.Backbone = "dcn_v2",
+        multi_task: str | MultiTask = "shared_bottom",
+        group_structure: str | Iterable[str] | Mapping[str, GroupConcat] = ("user", "user_ad", "representation"),
+        residual_learning: bool | ResidualLearning = True,
         embedding_dim: int = 16,
-        tower_units: Any = (64,),
+        tower_units: Sequence[int] = (64,),
         dropout: float = 0.0,
-        embedding_optimizer: Any = "auto",
-        embeddings_regularizer: Any = None,
+        *,
+        embedding_optimizer: str | RowOptimizer | None = "auto",
+        embeddings_regularizer: str | keras.regularizers.Regularizer | None = None,
         task_weights: Mapping[str, float] | None = None,
-        task_weighting: Any = "fixed",
-        sequence_encoder: Any = "mean",
-        semantic_ids: Mapping[str, Any] | None = None,
+        task_weighting: str | TaskWeighting = "fixed",
+        sequence_encoder: str | Mapping[str, str | SequenceEncoder] = "mean",
+        semantic_ids: Mapping[str, SemanticIds | SemanticIdEmbedding] | None = None,
         embedding_storage_dtype: str = "float32",
         start_at_rate: bool = True,
-        *,
         tables: Iterable[TableConfig] = (),
         **kwargs: Any,
     ) -> None:
@@ -329,7 +341,7 @@ class CTRModel(RankingModel):
         columns = [learning.column(task) for task in tasks if learning.concerns(task)] if learning is not None else []
         return tuple(column for column in columns if column is not None)
 
-    def groups(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> dict[str, np.ndarray]:
+    def groups(self, x: Any, batch_size: int | None = None, verbose: str | int = 0) -> dict[str, np.ndarray]:
         """Learned group ids by placement, int32 of shape `(rows, num_levels)`."""
         if not self.group_concats:
             return {}
@@ -339,7 +351,7 @@ class CTRModel(RankingModel):
         return {placement: ids[placement] for placement in self.group_concats}
 
     def group_ids_model(self) -> keras.Model:
-        """Columns in, `{placement: group ids}` out, of the same weights."""
+        """A model of the same weights from columns to `{placement: group ids}`."""
         ids = {
             p: GroupIds(layer, name=f"{p}_ids")(self._placement_inputs[p]) for p, layer in self.group_concats.items()
         }
@@ -349,7 +361,7 @@ class CTRModel(RankingModel):
     def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Probabilities of many ads for one user each: float32 `(requests, candidates)` by task.
 
-        What depends on the user alone is embedded and grouped once a request, not once an ad.
+        What depends on the user alone is embedded and grouped once per request, not once per ad.
 
         Args:
             request: columns of the user's side and the context, `(requests, ...)`.
@@ -371,7 +383,7 @@ class CTRModel(RankingModel):
         arranged: Arranged = arrange_anew,
         shape: tuple[Any, Any] | None = None,
     ) -> dict[str, Any]:
-        """As `rank`, but tensors in and logits out.
+        """Like `rank`, but it takes tensors and returns logits.
 
         Args:
             request: see `rank`.
@@ -379,13 +391,13 @@ class CTRModel(RankingModel):
             arranged: called with a key and a function that brings weights of the model into the order in which they
                 are read; returns the tensor to read. By default they are arranged at every call. A graph that is only
                 served passes a function that keeps them (`serving/arranged_weights.py`).
-            shape: numbers of requests and of candidates, if the candidates' columns come as rows, `(requests ·
-                candidates, ...)`, one request's after the other's. Defaults to `None`.
+            shape: the numbers of requests and of candidates, if the candidates' columns come as rows, `(requests ·
+                candidates, ...)`, request after request. Defaults to `None`.
         """
         return self._of_tasks(self._ranker(request, candidates, arranged, shape))
 
     def row_logits(self, columns: Mapping[str, Any], arranged: Arranged = arrange_anew) -> dict[str, Any]:
-        """Logits `(rows,)` by prediction, tensors in and tensors out: what a served graph is traced from.
+        """Logits `(rows,)` by prediction, of tensors; a served graph is traced from it.
 
         Args:
             columns: a column for each feature, `(rows, ...)`.

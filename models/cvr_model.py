@@ -5,15 +5,16 @@ from typing import Any
 
 import keras
 
-from ..layers import JointLogit
+from ..layers import JointLogit, MultiTask
 from ..schema import Schema
+from .backbones import Backbone
 from .ctr_model import CTRModel
 from .sample_spaces import joint_label
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
 class CVRModel(CTRModel):
-    """Predicts post-click rates and, over all impressions, what comes of an impression.
+    """Predicts rates among clicks and, over all impressions, the rates of the joint outcomes.
 
     A `CTRModel` for tasks with a parent, `Task("purchase", given="click")`. Each of
     them gets a second prediction: `purchase` is the rate among clicks (CVR), and
@@ -22,7 +23,7 @@ class CVRModel(CTRModel):
     CVR tower is not fitted to clicks alone and asked about every ad; it is
     computed from logits, so that rates of 1e-7 keep their gradient.
 
-    Label columns: a conversion counts where all that it is given came true. Of an
+    A conversion's label counts where all that it is given came true. For an
     impression without a click the joint outcome is 0, whatever the conversion
     column says.
 
@@ -31,8 +32,8 @@ class CVRModel(CTRModel):
         backbone: see `CTRModel`. Defaults to `"dcn_v2"`.
         multi_task: see `CTRModel`. Defaults to `"shared_bottom"`.
         *args: further arguments of `CTRModel`, in its order.
-        conditional_weight: factor of a conversion's cross entropy among clicks, beside
-            that of the joint outcome. ESMM has none. Defaults to `0.0`.
+        conditional_weight: factor of a conversion's cross entropy among clicks, which
+            is added to that of the joint outcome. ESMM has no such term. Defaults to `0.0`.
         **kwargs: further arguments of `CTRModel`.
 
     Call arguments:
@@ -74,8 +75,8 @@ class CVRModel(CTRModel):
     def __init__(
         self,
         schema: Schema,
-        backbone: Any = "dcn_v2",
-        multi_task: Any = "shared_bottom",
+        backbone: str | Backbone = "dcn_v2",
+        multi_task: str | MultiTask = "shared_bottom",
         *args: Any,
         conditional_weight: float = 0.0,
         **kwargs: Any,
@@ -134,13 +135,13 @@ def _conditional_tasks(schema: Schema) -> list[str]:
     if not tasks:
         raise ValueError(
             "A CVRModel needs a task with a parent, e.g. Task('purchase', given='click'). "
-            f"Received tasks: {list(schema.tasks)}. Without one use a CTRModel."
+            f"Received tasks: {list(schema.tasks)}. For tasks without a parent, use a CTRModel."
         )
     taken = {*schema.task_names, *schema.feature_names}
     for task in tasks:
         if schema.joint_name(task) in taken:
             raise ValueError(
-                f"The joint outcome of {' and '.join(schema.path(task))} is named {schema.joint_name(task)!r}, which "
-                "the schema has already. Rename that feature or task."
+                f"The joint outcome of {' and '.join(schema.path(task))} is named {schema.joint_name(task)!r}, a "
+                "name that the schema already has. Rename that feature or task."
             )
     return tasks

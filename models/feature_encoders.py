@@ -26,8 +26,8 @@ def make_sequence_encoders(identifier: Any, schema: Schema) -> dict[str, Sequenc
         identifier = dict.fromkeys(sequences, identifier) if sequences else _known(identifier)
     if not isinstance(identifier, Mapping):
         raise ValueError(
-            "`sequence_encoder` must be the name of an encoder or a dict by sequence: one layer cannot serve several "
-            f"histories. Received: sequence_encoder={identifier!r}."
+            "`sequence_encoder` must be the name of an encoder or a dict by sequence, since one layer cannot serve "
+            f"several histories. Received: sequence_encoder={identifier!r}."
         )
     unknown = sorted(set(identifier) - set(sequences))
     if unknown:
@@ -89,7 +89,7 @@ def make_semantic_ids(given: Any, schema: Schema, embedding_dim: int) -> dict[st
         feature = schema[name]
         if isinstance(feature, Categorical) and layer.num_items != feature.vocabulary_size:
             raise ValueError(
-                f"`semantic_ids` of {name!r} has codes for {layer.num_items} ids, its vocabulary "
+                f"`semantic_ids` of {name!r} has codes for {layer.num_items} ids, but its vocabulary has "
                 f"{feature.vocabulary_size}. Fit them to one vector per id, id 0 (out-of-vocabulary) included."
             )
         layers[name] = layer

@@ -12,7 +12,7 @@ PLACEMENTS: dict[str, tuple[str, ...]] = {"user": ("user",), "user_ad": ("user",
 
 
 def make_group_concats(group_structure: Any, schema: Schema, embedding_dim: int) -> dict[str, GroupConcat]:
-    """A `GroupConcat` for each placement asked for, in the order data flows through them."""
+    """A `GroupConcat` for each placement asked for, in the order in which data flows through them."""
     if isinstance(group_structure, str):
         group_structure = (group_structure,)
     if not isinstance(group_structure, Iterable):

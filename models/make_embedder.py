@@ -12,8 +12,8 @@ from ..layers import (
     SemanticIdEmbedding,
     SequenceEncoder,
     TableConfig,
+    WeightedPooling,
 )
-from ..layers.sequence import WeightedPooling
 from ..schema import Categorical, Numeric, Schema, Sequence, Vector, Weights
 from .feature_embedder import FeatureEmbedder
 
@@ -47,7 +47,7 @@ def make_embedder(
         sequence_encoders: encoders of the sequences that are not simply averaged, by feature name.
         semantic_ids: embeddings by semantic id; each is one more field, `"FEATURE:semantic_ids"`.
         storage_dtype: how a fused table keeps its rows.
-        tables: what is special about single tables.
+        tables: configs of the tables that differ.
     """
     encoders = dict(sequence_encoders or {})
     poolings = {
@@ -116,10 +116,10 @@ def _make_collection(
         large = sum(size for name, size in rows.items() if name not in own) >= FUSED_FROM_ROWS
         optimizer = "adam" if large and regularizer is None else None
     if optimizer is not None:
-        return FusedEmbeddingCollection(sizes, embedding_dim, optimizer, storage_dtype, **arguments)
+        return FusedEmbeddingCollection(sizes, embedding_dim, optimizer, storage_dtype=storage_dtype, **arguments)
     if storage_dtype != "float32":
         raise ValueError(
-            "Only a fused table keeps its rows in half precision: pass `embedding_optimizer`, such as 'adam'. "
+            "Only a fused table keeps its rows in half precision. Pass an `embedding_optimizer`, such as 'adam'. "
             f"Received: embedding_storage_dtype={storage_dtype!r} without one."
         )
     return EmbeddingCollection(sizes, embedding_dim, **arguments)

@@ -1,4 +1,4 @@
-"""What every prebuilt model does with its tasks: metrics, missing labels, checks, probabilities."""
+"""The base of the models that predict tasks: metrics, missing labels, checks and probabilities."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -118,18 +118,18 @@ class RankingModel(TableModel):
             self._checked_weight(y, weight)
 
     def predict_proba(
-        self, x: Any, batch_size: int | None = None, verbose: Any = 0, check: bool = True
+        self, x: Any, batch_size: int | None = None, verbose: str | int = 0, check: bool = True
     ) -> dict[str, np.ndarray]:
         """Probabilities by task, float32 of shape `(rows,)`, for columns or a loader; checked like `fit`."""
         logits = self.predict(x, batch_size, check, verbose=verbose)
         return {name: probabilities_of(logits[name].reshape(-1)) for name in self.prediction_names}
 
     def logits_model(self) -> keras.Model:
-        """The part that inference needs, of the same weights: no residual heads, no teacher, no optimizer."""
+        """A model of the same weights with all that inference needs: no residual heads, no teacher, no optimizer."""
         return keras.Model(self.input, self._of_tasks(self.output))
 
     def _checked(self, x: Any, y: Any = None, watch: BatchCheck | None = None) -> tuple[Any, Any]:
-        """Columns compared with the schema; those on the host as arrays, without those it does not list.
+        """Columns compared with the schema. Those on the host become arrays; those that it does not list are left out.
 
         Loaders pass as they are: their batches are checked when they are read. A loader must only have been fitted as
         the model's table was.

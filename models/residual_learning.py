@@ -18,11 +18,12 @@ class ResidualLearning:
 
     A task's loss becomes `L = CE(f, y) + d · CE(f_pseudo, p) + α · L_res(f0, f1, y, p)`
     (eq. 4 – 8), with heads `f_pseudo`, `f0` and `f1` of their own on the shared
-    representation. They steer training only: inference and exported models do
-    without them. `weight=0` leaves plain distillation (eq. 6), the control that
+    representation. They steer training only; inference and exported models do not
+    have them. `weight=0` leaves plain distillation (eq. 6), the control that
     a residual learning gain has to beat.
 
-    In-sample predictions of a teacher shrink the residual; take them out of time.
+    A teacher's predictions for its own training rows shrink the residual. Take predictions for rows that are later
+    than those it was trained on.
 
     Args:
         teacher: `"self"` (the task's own prediction), the name of a target column
@@ -53,7 +54,7 @@ class ResidualLearning:
 
     def __init__(
         self,
-        teacher: Any = "self",
+        teacher: str | Mapping[str, str] | keras.Model = "self",
         weight: float = 0.1,
         distillation_weight: float | None = None,
         reading: str = "magnitude",
@@ -82,7 +83,7 @@ class ResidualLearning:
         self._distillation_loss = ObservedBinaryCrossentropy()
 
     @classmethod
-    def get(cls, identifier: Any) -> "ResidualLearning | None":
+    def get(cls, identifier: "bool | ResidualLearning | None") -> "ResidualLearning | None":
         """The given object, one with the defaults for `True`, `None` for `False`."""
         if isinstance(identifier, cls):
             return identifier
@@ -122,8 +123,8 @@ class ResidualLearning:
         column = self.column(task)
         if column is None and task not in logits:
             raise ValueError(
-                f"The teacher gives no logit for task {task!r}. It must map the model's inputs to {{task: logit}}; "
-                f"received outputs: {sorted(logits)}. Use `tasks` to leave {task!r} out."
+                f"The teacher gives no logit for task {task!r}. It must map the model's inputs to {{task: logit}}. "
+                f"Received outputs: {sorted(logits)}. Use `tasks` to leave {task!r} out."
             )
         if column is None:
             return ops.stop_gradient(ops.sigmoid(ops.reshape(ops.cast(logits[task], "float32"), (-1,))))
@@ -136,7 +137,7 @@ class ResidualLearning:
         The heads are `task/pseudo` (batch, 1) and `task/residual` (batch, 2); of each, the weight that holds its
         biases and the position of the first one.
 
-        Heads over one and the same tensor are one product: read, and its gradient summed, once instead of per head.
+        Heads over the same tensor are one product, so that the tensor is read, and its gradient summed, only once.
 
         Args:
             representations: symbolic `(batch, width)` by task.
@@ -171,7 +172,7 @@ class ResidualLearning:
         }
 
     def check_tasks(self, task_names: Sequence[str]) -> None:
-        """Raise if a task named here is none of a schema's: its losses would silently be missing."""
+        """Raise if a schema does not have a task that is named here, whose losses would silently be missing."""
         named = [*(self.tasks or ()), *(self.teacher if isinstance(self.teacher, dict) else ())]
         unknown = sorted(set(named) - set(task_names))
         if unknown:

@@ -9,7 +9,7 @@ from ..schema import Schema
 
 
 def conditional_label(schema: Schema, task: str, targets: Mapping[str, Any]) -> Any:
-    """A task's label where all it is given came true, NaN elsewhere: `purchase` counts among clicks only.
+    """A task's label where all that it is given came true, NaN elsewhere; `purchase` counts among clicks only.
 
     Args:
         schema: the table.

@@ -42,8 +42,8 @@ def make_structure(identifier: Any, schema: Schema, dropout: float) -> MultiTask
     if identifier.ordered_weight and conditional:
         raise ValueError(
             f"`ordered_weight` is for tasks whose labels count among all rows. {conditional} count among the positives "
-            "of the task that they are given, and may be more probable than it. Leave `given` out of these tasks, or "
-            "`ordered_weight` out of the structure."
+            "of their parent task alone, and may be more probable there than it is. Leave `given` out of these tasks, "
+            "or `ordered_weight` out of the structure."
         )
     return identifier
 
@@ -71,7 +71,7 @@ def make_task_weighting(identifier: Any, schema: Schema, task_weights: Mapping[s
     _check_tasks("task_weighting", identifier, schema)
     if task_weights and dict(task_weights) != identifier.task_weights:
         raise ValueError(
-            f"Give `task_weights` to the TaskWeighting itself. Received: task_weights={dict(task_weights)} beside a "
+            f"Give `task_weights` to the TaskWeighting itself. Received: task_weights={dict(task_weights)} and a "
             f"layer with {identifier.task_weights}."
         )
     return identifier
@@ -80,6 +80,6 @@ def make_task_weighting(identifier: Any, schema: Schema, task_weights: Mapping[s
 def _check_tasks(argument: str, layer: Any, schema: Schema) -> None:
     if sorted(layer.task_names) != sorted(schema.task_names):
         raise ValueError(
-            f"`{argument}` was made for the tasks {list(layer.task_names)}, the schema has {schema.task_names}. "
+            f"`{argument}` was made for the tasks {list(layer.task_names)}, but the schema has {schema.task_names}. "
             "Give the layer the schema's `task_names`."
         )

@@ -1,4 +1,4 @@
-"""What every prebuilt model is: named columns of a table in, and one loss that says how well its tasks are done."""
+"""The base of the prebuilt models, from the columns of a table to one loss that says how well they do their tasks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -88,7 +88,7 @@ class TableModel(keras.Model):
         raise NotImplementedError
 
     def _before_training(self, x: Any, y: Any, sample_weight: Any) -> None:
-        """What a model takes from the training rows before its first step."""
+        """Set what a model takes from the training rows before its first step."""
 
     # === Losses ===
 
@@ -174,23 +174,23 @@ class TableModel(keras.Model):
                 on probabilities' logits; `None` takes cross entropy (shown as `TASK_loss`), normalized entropy, AUC
                 and calibration for every task. Of a retrieval model a list of metrics whose targets are the column of
                 each row's own ad, whose predictions its scores, `(batch, batch)`, and whose weights the positives';
-                `None` takes `InBatchRecall` at 1 and 10.
+                `None` takes `grouprank.metrics.InBatchRecall` at 1 and 10.
             weighted_metrics: as `metrics`.
             **kwargs: further arguments of `keras.Model.compile`.
         """
         if loss is not None:
             raise ValueError(
-                f"{type(self).__name__} has its own loss; leave `loss` out. Received: loss={loss!r}. "
+                f"{type(self).__name__} has its own loss, so leave `loss` out. Received: loss={loss!r}. "
                 "Shape it by the model's arguments, such as `task_weights` and `residual_learning`, or override "
                 "`compute_loss`."
             )
         if loss_weights is not None:
             raise ValueError(
-                f"{type(self).__name__} has its own loss; leave `loss_weights` out. Received: "
+                f"{type(self).__name__} has its own loss, so leave `loss_weights` out. Received: "
                 f"loss_weights={loss_weights!r}. Weigh the tasks of a ranking model by its `task_weights`."
             )
         if metrics is not None and weighted_metrics is not None:
-            raise ValueError("Pass either `metrics` or `weighted_metrics`; here they mean the same.")
+            raise ValueError("Pass either `metrics` or `weighted_metrics`, not both. They mean the same here.")
         given = metrics if metrics is not None else weighted_metrics
         for layer in self._flatten_layers():
             if isinstance(layer, FusedEmbedding):
@@ -227,7 +227,7 @@ class TableModel(keras.Model):
             x: columns by feature name, a data frame, or a loader of batches.
             y: target columns by name, of which labels are NaN where unobserved; a data frame; or the labels of the
                 one task. Not with a loader.
-            batch_size: rows a batch, for columns. A retrieval model tells a positive apart from the other ads of its
+            batch_size: rows per batch, for columns. A retrieval model tells a positive apart from the other ads of its
                 batch: large batches of shuffled rows make a better one.
             epochs: number of epochs. Defaults to `1`.
             check: whether the batches of loaders are checked; columns always are. Defaults to `True`.

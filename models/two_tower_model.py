@@ -5,8 +5,10 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
-from ..layers import GroupIds, TableConfig
+from ..layers import GroupConcat, GroupIds, TableConfig
+from ..layers.embedding.optimizers import RowOptimizer
 from ..schema import Categorical, Schema
 from .checks.host_columns import as_host_array
 from .distinct_names import distinct_names
@@ -30,10 +32,10 @@ from .retrieval.side_columns import batches
 
 @keras.saving.register_keras_serializable(package="grouprank")
 class TwoTowerModel(RetrievalModel):
-    """Finds the few ads worth ranking among all there are.
+    """Finds the few ads that are worth ranking among all ads.
 
-    The stage before a `CTRModel`. A tower of the user's side and one of the ad's
-    give a vector each, and a pair's score is their product:
+    It is the stage before a `CTRModel`. One tower makes a vector of the user's side
+    and one of the ad's side, and the score of a pair is the product of the two:
 
         embed ─┬─ user and context fields + [groups of users] → user tower ─┐
                └─ ad fields ───────────────────────────────── → ad tower ───┴→ score
@@ -43,8 +45,8 @@ class TwoTowerModel(RetrievalModel):
     corrected for). Rows with label 0 or NaN have no loss, but lend their ads as
     candidates. A label in between counts by its value.
 
-    `compile()` needs no arguments: Adam, and the recall within the batch at 1 and
-    10. What a served index would find, `evaluate_recall` measures over a whole
+    `compile()` needs no arguments: it takes Adam, and the recall within the batch at
+    1 and 10. `evaluate_recall` measures what a served index would find in a whole
     corpus of ads.
 
     Args:
@@ -63,8 +65,8 @@ class TwoTowerModel(RetrievalModel):
             `normalize`. Defaults to `None`.
         sampling_probability: `"online"` (see `SamplingFrequency`), the name of a target
             column that holds each row's, or `None` for no correction. Defaults to `"online"`.
-        context_in_user_tower: whether the user tower reads the context's features; else
-            they are not inputs at all. Defaults to `True`.
+        context_in_user_tower: whether the user tower reads the context's features. If
+            not, they are no inputs of the model. Defaults to `True`.
         dropout: dropout rate of the towers. Defaults to `0.0`.
         embedding_optimizer: what trains the embedding table, see `CTRModel`. Defaults
             to `"auto"`.
@@ -110,18 +112,18 @@ class TwoTowerModel(RetrievalModel):
         schema: Schema,
         ad_id: str,
         positive: str | None = None,
-        group_structure: Any = ("user",),
+        group_structure: str | Iterable[str] | Mapping[str, GroupConcat] = ("user",),
         embedding_dim: int = 16,
-        tower_units: Any = (256, 128),
+        tower_units: Sequence[int] = (256, 128),
         output_dim: int = 64,
+        *,
         normalize: bool = True,
         temperature: float | None = None,
         sampling_probability: str | None = "online",
         context_in_user_tower: bool = True,
         dropout: float = 0.0,
-        embedding_optimizer: Any = "auto",
-        embeddings_regularizer: Any = None,
-        *,
+        embedding_optimizer: str | RowOptimizer | None = "auto",
+        embeddings_regularizer: str | keras.regularizers.Regularizer | None = None,
         tables: Iterable[TableConfig] = (),
         **kwargs: Any,
     ) -> None:
@@ -181,22 +183,22 @@ class TwoTowerModel(RetrievalModel):
         self._show_losses()
 
     def user_model(self) -> SideModel:
-        """User and context columns in, user vectors out, of the same weights."""
+        """A model of the same weights from user and context columns to user vectors."""
         return self._side_model("user", self.output["user"])
 
     def ad_model(self) -> SideModel:
-        """Ad columns in, ad vectors out, of the same weights."""
+        """A model of the same weights from ad columns to ad vectors."""
         return self._side_model("ad", self.output["ad"])
 
     def group_ids_model(self) -> keras.Model:
-        """User and context columns in, `{"user": group ids}` out, of the same weights."""
+        """A model of the same weights from user and context columns to `{"user": group ids}`."""
         return self._groups_of_users().model
 
     def _groups_of_users(self) -> SideModel:
         return self._side_model("groups", dict(self._group_ids))
 
     def _side_model(self, name: str, outputs: Any) -> SideModel:
-        # Kept, since each traces its prediction anew.
+        # Kept, since a new model would trace its prediction anew.
         if name not in self._side_models:
             sides = (self.user_schema, self.ad_schema)
             self._side_models[name] = SideModel(self, outputs, *(reversed(sides) if name == "ad" else sides))
@@ -226,18 +228,20 @@ class TwoTowerModel(RetrievalModel):
             vectors = self._side_model("group_input", self._group_input)
             layer.adapt((vectors.predict(columns) for columns, _ in batches(x, max_rows=max_rows)), max_rows)
 
-    def index(self, candidates: Mapping[str, Any], ids: Any = None) -> CandidateIndex:
+    def index(self, candidates: Mapping[str, Any], ids: ArrayLike | None = None) -> CandidateIndex:
         """The ads of a corpus with their vectors, ready to be searched.
 
         Args:
             candidates: columns of the ad's side, one row per ad.
-            ids: what a search returns for each. `None` takes the column `ad_id`. Defaults to `None`.
+            ids: what a search returns for each ad. `None` takes the column `ad_id`. Defaults to `None`.
         """
         return CandidateIndex(
             candidates[self.ad_id] if ids is None else ids, self.ad_vectors(candidates), self.temperature
         )
 
-    def recommend(self, request: Any, candidates: Any, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    def recommend(
+        self, request: Any, candidates: Mapping[str, Any] | CandidateIndex, k: int = 10
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Ids and scores of each user's `k` best ads, best first, `(rows, k)` each.
 
         Args:
@@ -249,7 +253,12 @@ class TwoTowerModel(RetrievalModel):
         return index.search(self.user_vectors(request), k)
 
     def evaluate_recall(
-        self, x: Any, y: Any = None, *, candidates: Any, k: int | Sequence[int] = (10, 100)
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        candidates: Mapping[str, Any] | CandidateIndex,
+        k: int | Sequence[int] = (10, 100),
     ) -> dict[str, float]:
         """Share of positives whose ad is among the `k` best of a whole corpus.
 
@@ -273,7 +282,7 @@ class TwoTowerModel(RetrievalModel):
         return corpus_recall(index, self.user_vectors, label, self.ad_id, x, y, k)
 
     def distinct_ads(self, x: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Each ad of some rows once: the ad's columns of the first row with each id.
+        """The distinct ads of some rows: for each id, the ad's columns of its first row.
 
         Args:
             x: columns, those of the ad's side among them.
@@ -317,7 +326,7 @@ def _check_arguments(schema: Any, ad_id: str, positive: str | None, group_struct
     others = sorted(set(placements) - {"user"}) if isinstance(placements, Iterable) else []
     if others:
         raise ValueError(
-            f"A two-tower model takes groups at the placement 'user' alone: its towers do not see each other's fields. "
-            f"Received: {others} in `group_structure`."
+            "A two-tower model takes groups at the placement 'user' alone, since its towers do not see each other's "
+            f"fields. Received: {others} in `group_structure`."
         )
     return candidates[ad_id]

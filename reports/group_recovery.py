@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import adjusted_mutual_info_score
 from sklearn.preprocessing import OneHotEncoder
@@ -45,7 +46,7 @@ class GroupRecovery:
 
 
 def group_recovery(
-    codes: Mapping[str, Any], planted: Mapping[str, Any], max_rows: int = 10_000, seed: int = 0
+    codes: Mapping[str, ArrayLike], planted: Mapping[str, ArrayLike], max_rows: int = 10_000, seed: int = 0
 ) -> GroupRecovery:
     """Compare the groups of each placement with groups that a generated log was made of.
 

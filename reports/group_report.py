@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import ArrayLike
 
 from .escape_markdown import escape_markdown
 from .markdown import markdown_table
@@ -163,11 +164,11 @@ class GroupReport:
 
 def group_report(
     placement: str,
-    codes: Any,
+    codes: ArrayLike,
     codebook_size: int,
     features: Any = None,
     labels: Any = None,
-    time: Any = None,
+    time: ArrayLike | None = None,
     residual_norms: Sequence[float] | None = None,
     most_lifts: int = 5,
     min_support: float = 0.05,

@@ -2,9 +2,9 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import adjusted_mutual_info_score
 
 from .group_recovery import prefix_groups
@@ -13,7 +13,7 @@ from .group_recovery import prefix_groups
 MAX_GROUPS = 2000
 
 
-def group_stability(codes_by_seed: Sequence[Any]) -> list[float | None]:
+def group_stability(codes_by_seed: Sequence[ArrayLike]) -> list[float | None]:
     """Mean adjusted mutual information between the groups of all pairs of seeds, by prefix of levels.
 
     1 where two models cut the same rows into the same groups, whatever the codes are

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import ArrayLike
 
 from .polars_frame import polars_frame
 
@@ -94,7 +95,7 @@ class Segmentation:
         return cls(tuple(f"{placement}:{level + 1}" for level in range(levels)), name=f"groups {placement}, {shown}")
 
     @staticmethod
-    def code_columns(placement: str, codes: Any) -> dict[str, np.ndarray]:
+    def code_columns(placement: str, codes: ArrayLike) -> dict[str, np.ndarray]:
         """Group ids `(rows, levels)` of a placement as columns, one per level.
 
         Example:

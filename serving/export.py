@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from ..datasets import TableTransforms
 from .check_transforms import check_transforms
 from .check_weights import check_weights
@@ -23,7 +25,7 @@ FORMATS = ("tf_saved_model", "onnx")
 
 
 def export(
-    model: Any,
+    model: keras.Model,
     path: str | Path,
     transforms: TableTransforms | None = None,
     rows: Any = None,

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from ..datasets import TableTransforms
@@ -21,7 +22,7 @@ REQUESTS, CANDIDATES = 4, 8
 
 
 def verify(
-    model: Any,
+    model: keras.Model,
     path: str | Path,
     transforms: TableTransforms | None = None,
     rows: Any = None,

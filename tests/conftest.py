@@ -44,6 +44,7 @@ ANY_BACKEND = (
     "serving/test_version_folder.py",
     "serving/test_warm_exports.py",
     "test_extras.py",
+    "test_public_names.py",
     "test_readme.py",
     "test_suite.py",
 )

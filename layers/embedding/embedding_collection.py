@@ -17,12 +17,12 @@ class EmbeddingCollection(keras.layers.Layer):
     """Looks up the embeddings of many categorical features in stacked tables.
 
     Ranking models have tens of id columns. Tables of one width, initializer and
-    optimizer are stacked into one, with an offset per table: one gather looks all
-    of their features up, and their weights are one variable. Without `tables` that
-    is one stack for all features, a table each.
+    optimizer are stacked into one, with an offset per table. One gather then looks
+    all of their features up, and their weights are one variable. Without `tables`
+    each feature has a table, and all of them are one stack.
 
     Id 0 is out-of-vocabulary. An id outside its feature's range is read as 0 on
-    every backend: JAX would return NaN for it, TensorFlow and torch raise. (JAX cuts
+    every backend; JAX alone would return NaN for it, and TensorFlow and torch would raise. (JAX cuts
     64-bit ids to 32 bits before any layer sees them; `Schema.check` finds those.)
 
     Keras' optimizers read and write the whole table at every step. From about a
@@ -31,8 +31,8 @@ class EmbeddingCollection(keras.layers.Layer):
 
     Args:
         vocabulary_sizes: feature name to number of ids, id 0 included.
-        embedding_dim: width of an embedding, where `tables` name no other. Defaults to `16`.
-        sequences: names of features with several ids a row, padded to one length;
+        embedding_dim: width of an embedding, unless `tables` name another. Defaults to `16`.
+        sequences: names of features with several ids per row, padded to one length;
             their embeddings are combined into one, but see `unpooled`. Defaults to `()`.
         combiner: `"mean"` or `"sum"` over the ids of a sequence that count; a
             sequence without any is zero. See `tables` and `weights`. Defaults to `"mean"`.
@@ -95,17 +95,17 @@ class EmbeddingCollection(keras.layers.Layer):
         self,
         vocabulary_sizes: Mapping[str, int],
         embedding_dim: int = 16,
-        sequences: Any = (),
+        sequences: Iterable[str] = (),
         combiner: str = "mean",
         padding_id: int | None = 0,
         shares: Mapping[str, str] | None = None,
-        embeddings_initializer: Any = None,
-        embeddings_regularizer: Any = None,
-        unpooled: Sequence[str] = (),
         *,
-        tables: Iterable[Any] = (),
+        embeddings_initializer: str | keras.initializers.Initializer | None = None,
+        embeddings_regularizer: str | keras.regularizers.Regularizer | None = None,
+        unpooled: Sequence[str] = (),
+        tables: Iterable[TableConfig | dict[str, Any]] = (),
         feature_tables: Mapping[str, str] | None = None,
-        optimizer: Any = None,
+        optimizer: str | embedding_optimizers.RowOptimizer | None = None,
         storage_dtype: str = "float32",
         seed: int | None = None,
         **kwargs: Any,
@@ -153,7 +153,7 @@ class EmbeddingCollection(keras.layers.Layer):
             if stack.config.optimizer is not None:
                 # The name by which files keep the only table of a layer.
                 name = "table" if len(self._stacks) == 1 else f"table_{number}"
-                stack.layer = stack.fused(seed, self.dtype_policy, name)
+                stack.layer = stack.fused(stack.config.optimizer, seed, self.dtype_policy, name)
         fused = [stack.layer for stack in self._stacks if stack.layer is not None]
         if len(self._stacks) == 1 and fused:
             self.table = fused[0]
@@ -194,7 +194,8 @@ class EmbeddingCollection(keras.layers.Layer):
         """The one stack of all tables; `rows_of` finds a feature's rows where there are several stacks."""
         if len(self._stacks) > 1:
             raise ValueError(
-                f"{self.name!r} has {len(self._stacks)} stacks of tables, and `embeddings` is for one. Use `rows_of`."
+                f"`embeddings` is for a layer with one stack of tables, but {self.name!r} has {len(self._stacks)}. "
+                "Use `rows_of` instead."
             )
         return self._stacks[0].embeddings
 

@@ -56,7 +56,7 @@ class FusedEmbedding(keras.layers.Layer):
 
     Call arguments:
         inputs: integer ids.
-        training: `False` looks up and no more. Otherwise a backward pass through the
+        training: `False` only looks ids up. Otherwise a backward pass through the
             output trains the rows, unless the layer is frozen by `trainable = False`.
         mask: boolean, shape of the ids; `False` looks up zeros and trains nothing.
 
@@ -90,8 +90,9 @@ class FusedEmbedding(keras.layers.Layer):
         self,
         input_dim: int,
         output_dim: int,
-        optimizer: Any = "adam",
-        embeddings_initializer: Any = None,
+        optimizer: str | optimizers.RowOptimizer = "adam",
+        embeddings_initializer: str | keras.initializers.Initializer | None = None,
+        *,
         storage_dtype: str = "float32",
         seed: int | None = None,
         **kwargs: Any,
@@ -239,7 +240,7 @@ class FusedEmbedding(keras.layers.Layer):
         saved = set(store.keys())
         if saved != {"embeddings"} and saved != set(state):
             raise ValueError(
-                f"{self.name!r}: the file holds {sorted(saved)}, this layer {sorted(state)}. Load it into a layer with "
+                f"The file holds {sorted(saved)}, but {self.name!r} expects {sorted(state)}. Load it into a layer with "
                 "the same optimizer."
             )
         for name in sorted(saved):
@@ -256,7 +257,7 @@ class FusedEmbedding(keras.layers.Layer):
         return state
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
-        """None: what is masked is zero from here on."""
+        """`None`, since what is masked is zero in the output."""
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape of the output (see "Output shape")."""

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from .embedding_collection import EmbeddingCollection
+from .optimizers import RowOptimizer
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -31,7 +32,7 @@ class FusedEmbeddingCollection(EmbeddingCollection):
         inputs: dict of integer ids by feature name.
         masks: dict of booleans by sequence name, see `EmbeddingCollection`.
         weights: dict of numbers by sequence name, see `EmbeddingCollection`.
-        training: `False` looks up and no more, see `FusedEmbedding`.
+        training: `False` only looks ids up, see `FusedEmbedding`.
 
     Input shape:
         A dict of `(batch,)` or `(batch, 1)`; `(batch, length)` for sequences.
@@ -57,7 +58,8 @@ class FusedEmbeddingCollection(EmbeddingCollection):
         self,
         vocabulary_sizes: Mapping[str, int],
         embedding_dim: int = 16,
-        optimizer: Any = "adam",
+        optimizer: str | RowOptimizer = "adam",
+        *,
         storage_dtype: str = "float32",
         seed: int | None = None,
         **kwargs: Any,

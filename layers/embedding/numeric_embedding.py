@@ -10,8 +10,8 @@ from keras import ops
 class NumericEmbedding(keras.layers.Layer):
     """Maps each number `x` to `x · v + b` with a vector pair of its own.
 
-    Interaction layers want every field at one width. This gives numeric columns
-    the same standing as embedded ids, at two vectors a column.
+    Interaction layers need every field at one width. With this layer a numeric
+    column is a field like an embedded id, at the price of two vectors per column.
 
     Args:
         embedding_dim: width of the vectors. Defaults to `16`.

@@ -1,4 +1,4 @@
-"""Tables that lie below each other in one array."""
+"""Embedding tables that are stacked in one array."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ from .table_config import TableConfig
 
 
 class StackedTables:
-    """Tables of one width, initializer, optimizer and storage dtype, below each other.
+    """Tables of one width, initializer, optimizer and storage dtype, stacked.
 
     Args:
         config: what the tables have in common.
@@ -42,16 +42,18 @@ class StackedTables:
             self.combiner[feature] = str(table.combiner)
         self.num_rows += int(table.rows or 0)
 
-    def fused(self, seed: int | None, dtype: Any, name: str) -> FusedEmbedding:
-        """The stack as a fused table."""
+    def fused(
+        self, optimizer: str | optimizers.RowOptimizer, seed: int | None, dtype: Any, name: str
+    ) -> FusedEmbedding:
+        """The stack as a fused table, whose rows an optimizer trains."""
         config = self.config
         return FusedEmbedding(
             self.num_rows,
             int(config.width or 0),
-            config.optimizer,
+            optimizer,
             config.initializer,
-            str(config.storage_dtype),
-            seed,
+            storage_dtype=str(config.storage_dtype),
+            seed=seed,
             dtype=dtype,
             name=name,
         )
@@ -73,8 +75,8 @@ def stack_tables(
     Args:
         features: table name to the features that use it.
         vocabulary_sizes: feature name to its number of ids.
-        tables: what is said of single tables.
-        defaults: what holds where nothing is said.
+        tables: configs of single tables.
+        defaults: what holds where a config says nothing.
 
     Raises:
         ValueError: on two configs of one table, a config of a table that no feature uses, fewer rows than ids, or
@@ -84,7 +86,7 @@ def stack_tables(
     names = [table.name for table in tables]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"`tables` configures {name!r} more than once. Expected one TableConfig a table.")
+            raise ValueError(f"`tables` configures {name!r} more than once. Expected one TableConfig for each table.")
         if name not in features:
             raise ValueError(f"`tables` configures {name!r}, which no feature uses. Tables: {sorted(features)}.")
     stacks: dict[str, StackedTables] = {}

@@ -1,4 +1,4 @@
-"""What there is to say of one embedding table."""
+"""The configuration of one embedding table."""
 
 import dataclasses
 from typing import Any
@@ -14,10 +14,10 @@ STORAGE_DTYPES = ("float32", "bfloat16", "float16")
 
 @dataclasses.dataclass(frozen=True)
 class TableConfig:
-    """All there is to say of one embedding table; features name the table that they use.
+    """Configures one embedding table; features name the table that they use.
 
-    What is `None` is as the layer or model says for all of its tables, so that a config names only what is special
-    about a table: more room than its vocabulary fills, a width or an optimizer of its own.
+    An argument that is `None` takes the value that the layer or model has for all of its tables. So a config names only
+    what is special about a table: more room than its vocabulary fills, a width or an optimizer of its own.
 
     Args:
         name: name of the table. A feature that names no table has one of its own name.
@@ -45,8 +45,8 @@ class TableConfig:
     rows: int | None = None
     width: int | None = None
     combiner: str | None = None
-    initializer: Any = None
-    optimizer: Any = None
+    initializer: str | keras.initializers.Initializer | None = None
+    optimizer: str | optimizers.RowOptimizer | None = None
     storage_dtype: str | None = None
 
     def __post_init__(self) -> None:

@@ -2,18 +2,30 @@
 
 from .bi_interaction_pooling import BiInteractionPooling
 from .bilinear_fusion import BilinearFusion
-from .dhen import DHENLayer
+from .dhen import (
+    AttentionInteraction,
+    CrossInteraction,
+    DHENLayer,
+    DotProductInteraction,
+    LinearInteraction,
+    MLPInteraction,
+)
 from .factorization_machine import FactorizationMachine
 from .feature_gate import FeatureGate
 from .field_self_attention import FieldSelfAttention
 from .mask_block import MaskBlock
 
 __all__ = [
+    "AttentionInteraction",
     "BiInteractionPooling",
     "BilinearFusion",
+    "CrossInteraction",
     "DHENLayer",
+    "DotProductInteraction",
     "FactorizationMachine",
     "FeatureGate",
     "FieldSelfAttention",
+    "LinearInteraction",
+    "MLPInteraction",
     "MaskBlock",
 ]

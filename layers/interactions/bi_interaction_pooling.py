@@ -18,7 +18,7 @@ class BiInteractionPooling(keras.layers.Layer):
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
-        inputs: the fields below each other, of floating dtype.
+        inputs: the stacked fields, of floating dtype.
 
     Input shape:
         `(batch, fields, width)`.

@@ -50,7 +50,12 @@ class BilinearFusion(keras.layers.Layer):
         interaction aggregation.
     """
 
-    def __init__(self, num_heads: int = 1, kernel_initializer: Any = "glorot_uniform", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_heads: int = 1,
+        kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(num_heads, int) or num_heads < 1:
             raise ValueError(f"`num_heads` must be a positive integer. Received: num_heads={num_heads!r}.")

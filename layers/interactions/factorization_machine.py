@@ -21,7 +21,7 @@ class FactorizationMachine(keras.layers.Layer):
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
-        inputs: the fields below each other, of floating dtype.
+        inputs: the stacked fields, of floating dtype.
 
     Input shape:
         `(batch, fields, width)`, the width at least 2.

@@ -1,6 +1,6 @@
 """A gate over features that looks at their context."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -20,7 +20,7 @@ class FeatureGate(keras.layers.Layer):
 
     Args:
         units: widths of the gate network's hidden layers. Defaults to `(64,)`.
-        activation: their activation. Defaults to `"relu"`.
+        activation: activation of these layers. Defaults to `"relu"`.
         context_dim: width of the learned vector, where no context is passed.
             Defaults to `16`.
         **kwargs: base layer keywords such as `name` and `dtype`.
@@ -52,7 +52,7 @@ class FeatureGate(keras.layers.Layer):
     def __init__(
         self,
         units: Sequence[int] = (64,),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         context_dim: int = 16,
         **kwargs: Any,
     ) -> None:

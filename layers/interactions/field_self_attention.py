@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from ..check_arguments import check_rate
+
 
 @keras.saving.register_keras_serializable(package="grouprank")
 class FieldSelfAttention(keras.layers.Layer):
@@ -24,7 +26,7 @@ class FieldSelfAttention(keras.layers.Layer):
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
-        inputs: fields below each other, of floating dtype.
+        inputs: the stacked fields, of floating dtype.
         training: dropout is active only if `True`.
 
     Input shape:
@@ -59,8 +61,7 @@ class FieldSelfAttention(keras.layers.Layer):
         for name, value in (("num_heads", num_heads), ("head_dim", head_dim)):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}.")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` must lie in [0, 1). Received: dropout={dropout}.")
+        check_rate(dropout=dropout)
         self.num_heads = num_heads
         self.head_dim = head_dim
         self.use_scale = use_scale

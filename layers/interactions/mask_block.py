@@ -1,9 +1,11 @@
 """A hidden layer whose input is masked, feature by feature, under the guidance of the row itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+
+from ..check_arguments import check_rate
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -55,7 +57,7 @@ class MaskBlock(keras.layers.Layer):
         self,
         units: int,
         reduction_ratio: float = 2.0,
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
@@ -64,8 +66,7 @@ class MaskBlock(keras.layers.Layer):
             raise ValueError(f"`units` must be a positive integer. Received: units={units!r}.")
         if not reduction_ratio > 0:
             raise ValueError(f"`reduction_ratio` must be positive. Received: reduction_ratio={reduction_ratio!r}.")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` must lie in [0, 1). Received: dropout={dropout}.")
+        check_rate(dropout=dropout)
         self.units = units
         self.reduction_ratio = reduction_ratio
         self.activation = keras.activations.get(activation)

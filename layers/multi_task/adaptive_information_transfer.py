@@ -1,11 +1,13 @@
 """Attention between what a task knows and what its predecessor hands on."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from ..check_arguments import check_rate
 from ..mlp import MLP
 
 
@@ -13,7 +15,7 @@ from ..mlp import MLP
 class AdaptiveInformationTransfer(keras.layers.Layer):
     """Mixes a task's own representation with what comes from the task before it.
 
-    The part that `AITM` puts between two tasks. `p = g(z of the parent)` and the
+    `AITM` puts this layer between two tasks. `p = g(z of the parent)` and the
     task's own `q` are each scored by the scaled product of their own key and
     query, and the softmax of the two scores mixes their values.
 
@@ -23,7 +25,8 @@ class AdaptiveInformationTransfer(keras.layers.Layer):
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
-        inputs: the representation of the parent task, the task's own.
+        inputs: a list of two tensors, the representation of the parent task and the
+            task's own.
         training: dropout is active only if `True`.
 
     Input shape:
@@ -46,10 +49,11 @@ class AdaptiveInformationTransfer(keras.layers.Layer):
         Xi et al., [arXiv:2105.08489](https://arxiv.org/abs/2105.08489).
     """
 
-    def __init__(self, activation: Any = "relu", dropout: float = 0.0, **kwargs: Any) -> None:
+    def __init__(
+        self, activation: str | Callable[[Any], Any] | None = "relu", dropout: float = 0.0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` must lie in [0, 1). Received: dropout={dropout}.")
+        check_rate(dropout=dropout)
         self.activation = keras.activations.get(activation)
         self.dropout = dropout
 
@@ -72,7 +76,7 @@ class AdaptiveInformationTransfer(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: list[Any], training: bool | None = None) -> Any:
-        """Attention over what is handed on and what the task has itself."""
+        """Attention over what the parent hands on and what the task itself knows."""
         parent, own = inputs
         candidates = ops.stack([self.transfer(parent, training=training), own], axis=1)
         scores = ops.sum(self.key(candidates) * self.query(candidates), axis=-1, keepdims=True)

@@ -1,6 +1,6 @@
 """Tasks in sequence, each handing information on to the next."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -32,11 +32,11 @@ class AITM(MultiTask):
             what their own layers say. `None` takes a chain in the order of
             `task_names`. Defaults to `None`.
         units: widths of each task's dense layers. Defaults to `(64,)`.
-        activation: activation of these and of what is handed on. Defaults to `"relu"`.
-        dropout: their dropout rate. Defaults to `0.0`.
-        ordered_weight: factor of that penalty for each task with a predecessor. It is for labels that count among all
-            rows: the rate of a `Task(given=...)`, among its parent's positives alone, may well be the larger one.
-            Defaults to `0.0`.
+        activation: activation of these layers and of the transfers between tasks. Defaults to `"relu"`.
+        dropout: dropout rate of these layers. Defaults to `0.0`.
+        ordered_weight: factor of that penalty for each task with a predecessor. Use it only where the labels of both
+            count among all rows: a `Task(given=...)` counts among its parent's positives alone, and its rate there may
+            well be the larger one. Defaults to `0.0`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -73,8 +73,9 @@ class AITM(MultiTask):
         task_names: Sequence[str],
         parents: Mapping[str, str] | None = None,
         units: Sequence[int] = (64,),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         ordered_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
@@ -113,7 +114,7 @@ class AITM(MultiTask):
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
-        """Each task's representation, after what it has been handed."""
+        """Each task's representation, with what its predecessor hands on."""
         bottoms = ops.unstack(self.bottoms(inputs, training=training), axis=1)
         known = dict(zip(self.task_names, bottoms, strict=True))
         children = [task for task in self._order if task in self._parent_of]

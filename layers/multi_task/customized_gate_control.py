@@ -1,21 +1,21 @@
 """One level of progressive layered extraction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from ..check_arguments import check_positive
 from ..mlp import MLP
 from ..parallel_mlp import ParallelMLP
-from .check_arguments import check_positive
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
 class CustomizedGateControl(keras.layers.Layer):
     """Experts of each task beside shared ones, mixed by a gate per task.
 
-    The part that `PLE` stacks. A task's gate sees its own experts and the shared
+    `PLE` stacks such layers. A task's gate sees its own experts and the shared
     ones, never those of another task. The shared gate, which only a level below
     another one needs, sees all of them.
 
@@ -32,7 +32,7 @@ class CustomizedGateControl(keras.layers.Layer):
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
-        inputs: list of representations, one a task in order and the shared one last.
+        inputs: a list of representations, one for each task in order, and the shared one last.
         training: dropout is active only if `True`.
 
     Input shape:
@@ -64,8 +64,9 @@ class CustomizedGateControl(keras.layers.Layer):
         num_shared_experts: int,
         num_task_experts: int,
         units: Sequence[int],
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         gate_units: Sequence[int] = (),
         shared_gate: bool = False,
         **kwargs: Any,

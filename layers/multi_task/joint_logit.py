@@ -11,8 +11,8 @@ class JointLogit(keras.layers.Layer):
     """Logit of `p(parent) · p(child | parent)` from the logits of both.
 
     The entire-space models (ESMM) train on this product over all impressions. It
-    is as small as 1e-7 in practice: multiplied as probabilities, `1 − p` rounds to
-    1 and the gradient is lost. Its odds are `1 / (e⁻ᵃ + e⁻ᵇ + e⁻ᵃ⁻ᵇ)`, so that its
+    is as small as 1e-7 in practice. If the probabilities were multiplied, `1 − p`
+    would round to 1 and the gradient would be lost. Its odds are `1 / (e⁻ᵃ + e⁻ᵇ + e⁻ᵃ⁻ᵇ)`, so that its
     logit is a `logsumexp`, exact for logits of any size.
 
     Args:

@@ -1,13 +1,13 @@
 """Experts that all tasks share, mixed by a gate per task."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from ..check_arguments import check_positive
 from ..parallel_mlp import ParallelMLP
-from .check_arguments import check_positive
 from .multi_task import MultiTask
 
 
@@ -17,10 +17,10 @@ class MMoE(MultiTask):
 
     Tasks that are little related suffer from one shared representation. Here
     each has a gate that reads the input of the row, so that two tasks can lean on
-    different experts, at the price of one small product a task.
+    different experts, at the price of one small product per task.
 
-    A gate is linear with a softmax, as in the paper, and has a bias, which the
-    paper's has not: it starts at 0. All experts are one product, and so are all gates.
+    A gate is linear with a softmax, as in the paper. Unlike the paper's, it has a
+    bias, which starts at 0. All experts are one product, and so are all gates.
 
     Args:
         task_names: names of the tasks.
@@ -64,8 +64,9 @@ class MMoE(MultiTask):
         task_names: Sequence[str],
         num_experts: int = 8,
         units: Sequence[int] = (64,),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         gate_units: Sequence[int] = (),
         **kwargs: Any,
     ) -> None:

@@ -1,11 +1,11 @@
-"""What every multi-task structure is: one representation in, one for each task out."""
+"""The base of multi-task structures: one representation goes in, one for each task comes out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
-from .check_arguments import checked_task_names
+from ..check_arguments import checked_task_names
 
 
 class MultiTask(keras.layers.Layer):

@@ -1,11 +1,11 @@
 """Experts of each task beside shared ones, level upon level."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
-from .check_arguments import check_positive
+from ..check_arguments import check_positive
 from .customized_gate_control import CustomizedGateControl
 from .multi_task import MultiTask
 
@@ -17,17 +17,17 @@ class PLE(MultiTask):
     With experts that all tasks share, a task can gain at another's cost. Here each
     task has experts that only its own loss trains (in the last level), and shared
     experts are mixed in by its gate. Levels below the last also mix all experts
-    into what the next level's shared experts read, so that the parting is gradual.
+    into what the next level's shared experts read, so that the tasks part gradually.
 
     One level is the paper's customized gate control (CGC). A gate is linear with a
-    softmax; it reads what the experts of its task read, and has a bias, which the
-    paper's has not: it starts at 0.
+    softmax and reads what the experts of its task read. Unlike the paper's, it has
+    a bias, which starts at 0.
 
     Args:
         task_names: names of the tasks.
         num_levels: number of levels. Defaults to `2`.
-        num_shared_experts: number of shared experts a level. Defaults to `2`.
-        num_task_experts: number of experts of each task a level. Defaults to `2`.
+        num_shared_experts: number of shared experts per level. Defaults to `2`.
+        num_task_experts: number of experts of each task per level. Defaults to `2`.
         units: widths of an expert's dense layers, the same at every level.
             Defaults to `(64,)`.
         activation: activation of the experts' layers and of the gates' hidden
@@ -69,8 +69,9 @@ class PLE(MultiTask):
         num_shared_experts: int = 2,
         num_task_experts: int = 2,
         units: Sequence[int] = (64,),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         gate_units: Sequence[int] = (),
         **kwargs: Any,
     ) -> None:

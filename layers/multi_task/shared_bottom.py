@@ -1,6 +1,6 @@
 """One shared representation for every task."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -19,8 +19,8 @@ class SharedBottom(MultiTask):
     Args:
         task_names: names of the tasks.
         units: widths of shared dense layers above the backbone. Defaults to `()`.
-        activation: their activation. Defaults to `"relu"`.
-        dropout: their dropout rate. Defaults to `0.0`.
+        activation: activation of these layers. Defaults to `"relu"`.
+        dropout: dropout rate of these layers. Defaults to `0.0`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -48,7 +48,7 @@ class SharedBottom(MultiTask):
         self,
         task_names: Sequence[str],
         units: Sequence[int] = (),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:

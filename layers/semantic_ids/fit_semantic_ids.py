@@ -1,16 +1,15 @@
 """From item vectors to semantic ids."""
 
-from typing import Any
-
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from ..residual_quantizer import ResidualQuantizer
 from .semantic_ids import SemanticIds
 
 
 def fit_semantic_ids(
-    vectors: Any,
+    vectors: ArrayLike,
     num_levels: int = 3,
     codebook_size: int = 256,
     epochs: int = 5,
@@ -19,7 +18,7 @@ def fit_semantic_ids(
 ) -> SemanticIds:
     """Quantizes the content vectors of items into tuples of codes.
 
-    Done once, offline, before a ranking model is trained: `SemanticIdEmbedding`
+    Call it once, offline, before a ranking model is trained. `SemanticIdEmbedding`
     then looks items up by their codes. The vectors (of a text or image encoder,
     or of an earlier model) are standardised and quantized by a `ResidualQuantizer`
     that starts from k-means and follows the data by moving averages.
@@ -30,14 +29,14 @@ def fit_semantic_ids(
             an item without a vector; it gets no codes.
         num_levels: number of codes of an item. Defaults to `3`.
         codebook_size: number of codes of a level. Defaults to `256`.
-        epochs: passes over the items after k-means, which leaves little to gain where all
-            items are in its sample of 50,000. Defaults to `5`.
+        epochs: passes over the items after k-means. They gain little where the sample of
+            50,000 rows that k-means reads holds all items. Defaults to `5`.
         batch_size: items of a step. Defaults to `1024`.
         seed: integer seed of k-means, of the order and of dead codes' new places.
             Defaults to `None`.
 
     Raises:
-        ValueError: on vectors of another shape, rows that are infinite or NaN in part, or
+        ValueError: on vectors of another shape, rows that are infinite or partly NaN, or
             no vector at all.
 
     Example:
@@ -67,7 +66,7 @@ def fit_semantic_ids(
     return SemanticIds(codes, codebook_size)
 
 
-def _standardised(vectors: Any) -> tuple[np.ndarray, np.ndarray]:
+def _standardised(vectors: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """The rows that have a vector, each column of mean 0 and variance 1, and which rows these are."""
     vectors = np.asarray(vectors, "float32")
     if vectors.ndim != 2:
@@ -77,11 +76,11 @@ def _standardised(vectors: Any) -> tuple[np.ndarray, np.ndarray]:
     broken = np.flatnonzero(known & ~np.isfinite(vectors).all(axis=1))
     if len(broken):
         raise ValueError(
-            "`vectors` must be finite; the row of an item without a vector is NaN throughout. "
-            f"Received: {len(broken)} rows that are infinite or NaN in part, the first is row {broken[0]}."
+            "`vectors` must be finite, except that the row of an item without a vector is all NaN. "
+            f"Received: {len(broken)} rows that are infinite or partly NaN; the first is row {broken[0]}."
         )
     if not known.any():
-        raise ValueError("`vectors` holds no vector: row 0 belongs to the out-of-vocabulary id, items start at row 1.")
+        raise ValueError("`vectors` holds no vector. Row 0 belongs to the out-of-vocabulary id; items start at row 1.")
     items = vectors[known]
     items -= items.mean(axis=0, dtype="float64").astype("float32")
     spread = np.sqrt(np.mean(np.square(items), axis=0, dtype="float64")).astype("float32")

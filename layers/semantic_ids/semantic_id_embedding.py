@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from .semantic_ids import SemanticIds
 
@@ -63,10 +64,10 @@ class SemanticIdEmbedding(keras.layers.Layer):
 
     def __init__(
         self,
-        semantic_ids: Any,
+        semantic_ids: SemanticIds | ArrayLike | Mapping[str, Any],
         embedding_dim: int = 16,
         aggregate: str = "sum",
-        embeddings_initializer: Any = None,
+        embeddings_initializer: str | keras.initializers.Initializer | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -54,7 +54,9 @@ class SemanticIds:
         lacking = codes < 0
         partly = np.flatnonzero(lacking.any(axis=1) & ~lacking.all(axis=1))
         if len(partly):
-            raise ValueError(f"An item has codes on every level or on none. Received: item {partly[0]}.")
+            raise ValueError(
+                f"An item must have codes on every level or on none. Item {partly[0]} has them on some levels."
+            )
         if not lacking[0].all():
             raise ValueError(
                 "Row 0 belongs to the out-of-vocabulary id and must be -1. Put a row of -1 before the items' codes. "

@@ -18,7 +18,7 @@ SEQUENCE_ENCODERS: dict[str, type[SequenceEncoder]] = {
 }
 
 
-def get(identifier: Any, **arguments: Any) -> SequenceEncoder:
+def get(identifier: str | dict[str, Any] | SequenceEncoder, **arguments: Any) -> SequenceEncoder:
     """The encoder of a name (made with `arguments`), of a Keras config, or the given instance."""
     if isinstance(identifier, SequenceEncoder):
         return identifier

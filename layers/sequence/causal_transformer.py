@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ..check_arguments import check_rate
 from .sequence_encoder import SequenceEncoder
 
 # As in the paper's code. Keras' 1e-3 is ten times the variance that embeddings start with.
@@ -15,20 +16,20 @@ EPSILON = 1e-8
 class CausalTransformer(SequenceEncoder):
     """Reads a history in order and stands for it by its newest position.
 
-    The encoder of SASRec. Use it where the order of events tells something, such
-    as a session that narrows down. Each position gets a learned vector for its
+    This is the encoder of SASRec. Use it where the order of events tells something,
+    as in a session that narrows down. Each position gets a learned vector for its
     place, counted back from the newest, and attends to itself and what came
     before it. A block is self-attention and a point-wise feed-forward network of
     two layers, each as `x + dropout(g(layer_norm(x)))`.
 
-    Two things differ from the paper: Keras' attention ends with a linear layer,
+    It differs from the paper in two ways. Keras' attention ends with a linear layer,
     and positions count from the newest one that counts, so that padding may stand
     at either end. Positions that do not count are never attended to.
 
     Args:
         num_blocks: number of blocks. Defaults to `2`.
         num_heads: number of attention heads; must divide the vectors' width. Defaults
-            to `1`, the paper's.
+            to `1`, as in the paper.
         dropout: dropout rate. Defaults to `0.0`.
         max_length: number of learned places; older positions share the last one. `None`
             takes the length of the sequences. Defaults to `None`.
@@ -67,6 +68,7 @@ class CausalTransformer(SequenceEncoder):
         num_blocks: int = 2,
         num_heads: int = 1,
         dropout: float = 0.0,
+        *,
         max_length: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -74,8 +76,7 @@ class CausalTransformer(SequenceEncoder):
         for argument, value in (("num_blocks", num_blocks), ("num_heads", num_heads), ("max_length", max_length)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"`{argument}` must be a positive integer. Received: {argument}={value!r}.")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` must lie in [0, 1). Received: dropout={dropout}.")
+        check_rate(dropout=dropout)
         self.num_blocks = num_blocks
         self.num_heads = num_heads
         self.dropout = dropout
@@ -113,7 +114,7 @@ class CausalTransformer(SequenceEncoder):
         return ops.sum(ops.where(ops.expand_dims(newest, -1), states, ops.zeros_like(states)), axis=1)
 
     def encode_positions(self, sequence: Any, mask: Any = None, training: bool | None = None) -> Any:
-        """Representation at every position, `(batch, length, dim)`; without meaning where none counts.
+        """Representation at every position, `(batch, length, dim)`. Rows in which no position counts have no meaning.
 
         Args:
             sequence: as in a call.

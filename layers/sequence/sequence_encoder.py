@@ -1,4 +1,4 @@
-"""What every sequence encoder is: the vectors of a history in, one vector out."""
+"""The base of sequence encoders: the vectors of a history go in, one vector comes out."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ class SequenceEncoder(keras.layers.Layer):
         self.supports_masking = True
 
     def counted(self, sequence: Any, mask: Any) -> tuple[Any, Any]:
-        """The sequence with zeros where positions do not count, and which count, boolean `(batch, length)`."""
+        """The sequence with zeros where positions do not count, and a boolean `(batch, length)` of those that do."""
         if mask is None:
             return sequence, ops.ones_like(sequence[..., 0], dtype="bool")
         mask = ops.cast(mask, "bool")
@@ -57,7 +57,7 @@ class SequenceEncoder(keras.layers.Layer):
         raise NotImplementedError(f"{type(self).__name__} must implement `call`.")
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
-        """None: the positions are gone."""
+        """`None`, since the output has no positions."""
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape of the output (see "Output shape")."""

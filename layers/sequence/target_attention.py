@@ -1,6 +1,6 @@
 """Attention of what is ranked to a history."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -14,14 +14,14 @@ from .sequence_encoder import SequenceEncoder
 class TargetAttention(SequenceEncoder):
     """Sums a history with weights that depend on what is ranked.
 
-    Of a user's many interests an ad touches few. A small network, the activation
+    An ad touches few of a user's many interests. A small network, the activation
     unit of Deep Interest Network, weighs each position `k` for the target `q` by
     `[q, k, q − k, q ⊙ k]`. The weights are not normalised, as in the paper: a
     history full of what the ad is about sums up to more than one with a trace of it.
 
     Args:
-        units: widths of the activation unit's hidden layers. Defaults to `(36,)`, the
-            paper's.
+        units: widths of the activation unit's hidden layers. Defaults to `(36,)`, as
+            in the paper.
         activation: their activation, `"dice"` (each layer has a `Dice` of its own) or
             any of Keras. Defaults to `"dice"`.
         normalize: take the softmax of the weights over the positions that count.
@@ -33,7 +33,7 @@ class TargetAttention(SequenceEncoder):
         target: vector of what is ranked; required.
         mask: boolean `(batch, length)`, `False` where a position does not count;
             `None` if all do. Defaults to `None`.
-        training: Dice uses and follows the batch's statistics only if `True`.
+        training: Dice uses the statistics of the batch, and moves its averages, only if `True`.
 
     Input shape:
         `(batch, length, dim)`, the target `(batch, dim)`.
@@ -56,7 +56,12 @@ class TargetAttention(SequenceEncoder):
     """
 
     def __init__(
-        self, units: Sequence[int] = (36,), activation: Any = "dice", normalize: bool = False, **kwargs: Any
+        self,
+        units: Sequence[int] = (36,),
+        activation: str | Callable[[Any], Any] | None = "dice",
+        *,
+        normalize: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.units = tuple(units)
@@ -104,7 +109,7 @@ class TargetAttention(SequenceEncoder):
         sequence, mask = self.counted(sequence, mask)
         weights = ops.squeeze(self._weigh(sequence, target, mask, training), -1)
         if self.normalize:
-            # A finite number, lest a row without positions be NaN.
+            # A finite number, so that a row without positions does not become NaN.
             scores = ops.where(mask, ops.cast(weights, "float32"), -1e9)
             weights = ops.cast(ops.softmax(scores, axis=-1), sequence.dtype)
         weights = ops.where(mask, weights, ops.zeros_like(weights))

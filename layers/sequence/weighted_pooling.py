@@ -12,15 +12,15 @@ from ..embedding.pool import COMBINERS, pool
 class WeightedPooling(keras.layers.Layer):
     """Adds up the vectors of a list, each times its weight.
 
-    For lists whose items matter to different degrees, such as interests with scores. It needs no training.
+    Use it for lists whose items matter to different degrees, such as interests with scores. It has no weights to train.
 
     Args:
         combiner: `"sum"` for Σ w·v, or `"mean"` for Σ w·v / Σ |w|. Defaults to `"mean"`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
-        vectors: the vectors.
-        weights: their weights; an item of weight 0 does not count.
+        vectors: vectors of the items.
+        weights: weights of the items; an item of weight 0 does not count.
         mask: boolean `(batch, length)`, `False` where an item does not count; `None` if all do. Defaults to `None`.
 
     Input shape:
@@ -56,7 +56,7 @@ class WeightedPooling(keras.layers.Layer):
         return pool(vectors, weights, self.combiner, axis=1)
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
-        """None: the items are gone."""
+        """`None`, since the output has no items."""
         return None
 
     def compute_output_shape(self, vectors_shape: Any, weights_shape: Any = None) -> tuple[int | None, ...]:

@@ -1,4 +1,4 @@
-"""Task gradients brought to one size where they meet."""
+"""Brings the gradients of the tasks to one size where they meet."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -130,7 +130,7 @@ class GradNorm(TaskWeighting):
         return dict(zip(self.task_names, ops.unstack(stacked, len(self.task_names)), strict=True))
 
     def training_loss(self, losses: Mapping[str, Any]) -> Any:
-        """The sum with the fixed weights, after taking note of the losses: gradients are weighted in `call`."""
+        """The sum with the fixed weights. The losses are remembered; gradients are weighted in `call`."""
         values = ops.stop_gradient(self.stacked(losses))
         known = ops.logical_and(values > 0, ops.isfinite(values))
         first, last = self._remembered()

@@ -1,4 +1,4 @@
-"""What every way to weigh the tasks' losses is."""
+"""The base of layers that weigh the losses of tasks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ..multi_task.check_arguments import checked_task_names
+from ..check_arguments import checked_task_names
 
 
 class TaskWeighting(keras.layers.Layer):

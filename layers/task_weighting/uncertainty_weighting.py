@@ -37,7 +37,7 @@ class UncertaintyWeighting(TaskWeighting):
 
     Call arguments:
         representations: dict of representations by task name, returned as they are.
-        training: not read.
+        training: has no effect.
 
     Input shape:
         A dict of `(batch, width)` by task name.

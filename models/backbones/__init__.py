@@ -18,7 +18,7 @@ from .masknet import MaskNet
 from .mlp import MLPBackbone
 from .ncf import NCF
 
-# As the others, by the name of the paper; `MLPBackbone` tells it from the layer where both are imported.
+# Like the others, it has the usual name here. `MLPBackbone` distinguishes it from the layer where both are imported.
 MLP = MLPBackbone
 
 BACKBONES: dict[str, type[Backbone]] = {
@@ -36,8 +36,8 @@ BACKBONES: dict[str, type[Backbone]] = {
 }
 
 
-def get(identifier: Any, schema: Schema, **arguments: Any) -> Backbone:
-    """The backbone of a name (for a table, made with `arguments`), of a Keras config, or the given instance."""
+def get(identifier: str | dict[str, Any] | Backbone, schema: Schema, **arguments: Any) -> Backbone:
+    """The backbone of a name, made for a table with `arguments`; of a Keras config; or the given instance."""
     if isinstance(identifier, Backbone):
         return identifier
     if isinstance(identifier, dict):

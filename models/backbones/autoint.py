@@ -1,6 +1,6 @@
 """Automatic feature interactions by self-attention."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -24,9 +24,9 @@ class AutoInt(Backbone):
         head_dim: width of a head. Defaults to `32`.
         use_scale: divide inner products by `√head_dim`. Defaults to `False`, as in
             the paper.
-        units: widths of dense layers over the embeddings, beside the attention; none
-            if empty. Defaults to `()`.
-        activation: their activation. Defaults to `"relu"`.
+        units: widths of dense layers over the embeddings, beside the attention. An
+            empty tuple leaves them out. Defaults to `()`.
+        activation: activation of the dense layers. Defaults to `"relu"`.
         dropout: dropout rate of the attention weights and the dense layers.
             Defaults to `0.0`.
         normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
@@ -65,8 +65,9 @@ class AutoInt(Backbone):
         head_dim: int = 32,
         use_scale: bool = False,
         units: Sequence[int] = (),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         normalization: str | None = None,
         **kwargs: Any,
     ) -> None:

@@ -1,4 +1,4 @@
-"""What every backbone is: embedded fields in, one representation out."""
+"""The base of backbones: embedded fields go in, one representation comes out."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ class Backbone(keras.layers.Layer):
     arguments), register it with Keras so that models save and export, and pass
     an instance to `CTRModel(backbone=...)`.
 
-    `concatenate` puts the fields side by side, `(batch, sum of widths)`; `stack`
-    puts them one below the other, `(batch, fields, width)`. A backbone that stacks
-    calls `build_stack` in its `build`: learned groups may have another width than
-    features, and are brought to it by a linear layer.
+    `concatenate` puts the fields side by side, `(batch, sum of widths)`, and `stack`
+    stacks them, `(batch, fields, width)`. A backbone that uses `stack` calls
+    `build_stack` in its `build`. Learned groups may be wider or narrower than the
+    features; there a linear layer brings them to the features' width.
 
     Call arguments:
         fields: dict of embedded fields by name: one per feature, and one per
@@ -49,7 +49,7 @@ class Backbone(keras.layers.Layer):
 
     @classmethod
     def from_schema(cls, schema: Schema, **arguments: Any) -> "Backbone":
-        """The backbone for a table; those that treat sides or kinds of features differently look them up here."""
+        """The backbone for a table; one that treats sides or kinds of features differently looks them up here."""
         return cls(**arguments)
 
     def concatenate(self, fields: Mapping[str, Any]) -> Any:
@@ -75,7 +75,7 @@ class Backbone(keras.layers.Layer):
         return len(widths), width
 
     def stack(self, fields: Mapping[str, Any]) -> Any:
-        """All fields below each other, `(batch, fields, width)`, in the order of their names."""
+        """All fields stacked, `(batch, fields, width)`, in the order of their names."""
         rows = [self._projections[n](fields[n]) if n in self._projections else fields[n] for n in sorted(fields)]
         return ops.stack(rows, axis=1)
 

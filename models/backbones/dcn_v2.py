@@ -1,6 +1,6 @@
 """Deep & Cross Network V2."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -23,10 +23,10 @@ class DCNv2(Backbone):
         units: widths of the dense layers. Defaults to `(256, 128)`.
         activation: their activation. Defaults to `"relu"`.
         dropout: their dropout rate. Defaults to `0.0`.
-        normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
-            Defaults to `None`.
         structure: `"parallel"` concatenates crosses and dense layers, `"stacked"`
             feeds the crosses to the dense layers. Defaults to `"parallel"`.
+        normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
+            Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -59,10 +59,11 @@ class DCNv2(Backbone):
         num_cross_layers: int = 3,
         projection_dim: int | None = None,
         units: Sequence[int] = (256, 128),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
-        normalization: str | None = None,
         structure: str = "parallel",
+        *,
+        normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

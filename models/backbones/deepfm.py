@@ -1,6 +1,6 @@
 """Factorization machine beside dense layers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -23,8 +23,8 @@ class DeepFM(Backbone):
 
     Args:
         units: widths of the dense layers. Defaults to `(256, 128)`.
-        activation: their activation. Defaults to `"relu"`.
-        dropout: their dropout rate. Defaults to `0.0`.
+        activation: activation of the dense layers. Defaults to `"relu"`.
+        dropout: dropout rate of the dense layers. Defaults to `0.0`.
         normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
             Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
@@ -56,8 +56,9 @@ class DeepFM(Backbone):
     def __init__(
         self,
         units: Sequence[int] = (256, 128),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         normalization: str | None = None,
         **kwargs: Any,
     ) -> None:

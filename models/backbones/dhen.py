@@ -15,8 +15,8 @@ class DHEN(Backbone):
     """Stacked layers, each of which runs interactions of several kinds side by side.
 
     No single kind of interaction is best on every table. Here a layer combines
-    several, and the next one works on what all of them found; `DHENLayer` says what
-    there is to choose from and how the paper is read.
+    several, and the next one works on what all of them found. `DHENLayer` lists
+    them and says how it reads the paper.
 
     Args:
         num_layers: number of layers. Defaults to `2`.
@@ -24,7 +24,7 @@ class DHEN(Backbone):
         interactions: names of the interactions of every layer, of `"dcn"`,
             `"self_attention"`, `"dot"`, `"linear"` and `"mlp"`. Defaults to
             `("dcn", "self_attention", "linear")`.
-        ensemble: `"concat"` puts their embeddings below each other, `"sum"` adds
+        ensemble: `"concat"` stacks their embeddings, `"sum"` adds
             them up. Defaults to `"concat"`.
         num_heads: attention heads of `"self_attention"`. Defaults to `2`.
         units: widths of the dense layers of `"mlp"`. Defaults to `(128,)`.

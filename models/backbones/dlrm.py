@@ -1,6 +1,6 @@
 """Deep Learning Recommendation Model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,8 +17,8 @@ class DLRM(Backbone):
     """Dot products of all pairs of fields, between two dense networks.
 
     A bottom network makes one vector of the dense fields, as wide as an embedding.
-    The dot products of that vector and the other fields, each with each, are put
-    beside it, and a top network makes the representation of them. Learned groups
+    The dot products of all pairs of that vector and the other fields stand beside
+    it, and a top network makes the representation of them. Learned groups
     of another width than the features are brought to theirs by a linear layer.
 
     By name, as `CTRModel(backbone="dlrm")`, the dense fields are the schema's
@@ -27,13 +27,13 @@ class DLRM(Backbone):
     paper, which feeds it the numbers themselves.
 
     Args:
-        dense_fields: names of the fields of the bottom network; without any there
-            is none. Defaults to `()`.
+        dense_fields: names of the fields of the bottom network. Without any, there is
+            no bottom network. Defaults to `()`.
         bottom_units: widths of the bottom network below its last layer, which is as
             wide as the other fields. Defaults to `(64,)`.
         top_units: widths of the top network. Defaults to `(256, 128)`.
         activation: activation of both networks. Defaults to `"relu"`.
-        dropout: their dropout rate. Defaults to `0.0`.
+        dropout: dropout rate of the dense layers. Defaults to `0.0`.
         normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
             Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
@@ -69,8 +69,9 @@ class DLRM(Backbone):
         dense_fields: Sequence[str] = (),
         bottom_units: Sequence[int] = (64,),
         top_units: Sequence[int] = (256, 128),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -96,13 +97,15 @@ class DLRM(Backbone):
         """Build both networks."""
         missing = sorted(set(self.dense_fields) - set(input_shape))
         if missing:
-            raise ValueError(f"DLRM lacks the fields {missing} of `dense_fields`. Received: {sorted(input_shape)}.")
+            raise ValueError(
+                f"`dense_fields` names {missing}, which are no fields. Received fields: {sorted(input_shape)}."
+            )
         others = {name: shape for name, shape in input_shape.items() if name not in self.dense_fields}
         vectors = len(others) + bool(self.dense_fields)
         if not others or vectors < 2:
             raise ValueError(
-                "DLRM multiplies vectors with each other; it needs two fields that are not dense, or one beside "
-                f"dense ones. Received: fields {sorted(input_shape)}, dense_fields={self.dense_fields}. "
+                "DLRM multiplies vectors with each other. It needs two fields that are not dense, or one beside "
+                f"dense fields. Received: fields {sorted(input_shape)}, dense_fields={self.dense_fields}. "
                 "The backbone 'mlp' takes any fields."
             )
         _, width = self.build_stack(others)

@@ -1,6 +1,6 @@
 """Two dense streams over differently gated features, fused by a bilinear product."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,8 +17,8 @@ class FinalMLP(Backbone):
     Each stream gates all fields by what it knows of its context, the user's fields
     for the first and the ad's for the second, so that the two learn different
     things. `BilinearFusion` multiplies what they found. By name, in a model, the
-    contexts are those of the table's sides; where there is none, the gate is a
-    learned one for all rows.
+    contexts are those of the table's sides. Where a side has no fields, the gate is
+    learned and the same for all rows.
 
     Args:
         first_units: widths of the first stream's layers. Defaults to `(256, 128)`.
@@ -31,7 +31,7 @@ class FinalMLP(Backbone):
         num_heads: heads of the fusion, a divisor of both streams' widths. Defaults
             to `1`.
         activation: activation of the streams. Defaults to `"relu"`.
-        dropout: their dropout rate. Defaults to `0.0`.
+        dropout: dropout rate of the dense layers. Defaults to `0.0`.
         normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
             Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
@@ -71,15 +71,16 @@ class FinalMLP(Backbone):
         gate_units: Sequence[int] = (64,),
         context_dim: int = 16,
         num_heads: int = 1,
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if not first_units or not second_units:
             raise ValueError(
-                "Both streams need a layer. "
+                "`first_units` and `second_units` must each name at least one layer. "
                 f"Received: first_units={tuple(first_units)}, second_units={tuple(second_units)}."
             )
         self.contexts = (tuple(first_context), tuple(second_context))

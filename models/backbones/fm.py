@@ -26,7 +26,7 @@ class FM(Backbone):
 
     Call arguments:
         fields: dict of embedded fields by name.
-        training: not used; there is no dropout.
+        training: has no effect, since there is no dropout.
 
     Input shape:
         A dict of `(batch, width)`, at least 2 wide.

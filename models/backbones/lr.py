@@ -27,7 +27,7 @@ class LR(Backbone):
 
     Call arguments:
         fields: dict of embedded fields by name.
-        training: not used; there is no dropout.
+        training: has no effect, since there is no dropout.
 
     Input shape:
         A dict of `(batch, width)`.

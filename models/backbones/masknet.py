@@ -1,6 +1,6 @@
 """Hidden layers under instance-guided masks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,7 +14,7 @@ STRUCTURES = ("parallel", "serial")
 
 @keras.saving.register_keras_serializable(package="grouprank")
 class MaskNet(Backbone):
-    """Mask blocks on the normalised embeddings, side by side or one on the other.
+    """Mask blocks on the normalised embeddings, side by side or one after the other.
 
     Every block multiplies its input by a mask that it computes from the row's
     embeddings. In the parallel model all blocks mask the embeddings, each of which
@@ -26,9 +26,9 @@ class MaskNet(Backbone):
         reduction_ratio: width of a mask's inner layer over the width of the mask.
             Defaults to `2.0`.
         structure: `"parallel"` or `"serial"`. Defaults to `"parallel"`.
-        units: widths of dense layers above the blocks. `None` is the paper's models:
-            `(256, 128)` above parallel blocks, none above serial ones. Defaults to
-            `None`.
+        units: widths of dense layers above the blocks. `None` takes `(256, 128)` above
+            parallel blocks and no layers above serial ones, as in the paper. Defaults
+            to `None`.
         activation: activation of blocks and dense layers. Defaults to `"relu"`.
         dropout: dropout rate of blocks and dense layers. Defaults to `0.0`.
         normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
@@ -67,8 +67,9 @@ class MaskNet(Backbone):
         reduction_ratio: float = 2.0,
         structure: str = "parallel",
         units: Sequence[int] | None = None,
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         normalization: str | None = None,
         **kwargs: Any,
     ) -> None:

@@ -1,6 +1,6 @@
 """Plain dense layers over all fields."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,8 +17,8 @@ class MLPBackbone(Backbone):
 
     Args:
         units: widths of the layers. Defaults to `(256, 128)`.
-        activation: their activation. Defaults to `"relu"`.
-        dropout: their dropout rate. Defaults to `0.0`.
+        activation: activation of the dense layers. Defaults to `"relu"`.
+        dropout: dropout rate of the dense layers. Defaults to `0.0`.
         normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
             Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
@@ -47,8 +47,9 @@ class MLPBackbone(Backbone):
     def __init__(
         self,
         units: Sequence[int] = (256, 128),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         normalization: str | None = None,
         **kwargs: Any,
     ) -> None:

@@ -1,6 +1,6 @@
 """Neural collaborative filtering."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -16,8 +16,8 @@ class NCF(Backbone):
     """NeuMF: matrix factorization of users and ads, beside dense layers.
 
     The first half of an embedding belongs to generalized matrix factorization
-    (GMF), the second to the dense layers, as the paper keeps apart tables for the
-    two. GMF multiplies the sum over the user's fields and the sum over the ad's
+    (GMF), the second to the dense layers, since the paper has separate tables for
+    the two. GMF multiplies the sum over the user's fields and the sum over the ad's
     fields, elementwise. The dense layers see the second halves of those fields,
     and all of every other field (context, learned groups), which GMF leaves out.
     The representation is `concat[GMF, dense layers]`. With one id a side, and
@@ -30,8 +30,8 @@ class NCF(Backbone):
         user_fields: names of the user's fields.
         ad_fields: names of the ad's fields.
         units: widths of the dense layers. Defaults to `(256, 128)`.
-        activation: their activation. Defaults to `"relu"`.
-        dropout: their dropout rate. Defaults to `0.0`.
+        activation: activation of the dense layers. Defaults to `"relu"`.
+        dropout: dropout rate of the dense layers. Defaults to `0.0`.
         normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`.
             Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
@@ -67,8 +67,9 @@ class NCF(Backbone):
         user_fields: Sequence[str],
         ad_fields: Sequence[str],
         units: Sequence[int] = (256, 128),
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
+        *,
         normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -77,13 +78,13 @@ class NCF(Backbone):
         for argument, names in (("user_fields", self.user_fields), ("ad_fields", self.ad_fields)):
             if not names:
                 raise ValueError(
-                    f"NCF multiplies users and ads; `{argument}` must name at least one field. Received: []. Give some "
-                    f"feature of the schema side={argument.removesuffix('_fields')!r}, or take a backbone that treats "
-                    "all fields alike, such as 'deepfm'."
+                    f"NCF multiplies users and ads, so `{argument}` must name at least one field. Received: []. Give "
+                    f"some feature of the schema side={argument.removesuffix('_fields')!r}, or use a backbone that "
+                    "treats all fields alike, such as 'deepfm'."
                 )
         both = sorted(set(self.user_fields) & set(self.ad_fields))
         if both:
-            raise ValueError(f"A field belongs to the user or to the ad. Received in both lists: {both}.")
+            raise ValueError(f"A field must belong to either the user or the ad. Received in both lists: {both}.")
         self.mlp = MLP(units, activation, dropout, normalization=normalization, dtype=self.dtype_policy, name="mlp")
 
     @classmethod
@@ -106,7 +107,7 @@ class NCF(Backbone):
         width = next(iter(widths.values()))
         if width % 2:
             raise ValueError(
-                "NCF splits the embeddings of users and ads into halves; their width must be even. "
+                "NCF splits the embeddings of users and ads into halves, so their width must be even. "
                 f"Received: width {width}. Use another `embedding_dim`."
             )
         self._half = width // 2

@@ -2,7 +2,6 @@
 
 from .candidate_index import CandidateIndex
 from .corpus_recall import corpus_recall
-from .in_batch_recall import InBatchRecall
 from .in_batch_softmax import InBatchSoftmax
 from .retrieval_model import RetrievalModel
 from .sampling_frequency import SamplingFrequency
@@ -13,7 +12,6 @@ from .unit_vector import UnitVector
 
 __all__ = [
     "CandidateIndex",
-    "InBatchRecall",
     "InBatchSoftmax",
     "RetrievalModel",
     "SamplingFrequency",

@@ -11,7 +11,7 @@ _BLOCK = 16_000_000
 class CandidateIndex:
     """The ads that can be recommended, and the exact best of them for a user.
 
-    Plain NumPy: the reference that a served index is compared with.
+    It is plain NumPy, and the reference that a served index is compared with.
 
     Args:
         ids: an id per ad, of any NumPy dtype.
@@ -19,8 +19,8 @@ class CandidateIndex:
         temperature: divisor of the products. Defaults to `1.0`.
 
     Raises:
-        ValueError: when ids and vectors differ in number, there are none, or an id
-            comes twice.
+        ValueError: if ids and vectors differ in number, there are none, or an id
+            occurs twice.
 
     Example:
 
@@ -36,14 +36,14 @@ class CandidateIndex:
         self.temperature = temperature
         if self.vectors.ndim != 2 or len(self.ids) != len(self.vectors) or not len(self.ids):
             raise ValueError(
-                "An index needs an id for each vector, at least one. "
+                "An index needs at least one vector, and an id for each vector. "
                 f"Received: {len(self.ids)} ids, vectors of shape {self.vectors.shape}."
             )
         known, counts = np.unique(self.ids, return_counts=True)
         if len(known) < len(self.ids):
             raise ValueError(
-                f"`ads` lists {len(self.ids) - len(known)} ads again, e.g. id {known[np.argmax(counts)]!r} "
-                f"{counts.max()} times. Each ad can be recommended once: drop the repeated rows "
+                f"`ids` lists {len(self.ids) - len(known)} ads again, e.g. id {known[np.argmax(counts)]!r} "
+                f"{counts.max()} times. Each ad can be recommended only once, so drop the repeated rows "
                 "(`TwoTowerModel.distinct_ads` keeps the first of each)."
             )
 

@@ -1,4 +1,4 @@
-"""The loss of a two-tower model: find the clicked ad among the batch's."""
+"""The loss of a two-tower model, which finds the clicked ad among the ads of the batch."""
 
 from typing import Any
 
@@ -19,10 +19,10 @@ class InBatchSoftmax(keras.layers.Layer):
         s[i, j] = u[i] · v[j] / temperature − log q[j]
         loss    = Σ w[i] · (logsumexp_j s[i, j] − s[i, i]) / Σ w[i]
 
-    Where `j ≠ i` is the same ad as row `i`'s own, it is no negative and left out
-    (an accidental hit). (`RemoveAccidentalHits` of keras-rs 0.4.0 leaves scores as
-    they are: it adds 1e-40.) Rows of weight 0 have no loss; their ads are
-    candidates of the other rows.
+    Where row `j ≠ i` has the same ad as row `i`, it is an accidental hit, not a
+    negative, and is left out. (`RemoveAccidentalHits` of keras-rs 0.4.0 does not
+    change scores, since it adds 1e-40.) Rows of weight 0 have no loss, but their ads
+    are candidates of the other rows.
 
     Args:
         temperature: divisor of the products. Defaults to `0.05`.

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from ...metrics import InBatchRecall
 from ...schema import Schema, Task
 from ..checks.batch_check import BatchCheck
 from ..checks.host_columns import as_host_array, frame_columns, on_host
 from ..table_model import TableModel
-from .in_batch_recall import InBatchRecall
 from .in_batch_softmax import InBatchSoftmax
 from .sampling_frequency import SamplingFrequency
 from .side_columns import side_columns
@@ -109,7 +109,7 @@ class RetrievalModel(TableModel):
 
     def _class_weights(self, class_weight: Any, y: Any, sample_weight: Any) -> Any:
         raise ValueError(
-            "A retrieval model learns from positives alone, whose `class_weight` would change nothing. Use "
+            "A retrieval model learns from positives alone, so a `class_weight` would change nothing. Use "
             "`sample_weight` to weigh rows."
         )
 
@@ -154,7 +154,7 @@ class RetrievalModel(TableModel):
         if weight is not None and on_host(weight):
             weight = np.asarray(weight, "float32").reshape(-1)
             inside = np.isfinite(weight) & (weight >= 0)
-            _check_numbers("sample_weight", weight, inside, "a finite number, not negative")
+            _check_numbers("sample_weight", weight, inside, "a finite number that is not negative")
         return weight
 
 

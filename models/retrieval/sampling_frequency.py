@@ -11,18 +11,17 @@ class SamplingFrequency(keras.layers.Layer):
     """Estimates, while training, the share of candidates that each ad makes up.
 
     Candidates of a batch are drawn as ads are shown, so popular ads are negatives
-    more often than others and would be pushed away for being popular. The
-    correction needs their sampling probabilities, and a stream of batches does
-    not come with them.
+    more often than others and would be pushed away for being popular. The correction
+    needs their sampling probabilities, which a stream of batches does not contain.
 
     Every training call multiplies the counts of all ads by `decay` and adds the
     batch's; a probability is an ad's count over the total. The batch is counted
-    before it is read, so no ad of it has probability 0. Out of training nothing
-    is counted, and an ad never seen stands as if it had been seen once.
+    before it is read, so no ad of it has probability 0. Outside of training
+    nothing is counted, and an ad that was never seen counts as if it had been seen once.
 
-    Yi et al. keep the number of steps between two sights of an ad instead, which
-    cannot tell an ad that is in every batch once from one that is in it fifty
-    times; a share can. A step reads and writes one number an ad.
+    Yi et al. instead keep the number of steps between two sights of an ad. It cannot
+    tell an ad that is in every batch once from one that is in it fifty times; a share
+    can. A step reads and writes one number per ad.
 
     Args:
         vocabulary_size: number of ad ids. An id outside `[0, vocabulary_size)` is

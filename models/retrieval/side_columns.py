@@ -12,7 +12,7 @@ from ..some_batches import some_batches
 
 
 def side_schema(schema: Schema, *sides: str) -> Schema:
-    """The features of some sides alone, without what they share with others; for checks, transforms and signatures.
+    """A schema of the features of some sides alone, which share no rows with others.
 
     Args:
         schema: the table's schema.
@@ -35,7 +35,7 @@ def side_columns(schema: Schema, x: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         schema: what is expected.
-        x: dict of columns, more than those of the schema or not.
+        x: dict of columns; it may hold others than those of the schema.
 
     Example:
 

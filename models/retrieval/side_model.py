@@ -18,8 +18,8 @@ class SideModel:
     """A model of the same weights that takes the columns of one side, for outputs that depend on no others.
 
     Both towers read one embedding call (a fused table is looked up once a step),
-    so the whole graph asks for every id. Here the absent columns are zeros; what
-    they give is thrown away.
+    so the whole graph asks for every id. Here the absent columns are zeros, and what
+    is computed from them is not used.
 
     Args:
         model: a functional model of a dict of columns.

@@ -1,6 +1,6 @@
 """One side's fields as a vector."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -20,7 +20,7 @@ class Tower(Backbone):
         units: widths of the hidden layers. Defaults to `(256, 128)`.
         output_dim: width of the vector. Defaults to `64`.
         activation: activation of the hidden layers. Defaults to `"relu"`.
-        dropout: their dropout rate. Defaults to `0.0`.
+        dropout: dropout rate of the hidden layers. Defaults to `0.0`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -51,7 +51,7 @@ class Tower(Backbone):
         self,
         units: Sequence[int] = (256, 128),
         output_dim: int = 64,
-        activation: Any = "relu",
+        activation: str | Callable[[Any], Any] | None = "relu",
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:

@@ -10,8 +10,9 @@ from keras import ops
 class UnitVector(keras.layers.Layer):
     """Divides each vector by its Euclidean norm.
 
-    As `keras.layers.UnitNormalization`, whose gradient at the zero vector is NaN
-    (measured on Keras 3.15): a tower whose hidden units are all off gives one.
+    Unlike that of `keras.layers.UnitNormalization` (measured on Keras 3.15), its gradient
+    at the zero vector is not NaN. A tower whose hidden units are all off gives a zero
+    vector.
 
     Args:
         **kwargs: base layer keywords such as `name` and `dtype`.

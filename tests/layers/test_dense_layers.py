@@ -68,12 +68,15 @@ class TestMLP:
             (((0,),), "`units` must hold positive integers"),
             (((2.5,),), "`units` must hold positive integers"),
             (((2,), "relu", 1.0), r"`dropout` must lie in \[0, 1\)"),
-            (((2,), "relu", 0.0, None, None, "zeros", "group"), "`normalization` must be one of"),
         ],
     )
     def test_errors(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             MLP(*arguments)
+
+    def test_unknown_normalization(self):
+        with pytest.raises(ValueError, match="`normalization` must be one of"):
+            MLP((2,), normalization="group")
 
 
 class TestParallelMLP:

@@ -323,4 +323,4 @@ def test_several_devices_raise():
     program = TRAIN + DEVICES[BACKEND] + "\nmake()\n"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
-    assert "A fused embedding table trains on one device; received" in done.stderr
+    assert "A fused embedding table trains on one device. Received" in done.stderr

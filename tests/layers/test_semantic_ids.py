@@ -67,7 +67,7 @@ class TestSemanticIds:
             ([[0.5]], "`codes` must be integers"),
             ([[-1], [4]], r"`codes` must lie in \[0, 4\).*Received codes from -1 to 4"),
             ([[-1], [-2]], "Received codes from -2 to -1"),
-            ([[-1, -1], [3, -1]], "An item has codes on every level or on none. Received: item 1"),
+            ([[-1, -1], [3, -1]], "An item must have codes on every level or on none. Item 1"),
             ([[1, 1], [3, 1]], r"Row 0 belongs to the out-of-vocabulary id.*Received: \[1, 1\]"),
         ],
     )

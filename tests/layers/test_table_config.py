@@ -95,7 +95,7 @@ def test_a_table_starts_and_is_kept_as_it_says():
     np.testing.assert_array_equal(rows_of(layer, "ad"), np.ones((4, 2)))
     dtypes = [keras.backend.standardize_dtype(layer.rows_of(name)[0].dtype) for name in SIZES]
     assert dtypes == ["float32", "bfloat16", "float32"]
-    with pytest.raises(ValueError, match="has 3 stacks of tables.*Use `rows_of`"):
+    with pytest.raises(ValueError, match="has 3. Use `rows_of`"):
         _ = layer.embeddings
 
 

@@ -283,7 +283,7 @@ def test_in_a_model(name):
         (lambda: AutoInt(0), "`num_layers` must be a positive integer.*num_layers=0"),
         (lambda: MaskNet(structure="stacked"), "`structure` must be one of .*structure='stacked'"),
         (lambda: MaskNet(()), r"`block_units` must hold.*block_units=\(\)"),
-        (lambda: FinalMLP(()), r"Both streams need a layer.*first_units=\(\)"),
+        (lambda: FinalMLP(()), r"must each name at least one layer.*first_units=\(\)"),
         (lambda: FinalMLP(first_context=("usr",)).build(SHAPES), r"must name fields of .*'user'.*Received: \['usr'\]"),
     ],
 )

@@ -97,7 +97,7 @@ class TestSemanticIds:
         [
             ({"age": "codes"}, "'age', which is no categorical feature"),
             ({"ad_id": codes}, "must be a SemanticIds or a SemanticIdEmbedding"),
-            ({"ad_id": LAYERS.SemanticIdEmbedding(codes[:5], 4)}, "codes for 5 ids, its vocabulary 12"),
+            ({"ad_id": LAYERS.SemanticIdEmbedding(codes[:5], 4)}, "codes for 5 ids, but its vocabulary has 12"),
         ],
     )
     def test_errors(self, ads, given, message):
@@ -140,7 +140,7 @@ class TestTaskWeighting:
         ("arguments", "message"),
         [
             ({"task_weighting": "gradnorm"}, r"must be one of .*'grad_norm'.*Received: task_weighting='gradnorm'"),
-            ({"task_weighting": LAYERS.FixedWeighting(["click"])}, r"made for the tasks \['click'\], the schema has"),
+            ({"task_weighting": LAYERS.FixedWeighting(["click"])}, r"made for the tasks \['click'\], but the schema"),
             (
                 {"task_weighting": LAYERS.FixedWeighting(["click", "like"]), "task_weights": {"like": 2.0}},
                 "Give `task_weights` to the TaskWeighting itself",

@@ -209,7 +209,7 @@ def test_a_ctr_model_trains_a_conditional_task_in_its_sample_space():
         (
             [gr.Task("click"), gr.Task("buy", given="click"), gr.Task("click_and_buy")],
             {},
-            "named 'click_and_buy', which the schema has already",
+            "named 'click_and_buy', a name that the schema already has",
         ),
         ([gr.Task("click"), gr.Task("buy", given="click")], {"conditional_weight": -1}, "must not be negative"),
     ],

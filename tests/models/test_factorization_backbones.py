@@ -231,11 +231,13 @@ def test_ncf_of_widths_that_it_cannot_halve():
 
 
 def test_dlrm_of_fields_that_are_not_there():
-    with pytest.raises(ValueError, match=r"lacks the fields \['bid'\] of `dense_fields`\. Received: \['ad', 'user'\]"):
+    with pytest.raises(
+        ValueError, match=r"`dense_fields` names \['bid'\], which are no fields\. Received fields: \['ad', 'user'\]"
+    ):
         built(DLRM(["bid"]), {"user": wave(6, 4), "ad": wave(6, 4)})
 
 
 @pytest.mark.parametrize(("fields", "dense_fields"), [(["user"], []), (["age", "bid"], ["age", "bid"])])
 def test_dlrm_of_nothing_to_multiply(fields, dense_fields):
-    with pytest.raises(ValueError, match=r"needs two fields that are not dense, or one beside dense ones\. Received"):
+    with pytest.raises(ValueError, match=r"needs two fields that are not dense, or one beside dense fields\. Received"):
         built(DLRM(dense_fields), {name: wave(6, 4) for name in fields})

@@ -232,7 +232,7 @@ class TestFrozenTeacher:
         inputs = keras.Input((), dtype="float32", name="age")
         teacher = keras.Model({"age": inputs}, {"click": keras.layers.Reshape((1,))(inputs)})
         model = ads.model(residual_learning=ResidualLearning(teacher))
-        with pytest.raises(ValueError, match=r"teacher gives no logit for task 'like'.*received outputs: \['click'\]"):
+        with pytest.raises(ValueError, match=r"teacher gives no logit for task 'like'.*Received outputs: \['click'\]"):
             outputs_and_loss(model, ads.columns(), ads.labels())
 
 

@@ -59,8 +59,8 @@ with strategy.scope():
     own = keras.Model(inputs, keras.layers.Dense(1)(layer(inputs)))
     own.compile("sgd", "mse")
 before = model.get_weights()
-found = "received tf.distribute.MirroredStrategy with 2 replicas"
-refused("CTRModel.fit trains in one replica; " + found, lambda: model.fit(x, y, batch_size=16, verbose=0))
+found = "Received: tf.distribute.MirroredStrategy with 2 replicas"
+refused("CTRModel.fit trains in one replica. " + found, lambda: model.fit(x, y, batch_size=16, verbose=0))
 refused("CTRModel.train_on_batch", lambda: model.train_on_batch(x, y))
 refused("CTRModel.compute_loss", lambda: model.evaluate(x, y, batch_size=16, verbose=0))
 refused("A residual quantizer", lambda: own.fit(np.ones((4, 4)), np.ones(4), batch_size=4, verbose=0))
@@ -82,7 +82,7 @@ rank, store = int(sys.argv[1]), sys.argv[2]
 torch.distributed.init_process_group("gloo", init_method="file://" + store, rank=rank, world_size=2)
 model = make(("user",))
 before = [w.copy() for w in model.get_weights()]
-refused("CTRModel.fit trains in one replica; received torch.distributed with 2 processes",
+refused("CTRModel.fit trains in one replica. Received: torch.distributed with 2 processes",
         lambda: model.fit(x, y, verbose=0))
 for one, other in zip(before, model.get_weights()):
     np.testing.assert_array_equal(one, other)

@@ -9,7 +9,8 @@ from support.fixed_weights import as_array
 
 import grouprank as gr
 from grouprank.layers import FusedEmbeddingCollection, embedding_optimizers
-from grouprank.models.retrieval import CandidateIndex, InBatchRecall
+from grouprank.metrics import InBatchRecall
+from grouprank.models.retrieval import CandidateIndex
 
 SIZES = {"embedding_dim": 4, "tower_units": (8,), "output_dim": 5}
 

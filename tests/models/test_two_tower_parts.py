@@ -8,9 +8,9 @@ from support.fixed_weights import as_array, wave
 from support.gradients import gradients
 from support.run_layer_test import run_layer_test
 
+from grouprank.metrics import InBatchRecall
 from grouprank.models.retrieval import (
     CandidateIndex,
-    InBatchRecall,
     InBatchSoftmax,
     SamplingFrequency,
     Tower,

@@ -6,7 +6,7 @@ import pytest
 from support.fixed_weights import as_array
 
 import grouprank as gr
-from grouprank.layers.sequence import WeightedPooling
+from grouprank.layers import WeightedPooling
 
 VECTORS = np.random.default_rng(0).normal(size=(4, 3, 2)).astype("float32")
 WEIGHTS = np.array([[2, 1, 1], [0.5, -1.5, 0], [0, 0, 0], [1, 1, 1]], "float32")

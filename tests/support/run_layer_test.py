@@ -35,7 +35,7 @@ def run_layer_test(
     Args:
         layer_class: the layer.
         init_kwargs: its constructor's arguments.
-        input_data: an array or a dict of arrays, at least 4 rows.
+        input_data: an array, a list or a dict of arrays, at least 4 rows.
         expected_output_shape: shape with `None` rows, or a dict of shapes.
         golden: the first row of the output, nested as the output.
         still: names of trainable weights that have no gradient.
@@ -74,7 +74,7 @@ def _shapes(input_data):
 def _symbolic(input_data):
     if isinstance(input_data, dict):
         return {name: keras.Input(v.shape[1:], dtype=str(v.dtype), name=name) for name, v in input_data.items()}
-    return keras.Input(input_data.shape[1:], dtype=str(input_data.dtype))
+    return tree.map_structure(lambda v: keras.Input(v.shape[1:], dtype=str(v.dtype)), input_data)
 
 
 def _check_build(layer_class, init_kwargs, input_data):

@@ -15,7 +15,7 @@ __all__ = ["SGD", "Adagrad", "Adam", "RowOptimizer", "RowwiseAdagrad", "get"]
 OPTIMIZERS = {"sgd": SGD, "adagrad": Adagrad, "rowwise_adagrad": RowwiseAdagrad, "adam": Adam}
 
 
-def get(identifier: Any) -> RowOptimizer:
+def get(identifier: str | dict[str, Any] | RowOptimizer) -> RowOptimizer:
     """The given optimizer, or one with the defaults for `"sgd"`, `"adagrad"`, `"rowwise_adagrad"` or `"adam"`."""
     if isinstance(identifier, RowOptimizer):
         return identifier

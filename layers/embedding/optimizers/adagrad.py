@@ -33,7 +33,7 @@ class Adagrad(RowOptimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.01,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.01,
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
         **kwargs: Any,

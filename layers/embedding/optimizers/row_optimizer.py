@@ -1,4 +1,4 @@
-"""What every optimizer of a fused table has in common."""
+"""The base of the optimizers of fused tables."""
 
 import abc
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class RowOptimizer(abc.ABC):
 
     def __init__(
         self,
-        learning_rate: Any,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
         weight_decay: float | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
@@ -62,7 +62,8 @@ class RowOptimizer(abc.ABC):
             raise ValueError(
                 f"Set at most one of `clipnorm` and `clipvalue`. Received: clipnorm={clipnorm}, clipvalue={clipvalue}."
             )
-        self.learning_rate = learning_rate
+        # A schedule is called, a number is not: see `scheduled`.
+        self.learning_rate: Any = learning_rate
         self.weight_decay = weight_decay
         self.clipnorm = clipnorm
         self.clipvalue = clipvalue

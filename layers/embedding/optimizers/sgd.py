@@ -21,7 +21,9 @@ class SGD(RowOptimizer):
     {}
     """
 
-    def __init__(self, learning_rate: Any = 0.01, **kwargs: Any) -> None:
+    def __init__(
+        self, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.01, **kwargs: Any
+    ) -> None:
         super().__init__(learning_rate, **kwargs)
 
     def slots(self, dim: int) -> dict[str, tuple[int, float]]:

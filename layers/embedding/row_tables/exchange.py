@@ -1,4 +1,4 @@
-"""The way of rows between the devices that keep them and those that look them up."""
+"""How rows travel between the devices that keep them and the devices that look them up."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ class Exchange:
         found = found_devices()
         if found is not None:
             raise RuntimeError(
-                f"A fused embedding table trains on one device; received {found}. Its rows would be updated from each "
+                f"A fused embedding table trains on one device. Received: {found}. Its rows would be updated from each "
                 f"device's part of the batch alone. Train without distribution, or {INSTEAD}."
             )
 

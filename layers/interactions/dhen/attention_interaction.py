@@ -4,27 +4,29 @@ from typing import Any
 
 import keras
 
+from ...check_arguments import check_positive, check_rate
 from ...mlp import MLP
+from .embedding_interaction import EmbeddingInteraction, known_sizes
 from .linear_interaction import LinearInteraction
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
-class AttentionInteraction(keras.layers.Layer):
+class AttentionInteraction(EmbeddingInteraction):
     """Lets embeddings attend to each other: one Transformer encoder layer.
 
-    `a = LayerNorm(x + attention(x))`, `LayerNorm(a + feed_forward(a))`, and its
-    outputs combined to the wanted number. The attention has no biases, its heads are `dim / num_heads` wide, the
-    feed-forward layer `4 dim`, as in the Transformer.
+    Use it where the interaction of two fields depends on the other fields of the row. With `x` the inputs, it computes
+    `a = LayerNorm(x + attention(x))` and `LayerNorm(a + feed_forward(a))`. A `LinearInteraction` combines the result
+    to the wanted number of embeddings. As in the Transformer, a head is `dim / num_heads` wide, and the feed-forward
+    layer `4 dim`. The attention has no biases.
 
     Args:
         num_embeddings: number of embeddings of the output.
         num_heads: number of attention heads. Defaults to `2`.
-        dropout: dropout rate of the attention weights and of both residual
-            branches. Defaults to `0.0`.
+        dropout: dropout rate of the attention weights and of both residual branches. Defaults to `0.0`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
-        inputs: embeddings below each other, of floating dtype.
+        inputs: the embeddings, of floating dtype.
         training: dropout is active only if `True`.
 
     Input shape:
@@ -32,6 +34,9 @@ class AttentionInteraction(keras.layers.Layer):
 
     Output shape:
         `(batch, num_embeddings, dim)`.
+
+    Raises:
+        ValueError: on a number below 1, a dropout rate outside `[0, 1)`, or inputs of another rank or of unknown size.
 
     Example:
 
@@ -44,8 +49,9 @@ class AttentionInteraction(keras.layers.Layer):
     """
 
     def __init__(self, num_embeddings: int, num_heads: int = 2, dropout: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.num_embeddings = num_embeddings
+        super().__init__(num_embeddings, **kwargs)
+        check_positive(num_heads=num_heads)
+        check_rate(dropout=dropout)
         self.num_heads = num_heads
         self.dropout = dropout
         self.combine = LinearInteraction(num_embeddings, dtype=self.dtype_policy, name="combine")
@@ -58,9 +64,9 @@ class AttentionInteraction(keras.layers.Layer):
             for name in ("attention_dropout", "feed_forward_dropout")
         ]
 
-    def build(self, input_shape: tuple[Any, ...]) -> None:
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create attention and feed-forward layer."""
-        dim = input_shape[-1]
+        _, dim = known_sizes(input_shape)
         self.attention = keras.layers.MultiHeadAttention(
             self.num_heads,
             max(1, dim // self.num_heads),
@@ -85,15 +91,10 @@ class AttentionInteraction(keras.layers.Layer):
         fed = self.feed_forward(x, training=training)
         return self.combine(self.norms[1](x + self._dropouts[1](fed, training=training)))
 
-    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Shape of the output (see "Output shape")."""
-        return (input_shape[0], self.num_embeddings, input_shape[2])
-
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {
             **super().get_config(),
-            "num_embeddings": self.num_embeddings,
             "num_heads": self.num_heads,
             "dropout": self.dropout,
         }

@@ -6,21 +6,23 @@ import keras
 import keras_rs
 from keras import ops
 
+from .embedding_interaction import EmbeddingInteraction, known_sizes
 from .linear_interaction import LinearInteraction
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
-class CrossInteraction(keras.layers.Layer):
-    """Crosses every component with every other: one `keras_rs.layers.FeatureCross`.
+class CrossInteraction(EmbeddingInteraction):
+    """Multiplies every component of a row's embeddings with every other, as a layer of DCN V2 does.
 
-    The embeddings are put side by side, crossed, and combined to the wanted number.
+    Use it for explicit products of features. `keras_rs.layers.FeatureCross` crosses the embeddings, which lie side by
+    side. A `LinearInteraction` combines the result to the wanted number of embeddings.
 
     Args:
         num_embeddings: number of embeddings of the output.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
-        inputs: embeddings below each other, of floating dtype.
+        inputs: the embeddings, of floating dtype.
 
     Input shape:
         `(batch, embeddings, dim)`.
@@ -28,22 +30,28 @@ class CrossInteraction(keras.layers.Layer):
     Output shape:
         `(batch, num_embeddings, dim)`.
 
+    Raises:
+        ValueError: on a number below 1, or inputs of another rank or of unknown size.
+
     Example:
 
     >>> import numpy as np
     >>> tuple(CrossInteraction(2)(np.ones((4, 3, 8), "float32")).shape)
     (4, 2, 8)
+
+    Reference:
+        Wang et al., *DCN V2*, [arXiv:2008.13535](https://arxiv.org/abs/2008.13535), eq. 1.
     """
 
     def __init__(self, num_embeddings: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.num_embeddings = num_embeddings
+        super().__init__(num_embeddings, **kwargs)
         self.cross = keras_rs.layers.FeatureCross(dtype=self.dtype_policy, name="cross")
         self.combine = LinearInteraction(num_embeddings, dtype=self.dtype_policy, name="combine")
 
-    def build(self, input_shape: tuple[Any, ...]) -> None:
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create the cross weights."""
-        shape = (None, input_shape[1] * input_shape[2])
+        embeddings, dim = known_sizes(input_shape)
+        shape = (None, embeddings * dim)
         self.cross.build(shape)
         # keras-rs creates its inner layer in `build` but leaves it unbuilt.
         self.cross.dense.build(shape)
@@ -55,11 +63,3 @@ class CrossInteraction(keras.layers.Layer):
         _, fields, dim = inputs.shape
         crossed = self.cross(ops.reshape(inputs, (-1, fields * dim)))
         return self.combine(ops.reshape(crossed, (-1, fields, dim)))
-
-    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Shape of the output (see "Output shape")."""
-        return (input_shape[0], self.num_embeddings, input_shape[2])
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {**super().get_config(), "num_embeddings": self.num_embeddings}

@@ -6,9 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from ...check_arguments import check_rate
 from .attention_interaction import AttentionInteraction
 from .cross_interaction import CrossInteraction
 from .dot_product_interaction import DotProductInteraction
+from .embedding_interaction import known_sizes
 from .linear_interaction import LinearInteraction
 from .mlp_interaction import MLPInteraction
 
@@ -22,8 +24,8 @@ class DHENLayer(keras.layers.Layer):
 
     Each kind of interaction captures something that the others miss. A layer is
     `LayerNorm(ensemble(interactions(X)) + shortcut(X))`: every interaction makes
-    `num_embeddings` embeddings of `X`, and the ensemble puts them below each other
-    or adds them up. Stacked, interactions of one layer work on those of all kinds
+    `num_embeddings` embeddings of `X`, and the ensemble stacks them or adds
+    them up. Stacked, interactions of one layer work on those of all kinds
     of the layer below.
 
     The interactions, by name:
@@ -35,8 +37,8 @@ class DHENLayer(keras.layers.Layer):
     - `"linear"`: linear combinations of the embeddings;
     - `"mlp"`: dense layers over all embeddings side by side.
 
-    There is no public code of the paper; where it is silent, this is how it is
-    read. The shortcut is the identity if the number of embeddings stays, else a
+    There is no public code of the paper. Where the paper is silent, this layer
+    reads it as follows. The shortcut is the identity if the number of embeddings stays, else a
     linear combination of embeddings without a bias. An interaction whose result is
     a list of embeddings is brought to `num_embeddings` by a linear combination of
     them, one whose result is a plain vector by a dense layer. The layer
@@ -49,7 +51,7 @@ class DHENLayer(keras.layers.Layer):
         num_embeddings: embeddings that each interaction makes. Defaults to `8`.
         interactions: names of the interactions. Defaults to
             `("dcn", "self_attention", "linear")`.
-        ensemble: `"concat"` puts their embeddings below each other, `"sum"` adds
+        ensemble: `"concat"` stacks their embeddings, `"sum"` adds
             them up. Defaults to `"concat"`.
         num_heads: attention heads of `"self_attention"`. Defaults to `2`.
         units: widths of the dense layers of `"mlp"`. Defaults to `(128,)`.
@@ -57,7 +59,7 @@ class DHENLayer(keras.layers.Layer):
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
-        inputs: embeddings below each other, of floating dtype.
+        inputs: the stacked embeddings, of floating dtype.
         training: dropout is active only if `True`.
 
     Input shape:
@@ -104,8 +106,7 @@ class DHENLayer(keras.layers.Layer):
             )
         if ensemble not in ENSEMBLES:
             raise ValueError(f"`ensemble` must be one of {ENSEMBLES}. Received: ensemble={ensemble!r}.")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` must lie in [0, 1). Received: dropout={dropout}.")
+        check_rate(dropout=dropout)
         self.num_embeddings = num_embeddings
         self.interaction_names = tuple(interactions)
         self.ensemble = ensemble
@@ -131,11 +132,7 @@ class DHENLayer(keras.layers.Layer):
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         """Build interactions, shortcut and normalization."""
-        if len(input_shape) != 3 or None in input_shape[1:]:
-            raise ValueError(
-                "`inputs` must have the shape (batch, embeddings, dim), with known embeddings and dim. "
-                f"Received: input_shape={input_shape}."
-            )
+        known_sizes(input_shape)
         for interaction in self.interactions:
             interaction.build(input_shape)
         output_shape = self.compute_output_shape(input_shape)

@@ -6,20 +6,22 @@ import keras
 import keras_rs
 from keras import ops
 
+from .embedding_interaction import EmbeddingInteraction, known_sizes
+
 
 @keras.saving.register_keras_serializable(package="grouprank")
-class DotProductInteraction(keras.layers.Layer):
+class DotProductInteraction(EmbeddingInteraction):
     """Takes the inner products of all pairs of embeddings, as DLRM does.
 
-    `keras_rs.layers.DotInteraction`, and a linear layer that makes embeddings of
-    its products again.
+    Use it where the similarity of two fields tells something, such as that of a user and an ad. A linear layer makes
+    embeddings of the products of `keras_rs.layers.DotInteraction`.
 
     Args:
         num_embeddings: number of embeddings of the output.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
-        inputs: embeddings below each other, of floating dtype.
+        inputs: the embeddings, of floating dtype.
 
     Input shape:
         `(batch, embeddings, dim)`, at least two embeddings.
@@ -28,7 +30,8 @@ class DotProductInteraction(keras.layers.Layer):
         `(batch, num_embeddings, dim)`.
 
     Raises:
-        ValueError: when it is built, if there is one embedding only and so no pair.
+        ValueError: on a number below 1, inputs of another rank or of unknown size, or a single embedding, which makes
+            no pair.
 
     Example:
 
@@ -41,13 +44,12 @@ class DotProductInteraction(keras.layers.Layer):
     """
 
     def __init__(self, num_embeddings: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.num_embeddings = num_embeddings
+        super().__init__(num_embeddings, **kwargs)
         self.dot = keras_rs.layers.DotInteraction(dtype=self.dtype_policy, name="dot")
 
-    def build(self, input_shape: tuple[Any, ...]) -> None:
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create the linear layer."""
-        _, fields, dim = input_shape
+        fields, dim = known_sizes(input_shape)
         if fields < 2:
             raise ValueError(f"Inner products need at least two embeddings. Received: input_shape={input_shape}.")
         self.dense = keras.layers.Dense(self.num_embeddings * dim, dtype=self.dtype_policy, name="dense")
@@ -59,11 +61,3 @@ class DotProductInteraction(keras.layers.Layer):
         _, fields, dim = inputs.shape
         products = self.dot(ops.unstack(inputs, fields, axis=1))
         return ops.reshape(self.dense(products), (-1, self.num_embeddings, dim))
-
-    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Shape of the output (see "Output shape")."""
-        return (input_shape[0], self.num_embeddings, input_shape[2])
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {**super().get_config(), "num_embeddings": self.num_embeddings}

@@ -6,21 +6,25 @@ from typing import Any
 import keras
 from keras import ops
 
+from ...check_arguments import check_rate
 from ...mlp import MLP
+from .embedding_interaction import EmbeddingInteraction, known_sizes
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
-class MLPInteraction(keras.layers.Layer):
-    """Dense layers over the embeddings side by side, and a linear one that makes embeddings again.
+class MLPInteraction(EmbeddingInteraction):
+    """Feeds the embeddings of a row, side by side, to dense layers.
+
+    Use it for interactions that no formula names. A last linear layer makes embeddings of what the dense layers found.
 
     Args:
         num_embeddings: number of embeddings of the output.
         units: widths of the dense layers. Defaults to `(128,)`.
-        dropout: their dropout rate. Defaults to `0.0`.
+        dropout: dropout rate of these layers. Defaults to `0.0`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
-        inputs: embeddings below each other, of floating dtype.
+        inputs: the embeddings, of floating dtype.
         training: dropout is active only if `True`.
 
     Input shape:
@@ -29,22 +33,29 @@ class MLPInteraction(keras.layers.Layer):
     Output shape:
         `(batch, num_embeddings, dim)`.
 
+    Raises:
+        ValueError: on a number below 1, a dropout rate outside `[0, 1)`, or, when it is built, on a width below 1 or
+            inputs of another rank or of unknown size.
+
     Example:
 
     >>> import numpy as np
     >>> tuple(MLPInteraction(2, units=(16,))(np.ones((4, 3, 8), "float32")).shape)
     (4, 2, 8)
+
+    Reference:
+        Zhang et al., *DHEN*, [arXiv:2203.11014](https://arxiv.org/abs/2203.11014), section 3.
     """
 
     def __init__(self, num_embeddings: int, units: Sequence[int] = (128,), dropout: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.num_embeddings = num_embeddings
+        super().__init__(num_embeddings, **kwargs)
+        check_rate(dropout=dropout)
         self.units = tuple(units)
         self.dropout = dropout
 
-    def build(self, input_shape: tuple[Any, ...]) -> None:
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create the dense layers."""
-        _, fields, dim = input_shape
+        fields, dim = known_sizes(input_shape)
         self.mlp = MLP(
             self.units,
             dropout=self.dropout,
@@ -61,15 +72,10 @@ class MLPInteraction(keras.layers.Layer):
         x = self.mlp(ops.reshape(inputs, (-1, fields * dim)), training=training)
         return ops.reshape(x, (-1, self.num_embeddings, dim))
 
-    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Shape of the output (see "Output shape")."""
-        return (input_shape[0], self.num_embeddings, input_shape[2])
-
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {
             **super().get_config(),
-            "num_embeddings": self.num_embeddings,
             "units": list(self.units),
             "dropout": self.dropout,
         }

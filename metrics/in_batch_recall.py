@@ -10,15 +10,15 @@ from keras import ops
 class InBatchRecall(keras.metrics.Mean):
     """Share of rows whose own ad is among the `k` best scores of the batch's ads.
 
-    It shows whether training moves. It depends on the batch, in which an ad may
-    be a candidate several times; recall over a whole corpus is what
-    `TwoTowerModel.evaluate_recall` measures. Scores that tie with a row's own count as better ones, so that a
-    model which gives every ad one score has recall 0.
+    It shows whether training makes progress. It depends on the batch, in which an ad
+    may be a candidate several times; `TwoTowerModel.evaluate_recall` measures the
+    recall over a whole corpus. A score that ties with a row's own counts as a better
+    one, so that a model which gives every ad the same score has recall 0.
 
     Args:
         k: number of best scores. Defaults to `10`.
         name: name of the metric. `None` takes `"in_batch_recall_at_{k}"`. Defaults to `None`.
-        dtype: dtype of the result. Defaults to `None`, i.e. `keras.config.floatx()`.
+        dtype: dtype of the result. `None` takes `keras.config.floatx()`. Defaults to `None`.
 
     Call arguments:
         y_true: column of each row's own ad, integers `(batch,)`.
@@ -37,7 +37,7 @@ class InBatchRecall(keras.metrics.Mean):
     0.5
     """
 
-    def __init__(self, k: int = 10, name: str | None = None, dtype: Any = None) -> None:
+    def __init__(self, k: int = 10, name: str | None = None, dtype: str | keras.DTypePolicy | None = None) -> None:
         super().__init__(name=name or f"in_batch_recall_at_{k}", dtype=dtype)
         if not isinstance(k, int) or k < 1:
             raise ValueError(f"`k` must be a positive integer. Received: k={k!r}.")

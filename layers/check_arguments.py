@@ -1,4 +1,4 @@
-"""Checks that the multi-task structures share."""
+"""Checks of constructor arguments that several layers share."""
 
 from collections.abc import Sequence
 
@@ -38,3 +38,18 @@ def check_positive(**numbers: object) -> None:
     for name, number in numbers.items():
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
             raise ValueError(f"`{name}` must be a positive integer. Received: {name}={number!r}.")
+
+
+def check_rate(**rates: float) -> None:
+    """Raise on a rate outside `[0, 1)`, by the name of its argument.
+
+    Raises:
+        ValueError: on a rate below 0, or of 1 or more.
+
+    Example:
+
+    >>> check_rate(dropout=0.1)
+    """
+    for name, rate in rates.items():
+        if not 0.0 <= rate < 1.0:
+            raise ValueError(f"`{name}` must lie in [0, 1). Received: {name}={rate}.")
