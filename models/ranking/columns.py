@@ -56,11 +56,10 @@ class Columns:
         order = sorted(range(len(parts)), key=lambda index: not isinstance(parts[index], Once))
         once = [part.value for part in parts if isinstance(part, Once)]
         each = [part for part in parts if not isinstance(part, Once)]
-        matrix = None
-        if once:
-            columns = ops.concatenate(once, axis=-1) if len(once) > 1 else once[0]
-            matrix = ops.pad(columns, [[0, 0], [0, 1]], constant_values=1.0)
-        return cls(rows, matrix, None, each, np.concatenate([spans[index] for index in order]))
+        matrix = ops.pad(_joined(once), [[0, 0], [0, 1]], constant_values=1.0) if once else None
+        return cls(
+            rows, matrix, None, [_joined(each)] if each else [], np.concatenate([spans[index] for index in order])
+        )
 
     @property
     def request_places(self) -> np.ndarray:
@@ -110,7 +109,7 @@ class Columns:
 
         each = arranged("each", lambda: kernel(self.each_places, False))
         if self.matrix is None:
-            y = ops.matmul(self._cast(self.each, dtype), each) + arranged("bias", bias)
+            y = ops.matmul(ops.cast(_joined(self.each), dtype), each) + arranged("bias", bias)
         else:
             y = self.multiply(arranged("request", lambda: kernel(self.request_places, True)), each, dtype)
         y = layers[0].activation(y)
@@ -125,14 +124,15 @@ class Columns:
             dtype: in what to multiply.
         """
         product = ops.matmul(ops.cast(self.matrix, dtype), request)
-        y = ops.matmul(self._cast(self.each, dtype), each)
+        y = ops.matmul(ops.cast(_joined(self.each), dtype), each)
         if self.read is None:
             return self.rows.add(y, product)
         # Not one product of everything side by side: the copies that it takes are dearer than a sum.
         return y + self.rows.add(ops.matmul(ops.cast(self.read, dtype), product[:-1]), product[-1:])
 
-    def _cast(self, tensors: list[Any], dtype: Any) -> Any:
-        return ops.cast(ops.concatenate(tensors, axis=-1) if len(tensors) > 1 else tensors[0], dtype)
+
+def _joined(tensors: Sequence[Any]) -> Any:
+    return ops.concatenate(tensors, axis=-1) if len(tensors) > 1 else tensors[0]
 
 
 def _in_order(columns: Any, places: np.ndarray) -> Any:
