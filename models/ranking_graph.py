@@ -53,7 +53,12 @@ class RankingNetwork:
         return groups, learned_of
 
     def representations(self, fields: Any, calls: LayerCalls) -> tuple[Any, dict[str, Any]]:
-        """What the backbone makes of all fields, groups included, and what each task's tower reads."""
+        """What the backbone makes of all fields, groups included, and what each task's tower reads.
+
+        Args:
+            fields: the fields by name, or what `calls` has made of them for the backbone.
+            calls: how the layers are called.
+        """
         backbone_output = representation = calls.layer(self.backbone, fields)
         if "representation" in self.group_concats:
             representation = calls.layer(self.group_concats["representation"], representation)

@@ -34,7 +34,7 @@ embedding rows of {embedding_dim}. Ours is `serving_default` of the exported mod
 REMARK = """`rank` embeds, groups and multiplies what is the user's once, and computes full-rank crosses by side
 (`models/ranking/crosses_by_side.py`). What is left bounds the ratio: with embeddings of 16 and the groups' codes
 528 of the crosses' 720 inputs are the request's, and at 500 ads the model's multiplications, those once a request
-included, are .56 of the flat ones (.35 at 2,000). Turning columns into fields and the many small operations take
+included, are 0.58 of the flat ones (0.36 at 2,000). Turning columns into fields and the many small operations take
 about what the whole of a request for one ad takes, either way."""
 
 HALF = """The same network with a fused table whose rows are kept as bfloat16 (`embedding_storage_dtype="bfloat16"`)."""

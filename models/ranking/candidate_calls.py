@@ -75,11 +75,11 @@ def _with_tensors(structure: Any, repeated: Mapping[Once, Any]) -> Any:
 
 
 def worth_by_side(backbone: Any, fields: Mapping[str, Any]) -> int | None:
-    """From how many candidates of one request on a backbone is computed by side; `None`: never.
+    """The number of one request's candidates from which on a backbone is computed by side, or `None` if it never is.
 
     Args:
         backbone: the layer.
-        fields: what it reads, of both kinds.
+        fields: the fields that it reads, some with one row per request and some with one row per candidate.
     """
     if type(backbone) is not DCNv2 or backbone.projection_dim is not None or not _can_be_split(backbone):
         return None
@@ -88,7 +88,7 @@ def worth_by_side(backbone: Any, fields: Mapping[str, Any]) -> int | None:
     return least_candidates(len(backbone.crosses), once, each) if once and each else None
 
 
-# === What each kind of layer makes of columns of both kinds; `None` if it needs them written out ===
+# === How each kind of layer reads columns of both kinds. A function returns `None` if its layer needs tensors. ===
 
 
 def _mlp(layer: MLP, rows: CandidateRows, x: Any, **kwargs: Any) -> Any:
@@ -122,11 +122,16 @@ def _dcn_v2(layer: DCNv2, rows: CandidateRows, fields: Any) -> Any:
 
 
 def _can_be_split(layer: DCNv2) -> bool:
+    """Whether there are crosses, and dense layers too if these stand beside the crosses."""
     return bool(layer.crosses) and (layer.structure == "stacked" or layer.mlp.first is not None)
 
 
 def before_crosses(layer: DCNv2, rows: CandidateRows, fields: Mapping[str, Any]) -> tuple[Columns, Any]:
-    """What the crosses read, and what the dense layers beside them give (`None` if they stand above the crosses)."""
+    """What the crosses read, and what the dense layers beside them give.
+
+    Both ways of computing the crosses start from it. Where the dense layers stand above the crosses, their output is
+    `None`.
+    """
     columns = _side_by_side(rows, fields)
     return columns, _mlp(layer.mlp, rows, columns) if layer.structure == "parallel" else None
 

@@ -51,7 +51,7 @@ class CandidateRanker:
         requests, count = shape
         rows = CandidateRows(requests, count, arranged)
         calls = CandidateCalls(rows)
-        fields = self._fields(once, each, calls)
+        fields: Any = self._fields(once, each, calls)
         fields |= self._network.groups(fields, calls)[0]
         least = worth_by_side(self._network.backbone, fields)
 
@@ -63,8 +63,9 @@ class CandidateRanker:
             first = of_towers()
         else:
             fields = before_crosses(self._network.backbone, rows, fields)
-            # In a graph the numbers are known only when it runs. A condition costs time for every tensor that it takes
-            # in and every operation in it, so that what both ways have in common stands before it and after it.
+            # A graph knows the numbers only when it runs, so it needs a condition. Every tensor that goes into one and
+            # every operation in it takes time, also in the branch that is not taken. That is why what both branches
+            # have in common is done before the condition or after it.
             if isinstance(requests, int) and isinstance(count, int):
                 first = of_towers(requests == 1 and count >= least)
             else:

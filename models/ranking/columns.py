@@ -18,10 +18,10 @@ class Columns:
 
         [[r, 1] M, e]   in the order of `places`
 
-    where `M` belongs to the request. In the plainest case there is no `r`: `M` is the one row of the request's columns,
-    the same for all its candidates. After crosses by side the request's half is linear in `r`.
+    where `M` belongs to the request. In the plainest case there is no `r`. Then `M` is one row with the request's
+    columns, which are the same for all its candidates. After `crosses_by_side` the request's half is linear in `r`.
 
-    A dense layer with the kernel `[Kₘ, Kₑ]` makes `[r, 1] (M Kₘ) + e Kₑ` of them: `M Kₘ` is multiplied once per
+    A dense layer with the kernel `[Kₘ, Kₑ]` makes `[r, 1] (M Kₘ) + e Kₑ` of them. `M Kₘ` is multiplied once per
     request, and the columns of `[r, 1] M`, which may be many more than those of `r`, are never written out. The last
     column of `M` is that of the number 1 itself, so that the last row of `Kₘ` is the layer's bias.
 
@@ -127,7 +127,7 @@ class Columns:
         y = ops.matmul(ops.cast(_joined(self.each), dtype), each)
         if self.read is None:
             return self.rows.add(y, product)
-        # Not one product of everything side by side: the copies that it takes are dearer than a sum.
+        # One product of everything side by side would need copies of all of it, which take longer than this sum.
         return y + self.rows.add(ops.matmul(ops.cast(self.read, dtype), product[:-1]), product[-1:])
 
 

@@ -15,18 +15,18 @@ def crosses_by_side(crosses: Sequence[Any], columns: Columns) -> Columns:
 
         xₗ₊₁ = x₀ ⊙ (xₗ W + b) + xₗ
 
-    Its request's half is linear in what is known of the candidate. It is `u` at first, and if it is `[r, 1] M` for
-    `xₗ`, whose other half is `aₗ`, then for `xₗ₊₁` it is
+    The request's half of every `xₗ` is linear in what is known of the candidate. At first it is `u`. If it is
+    `[r, 1] M` for `xₗ`, and `aₗ` is the candidate's half of `xₗ`, then the request's half of `xₗ₊₁` is
 
-        [aₗ, r, 1] [u ⊙ Wₐᵤ, M + u ⊙ (M Wᵤᵤ)]   (the two below each other)
+        [aₗ, r, 1] M'
 
-    where `Wₐᵤ` are the rows of `W` that read `a` and its columns that write `u`. So a candidate takes the products of
-    its own half alone, and a request those of its matrices: fewer multiplications from some number of candidates on
-    (`least_candidates`).
+    The upper rows of `M'`, which read `aₗ`, are `u ⊙ Wₐᵤ`. Its lower rows are `M + u ⊙ (M Wᵤᵤ)`. `Wₐᵤ` is the part of
+    `W` that reads `a` and writes `u`. So a candidate only takes the products of its own half, and a request takes those
+    of its matrices. From some number of candidates on these are fewer multiplications (`least_candidates`).
 
     Args:
         crosses: built `keras_rs.layers.FeatureCross` of full rank.
-        columns: `x₀`; of one request.
+        columns: `x₀` of one request.
 
     Reference:
         Wang et al., *DCN V2*, [arXiv:2008.13535](https://arxiv.org/abs/2008.13535), eq. 1; the rest is algebra.
@@ -44,9 +44,9 @@ def crosses_by_side(crosses: Sequence[Any], columns: Columns) -> Columns:
 
 
 def least_candidates(depth: int, once: int, each: int) -> int | None:
-    """From how many candidates on `crosses_by_side` multiplies less; `None`: never.
+    """The number of candidates from which on `crosses_by_side` multiplies less, or `None` if it never does.
 
-    What reads the crosses is left out: it takes about as much either way.
+    What reads the crosses is left out, because it takes about as much either way.
 
     Args:
         depth: number of crosses.
@@ -54,7 +54,7 @@ def least_candidates(depth: int, once: int, each: int) -> int | None:
         each: width of a candidate's fields.
     """
     width = once + each
-    # Per candidate, with the first cross split alone and with all of them by side.
+    # Multiplications per candidate: if only the first cross is split, and if all of them are computed by side.
     first = each * width + (depth - 1) * width**2
     all_of_them = depth * (depth + 1) // 2 * each**2 + depth * each * once
     per_request = depth * (depth - 1) // 2 * each * once * width
@@ -63,7 +63,12 @@ def least_candidates(depth: int, once: int, each: int) -> int | None:
 
 
 def _kernel(layer: Any, columns: Columns) -> list[list[Any]]:
-    """A cross' kernel in four: the rows that read `[u, 1]` and those that read `a`, each to `u` and to `a`."""
+    """A cross' kernel in four parts.
+
+    The first pair reads `[u, 1]` (its last row is the bias), the second one reads `a`. Of each pair the first part
+    writes `u` and the second one writes `a`. Each part is a tensor of its own, because a slice would be copied at each
+    request.
+    """
     request, each = columns.request_places, columns.each_places
 
     def part(reads_request: bool, to_request: bool) -> Any:
