@@ -1,11 +1,9 @@
 """How the layers of a ranking model are called."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
-
-from ..layers import MLP
 
 
 class LayerCalls:
@@ -18,10 +16,9 @@ class LayerCalls:
     Example:
 
     >>> import numpy as np
-    >>> towers = {"click": MLP((2,)), "like": MLP((3,))}
-    >>> outputs = LayerCalls().networks(towers, dict.fromkeys(towers, np.ones((4, 5), "float32")))
-    >>> tuple(outputs["like"].shape)
-    (4, 3)
+    >>> user, ad = np.ones((4, 2), "float32"), np.ones((4, 3), "float32")
+    >>> tuple(LayerCalls().concatenate([user, ad], name="fields").shape)
+    (4, 5)
     """
 
     def layer(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -36,12 +33,3 @@ class LayerCalls:
             name: name of the step in the graph.
         """
         return keras.layers.Concatenate(name=name)(list(columns))
-
-    def networks(self, networks: Mapping[str, MLP], inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The outputs of several networks by name.
-
-        Args:
-            networks: networks of one activation and dtype.
-            inputs: what each of them reads; it may be one and the same tensor.
-        """
-        return {name: self.layer(network, inputs[name]) for name, network in networks.items()}

@@ -52,9 +52,14 @@ class RankingNetwork:
             groups[f"{placement}:groups"] = calls.layer(self.group_concats[placement], x, concatenate=False)
         return groups, learned_of
 
-    def representations(self, fields: Mapping[str, Any], calls: LayerCalls) -> tuple[Any, dict[str, Any]]:
-        """What the backbone makes of all fields, groups included, and what each task's tower reads."""
-        backbone_output = representation = calls.layer(self.backbone, dict(fields))
+    def representations(self, fields: Any, calls: LayerCalls) -> tuple[Any, dict[str, Any]]:
+        """What the backbone makes of all fields, groups included, and what each task's tower reads.
+
+        Args:
+            fields: the fields by name, or what `calls` has made of them for the backbone.
+            calls: how the layers are called.
+        """
+        backbone_output = representation = calls.layer(self.backbone, fields)
         if "representation" in self.group_concats:
             representation = calls.layer(self.group_concats["representation"], representation)
         by_task = calls.layer(self.structure, representation)
@@ -65,9 +70,8 @@ class RankingNetwork:
             by_task = calls.layer(self.weighting, by_task)
         return backbone_output, by_task
 
-    def logits(self, by_task: Mapping[str, Any], calls: LayerCalls) -> dict[str, Any]:
-        """Logits `(rows, 1)` of the tasks and of the joint outcomes."""
-        outputs = calls.networks(self.towers, by_task)
+    def logits(self, outputs: Mapping[str, Any], calls: LayerCalls) -> dict[str, Any]:
+        """Logits `(rows, 1)` of the tasks and of the joint outcomes, from what the towers give."""
         logits = {task: calls.layer(end, outputs[task]) for task, end in self._ends.items()}
         for outcome, (layer, parent, child) in self.joints.items():
             logits[outcome] = calls.layer(layer, logits[parent], logits[child])
@@ -125,7 +129,7 @@ def make_ranking_graph(
         )
         for task in network.schema.task_names
     }
-    logits = network.logits(by_task, calls)
+    logits = network.logits({task: tower(by_task[task]) for task, tower in network.towers.items()}, calls)
     biases: dict[str, tuple[Any, int]] = {task: (tower.last_bias, 0) for task, tower in network.towers.items()}
     heads: dict[str, Any] = {}
     if learning is not None:

@@ -35,7 +35,7 @@ compiled call."""
 REMARK = """`rank` embeds, groups and multiplies the user's columns once, and computes full-rank crosses by side
 (`models/ranking/crosses_by_side.py`). The remaining work bounds the ratio: with embeddings of 16 and the groups' codes,
 528 of the 720 inputs of the crosses are the request's. At 500 ads the multiplications of the model, with those done
-once per request, are 0.56 of the flat ones (0.35 at 2,000). In both signatures, turning columns into
+once per request, are 0.58 of the flat ones (0.36 at 2,000). In both signatures, turning columns into
 fields and the many small operations take about as long as a whole request for one ad."""
 
 HALF = """The same network with a fused table whose rows are kept as bfloat16 (`embedding_storage_dtype="bfloat16"`)."""

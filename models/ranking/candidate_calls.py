@@ -52,17 +52,15 @@ class CandidateCalls(LayerCalls):
             return Columns.of(self.rows, columns)
         return ops.concatenate(columns, axis=-1)
 
-    def networks(self, networks: Mapping[str, MLP], inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The networks' outputs; if they read the same tensor, their first layers are one product."""
+    def first_layers(self, networks: Mapping[str, MLP], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The outputs of the networks' first layers, made by one product if they read the same tensor."""
+        firsts = [network.first for network in networks.values() if network.first is not None]
         shared = next(iter(inputs.values()))
         if any(inputs[name] is not shared for name in networks):
-            return super().networks(networks, inputs)
+            return {name: first(inputs[name]) for name, first in zip(networks, firsts, strict=True)}
         columns = shared if isinstance(shared, Columns) else Columns.of(self.rows, [shared])
         # Four products of 64 columns take about twice the time of one of 256.
-        outputs = columns.dense([network.first for network in networks.values() if network.first is not None])
-        return {
-            name: network.after_first(output) for (name, network), output in zip(networks.items(), outputs, strict=True)
-        }
+        return dict(zip(networks, columns.dense(firsts), strict=True))
 
 
 def _with_tensors(structure: Any, repeated: Mapping[Once, Any]) -> Any:
@@ -77,20 +75,20 @@ def _with_tensors(structure: Any, repeated: Mapping[Once, Any]) -> Any:
 
 
 def worth_by_side(backbone: Any, fields: Mapping[str, Any]) -> int | None:
-    """From how many candidates of one request on a backbone is computed by side; `None`: never.
+    """The number of one request's candidates from which on a backbone is computed by side, or `None` if it never is.
 
     Args:
         backbone: the layer.
-        fields: what it reads, of both kinds.
+        fields: the fields that it reads, some with one row per request and some with one row per candidate.
     """
-    if type(backbone) is not DCNv2 or backbone.projection_dim is not None or not backbone.crosses:
+    if type(backbone) is not DCNv2 or backbone.projection_dim is not None or not _can_be_split(backbone):
         return None
     once = sum(field.value.shape[-1] for field in fields.values() if isinstance(field, Once))
     each = sum(field.shape[-1] for field in fields.values() if not isinstance(field, Once))
     return least_candidates(len(backbone.crosses), once, each) if once and each else None
 
 
-# === What each kind of layer makes of columns of both kinds; `None` if it needs them written out ===
+# === How each kind of layer reads columns of both kinds. A function returns `None` if its layer needs tensors. ===
 
 
 def _mlp(layer: MLP, rows: CandidateRows, x: Any, **kwargs: Any) -> Any:
@@ -112,15 +110,30 @@ def _mlp_backbone(layer: MLPBackbone, rows: CandidateRows, fields: Mapping[str, 
     return None if layer.mlp.first is None else _mlp(layer.mlp, rows, _side_by_side(rows, fields))
 
 
-def _dcn_v2(layer: DCNv2, rows: CandidateRows, fields: Mapping[str, Any]) -> Any:
-    if not layer.crosses or (layer.structure == "parallel" and layer.mlp.first is None):
+def _dcn_v2(layer: DCNv2, rows: CandidateRows, fields: Any) -> Any:
+    if not _can_be_split(layer):
         return None
-    columns = _side_by_side(rows, fields)
+    columns, deep = before_crosses(layer, rows, fields) if isinstance(fields, Mapping) else fields
+    columns = Columns(rows, columns.matrix, None, columns.each, columns.places)
     crossed = crosses_by_side(layer.crosses, columns) if rows.one_request else _first_cross_split(layer, columns)
     if layer.structure == "stacked":
         return _mlp(layer.mlp, rows, crossed) if isinstance(crossed, Columns) else layer.mlp(crossed, training=False)
-    deep = _mlp(layer.mlp, rows, columns)
     return crossed.joined(deep) if isinstance(crossed, Columns) else ops.concatenate([crossed, deep], axis=-1)
+
+
+def _can_be_split(layer: DCNv2) -> bool:
+    """Whether there are crosses, and dense layers too if these stand beside the crosses."""
+    return bool(layer.crosses) and (layer.structure == "stacked" or layer.mlp.first is not None)
+
+
+def before_crosses(layer: DCNv2, rows: CandidateRows, fields: Mapping[str, Any]) -> tuple[Columns, Any]:
+    """What the crosses read, and what the dense layers beside them give.
+
+    Both ways of computing the crosses start from it. Where the dense layers stand above the crosses, their output is
+    `None`.
+    """
+    columns = _side_by_side(rows, fields)
+    return columns, _mlp(layer.mlp, rows, columns) if layer.structure == "parallel" else None
 
 
 def _first_cross_split(layer: DCNv2, columns: Columns) -> Any:

@@ -7,7 +7,7 @@ from keras import ops
 
 from ..feature_embedder import FeatureEmbedder
 from ..ranking_graph import RankingNetwork
-from .candidate_calls import CandidateCalls, worth_by_side
+from .candidate_calls import CandidateCalls, before_crosses, worth_by_side
 from .candidate_rows import Arranged, CandidateRows, Once, arrange_anew
 
 # Columns that come once per request; an ad's own come once per candidate.
@@ -49,34 +49,46 @@ class CandidateRanker:
             each = {f.name: ops.reshape(each[f.name], (-1, *f.shape)) for f in of_candidates}
 
         requests, count = shape
-        calls = CandidateCalls(CandidateRows(requests, count, arranged))
-        fields = self._fields(once, each, calls)
+        rows = CandidateRows(requests, count, arranged)
+        calls = CandidateCalls(rows)
+        fields: Any = self._fields(once, each, calls)
         fields |= self._network.groups(fields, calls)[0]
         least = worth_by_side(self._network.backbone, fields)
 
-        def logits(one_request: bool) -> dict[str, Any]:
-            found = self._logits(fields, CandidateRows(requests, count, arranged, one_request))
-            return {name: ops.reshape(value, (requests, count)) for name, value in found.items()}
+        def of_towers(one_request: bool = False) -> dict[str, Any]:
+            rows = CandidateRows(requests, count, arranged, one_request)
+            return self._first_layers(fields, CandidateCalls(rows))
 
         if least is None:
-            return logits(False)
-        # One request with many candidates, or any others. In a graph the numbers are known only when it runs.
-        if isinstance(requests, int) and isinstance(count, int):
-            return logits(requests == 1 and count >= least)
-        many = ops.logical_and(ops.equal(requests, 1), ops.greater_equal(count, least))
-        return ops.cond(many, lambda: logits(True), lambda: logits(False))
+            first = of_towers()
+        else:
+            fields = before_crosses(self._network.backbone, rows, fields)
+            # A graph knows the numbers only when it runs, so it needs a condition. Every tensor that goes into one and
+            # every operation in it takes time, also in the branch that is not taken. That is why what both branches
+            # have in common is done before the condition or after it.
+            if isinstance(requests, int) and isinstance(count, int):
+                first = of_towers(requests == 1 and count >= least)
+            else:
+                many = ops.logical_and(ops.equal(requests, 1), ops.greater_equal(count, least))
+                first = ops.cond(many, lambda: of_towers(True), of_towers)
+        return {name: ops.reshape(value, shape) for name, value in self._logits(first, calls).items()}
 
     def of_rows(self, columns: Mapping[str, Any], arranged: Arranged = arrange_anew) -> dict[str, Any]:
         """Logits `(rows,)` by name; see `CTRModel.row_logits`."""
-        rows = CandidateRows(None, None, arranged)
+        calls = CandidateCalls(CandidateRows(None, None, arranged))
         fields = self._embedder.fields(*self._embedder.vectors(columns, training=False))
-        fields |= self._network.groups(fields, CandidateCalls(rows))[0]
-        return {name: ops.reshape(value, (-1,)) for name, value in self._logits(fields, rows).items()}
+        fields |= self._network.groups(fields, calls)[0]
+        logits = self._logits(self._first_layers(fields, calls), calls)
+        return {name: ops.reshape(value, (-1,)) for name, value in logits.items()}
 
-    def _logits(self, fields: Mapping[str, Any], rows: CandidateRows) -> dict[str, Any]:
-        calls = CandidateCalls(rows)
+    def _first_layers(self, fields: Any, calls: CandidateCalls) -> dict[str, Any]:
+        """What the first layer of each task's tower gives."""
         _, by_task = self._network.representations(fields, calls)
-        return self._network.logits(by_task, calls)
+        return calls.first_layers(self._network.towers, by_task)
+
+    def _logits(self, first: Mapping[str, Any], calls: CandidateCalls) -> dict[str, Any]:
+        towers = self._network.towers
+        return self._network.logits({name: towers[name].after_first(first[name]) for name in towers}, calls)
 
     def _fields(self, once: Mapping[str, Any], each: Mapping[str, Any], calls: CandidateCalls) -> dict[str, Any]:
         """Fields of both sides, those of the request wrapped in `Once`."""

@@ -16,20 +16,20 @@ class Columns:
 
     With `e` the columns that every candidate has for itself, the rows are
 
-        [[1, r] M, e]   in the order of `places`
+        [[r, 1] M, e]   in the order of `places`
 
-    where `M` belongs to the request. In the plainest case there is no `r`: `M` is the one row of the request's columns,
-    the same for all its candidates. After crosses by side the request's half is linear in `r`, of several tensors.
+    where `M` belongs to the request. In the plainest case there is no `r`. Then `M` is one row with the request's
+    columns, which are the same for all its candidates. After `crosses_by_side` the request's half is linear in `r`.
 
-    A dense layer with the kernel `[Kₘ, Kₑ]` makes `[1, r] (M Kₘ) + e Kₑ` of them: `M Kₘ` is multiplied once per
-    request, and the columns of `[1, r] M`, which may be many more than those of `r`, are never written out. The last
+    A dense layer with the kernel `[Kₘ, Kₑ]` makes `[r, 1] (M Kₘ) + e Kₑ` of them. `M Kₘ` is multiplied once per
+    request, and the columns of `[r, 1] M`, which may be many more than those of `r`, are never written out. The last
     column of `M` is that of the number 1 itself, so that the last row of `Kₘ` is the layer's bias.
 
     Args:
         rows: which row belongs to which request.
-        matrix: `M`, `(requests, columns + 1)` without `r`, else `(1 + columns of r, columns + 1)` of the one request;
+        matrix: `M`, `(requests, columns + 1)` without `r`, else `(columns of r + 1, columns + 1)` of the one request;
             `None` if all columns are the candidates' own.
-        read: tensors that are `r` side by side.
+        read: `r`, or `None`.
         each: tensors that are `e` side by side.
         places: place in a row of each column, those of `M` first.
 
@@ -44,10 +44,8 @@ class Columns:
     [6.0, 8.0]
     """
 
-    def __init__(
-        self, rows: CandidateRows, matrix: Any, read: Sequence[Any], each: Sequence[Any], places: np.ndarray
-    ) -> None:
-        self.rows, self.matrix, self.read, self.each, self.places = rows, matrix, list(read), list(each), places
+    def __init__(self, rows: CandidateRows, matrix: Any, read: Any, each: Sequence[Any], places: np.ndarray) -> None:
+        self.rows, self.matrix, self.read, self.each, self.places = rows, matrix, read, list(each), places
         self._value: Any = None
 
     @classmethod
@@ -58,11 +56,10 @@ class Columns:
         order = sorted(range(len(parts)), key=lambda index: not isinstance(parts[index], Once))
         once = [part.value for part in parts if isinstance(part, Once)]
         each = [part for part in parts if not isinstance(part, Once)]
-        matrix = None
-        if once:
-            columns = ops.concatenate(once, axis=-1) if len(once) > 1 else once[0]
-            matrix = ops.pad(columns, [[0, 0], [0, 1]], constant_values=1.0)
-        return cls(rows, matrix, [], each, np.concatenate([spans[index] for index in order]))
+        matrix = ops.pad(_joined(once), [[0, 0], [0, 1]], constant_values=1.0) if once else None
+        return cls(
+            rows, matrix, None, [_joined(each)] if each else [], np.concatenate([spans[index] for index in order])
+        )
 
     @property
     def request_places(self) -> np.ndarray:
@@ -84,9 +81,8 @@ class Columns:
         """All columns written out, `(rows, columns)`."""
         if self._value is None:
             once = [] if self.matrix is None else [self.matrix[:, :-1]]
-            if self.read:
-                read = ops.matmul(ops.concatenate(self.read, axis=-1), once[0][1:])
-                written = [self.rows.add(read, once[0][:1])]
+            if self.read is not None:
+                written = [self.rows.add(ops.matmul(self.read, once[0][:-1]), once[0][-1:])]
             else:
                 written = [self.rows.repeat(part) for part in once]
             self._value = _in_order(ops.concatenate([*written, *self.each], axis=-1), self.places)
@@ -113,7 +109,7 @@ class Columns:
 
         each = arranged("each", lambda: kernel(self.each_places, False))
         if self.matrix is None:
-            y = ops.matmul(self._cast(self.each, dtype), each) + arranged("bias", bias)
+            y = ops.matmul(ops.cast(_joined(self.each), dtype), each) + arranged("bias", bias)
         else:
             y = self.multiply(arranged("request", lambda: kernel(self.request_places, True)), each, dtype)
         y = layers[0].activation(y)
@@ -128,13 +124,15 @@ class Columns:
             dtype: in what to multiply.
         """
         product = ops.matmul(ops.cast(self.matrix, dtype), request)
-        if not self.read:
-            return self.rows.add(ops.matmul(self._cast(self.each, dtype), each), product)
-        kernel = ops.concatenate([product[1:], each], axis=0)
-        return self.rows.add(ops.matmul(self._cast([*self.read, *self.each], dtype), kernel), product[:1])
+        y = ops.matmul(ops.cast(_joined(self.each), dtype), each)
+        if self.read is None:
+            return self.rows.add(y, product)
+        # One product of everything side by side would need copies of all of it, which take longer than this sum.
+        return y + self.rows.add(ops.matmul(ops.cast(self.read, dtype), product[:-1]), product[-1:])
 
-    def _cast(self, tensors: list[Any], dtype: Any) -> Any:
-        return ops.cast(ops.concatenate(tensors, axis=-1) if len(tensors) > 1 else tensors[0], dtype)
+
+def _joined(tensors: Sequence[Any]) -> Any:
+    return ops.concatenate(tensors, axis=-1) if len(tensors) > 1 else tensors[0]
 
 
 def _in_order(columns: Any, places: np.ndarray) -> Any:

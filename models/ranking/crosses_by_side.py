@@ -15,38 +15,38 @@ def crosses_by_side(crosses: Sequence[Any], columns: Columns) -> Columns:
 
         xₗ₊₁ = x₀ ⊙ (xₗ W + b) + xₗ
 
-    Its request's half is linear in what is known of the candidate. It is `u` at first, and if it is `[1, r] M` for
-    `xₗ`, whose other half is `aₗ`, then for `xₗ₊₁` it is
+    The request's half of every `xₗ` is linear in what is known of the candidate. At first it is `u`. If it is
+    `[r, 1] M` for `xₗ`, and `aₗ` is the candidate's half of `xₗ`, then the request's half of `xₗ₊₁` is
 
-        [1, r, aₗ] [M + u ⊙ (M Wᵤᵤ), u ⊙ Wₐᵤ]   (the two below each other)
+        [aₗ, r, 1] M'
 
-    where `Wₐᵤ` are the rows of `W` that read `a` and its columns that write `u`. So a candidate takes the products of
-    its own half alone, and a request those of its matrices: fewer multiplications from some number of candidates on
-    (`least_candidates`).
+    The upper rows of `M'`, which read `aₗ`, are `u ⊙ Wₐᵤ`. Its lower rows are `M + u ⊙ (M Wᵤᵤ)`. `Wₐᵤ` is the part of
+    `W` that reads `a` and writes `u`. So a candidate only takes the products of its own half, and a request takes those
+    of its matrices. From some number of candidates on these are fewer multiplications (`least_candidates`).
 
     Args:
         crosses: built `keras_rs.layers.FeatureCross` of full rank.
-        columns: `x₀`; of one request.
+        columns: `x₀` of one request.
 
     Reference:
         Wang et al., *DCN V2*, [arXiv:2008.13535](https://arxiv.org/abs/2008.13535), eq. 1; the rest is algebra.
     """
     dtype = crosses[0].compute_dtype
     u, a = ops.cast(columns.matrix, dtype), ops.cast(ops.concatenate(columns.each, axis=-1), dtype)
-    x = Columns(columns.rows, u, [], [a], columns.places)
+    x = Columns(columns.rows, u, None, [a], columns.places)
     for cross in crosses:
-        # The rows of the request's columns and of the bias, then those of the candidate's.
-        to_u, to_a = (_half(cross.dense, columns, to_request) for to_request in (True, False))
-        own = a * x.multiply(to_a[: u.shape[-1]], to_a[u.shape[-1] :], dtype) + x.each[0]
-        matrix = [x.matrix + u * ops.matmul(x.matrix, to_u[: u.shape[-1]]), u * to_u[u.shape[-1] :]]
-        x = Columns(x.rows, ops.concatenate(matrix, axis=0), [*x.read, x.each[0]], [own], x.places)
+        of_u, of_a = _kernel(cross.dense, columns)
+        own = a * x.multiply(of_u[1], of_a[1], dtype) + x.each[0]
+        matrix = ops.concatenate([u * of_a[0], x.matrix + u * ops.matmul(x.matrix, of_u[0])], axis=0)
+        read = x.each[0] if x.read is None else ops.concatenate([x.each[0], x.read], axis=-1)
+        x = Columns(x.rows, matrix, read, [own], x.places)
     return x
 
 
 def least_candidates(depth: int, once: int, each: int) -> int | None:
-    """From how many candidates on `crosses_by_side` multiplies less; `None`: never.
+    """The number of candidates from which on `crosses_by_side` multiplies less, or `None` if it never does.
 
-    What reads the crosses is left out: it takes about as much either way.
+    What reads the crosses is left out, because it takes about as much either way.
 
     Args:
         depth: number of crosses.
@@ -54,7 +54,7 @@ def least_candidates(depth: int, once: int, each: int) -> int | None:
         each: width of a candidate's fields.
     """
     width = once + each
-    # Per candidate, with the first cross split alone and with all of them by side.
+    # Multiplications per candidate: if only the first cross is split, and if all of them are computed by side.
     first = each * width + (depth - 1) * width**2
     all_of_them = depth * (depth + 1) // 2 * each**2 + depth * each * once
     per_request = depth * (depth - 1) // 2 * each * once * width
@@ -62,19 +62,25 @@ def least_candidates(depth: int, once: int, each: int) -> int | None:
     return max(-(-per_request // (first - all_of_them)), 1) if all_of_them < first else None
 
 
-def _half(layer: Any, columns: Columns, to_request: bool) -> Any:
-    """A cross' kernel with its rows in the order of the columns and the bias among them, to one half of its outputs."""
+def _kernel(layer: Any, columns: Columns) -> list[list[Any]]:
+    """A cross' kernel in four parts.
+
+    The first pair reads `[u, 1]` (its last row is the bias), the second one reads `a`. Of each pair the first part
+    writes `u` and the second one writes `a`. Each part is a tensor of its own, because a slice would be copied at each
+    request.
+    """
     request, each = columns.request_places, columns.each_places
 
-    def arrange() -> Any:
-        parts = [
-            ops.take(layer.kernel, request, axis=0),
-            ops.expand_dims(layer.bias, 0),
-            ops.take(layer.kernel, each, axis=0),
-        ]
-        half = ops.take(ops.concatenate(parts, axis=0), request if to_request else each, axis=1)
+    def part(reads_request: bool, to_request: bool) -> Any:
+        kernel = ops.take(layer.kernel, request if reads_request else each, axis=0)
+        if reads_request:
+            kernel = ops.concatenate([kernel, ops.expand_dims(layer.bias, 0)], axis=0)
+        kernel = ops.take(kernel, request if to_request else each, axis=1)
         # The column of the number 1 stays what it is.
-        return ops.pad(half, [[0, 0], [0, 1]]) if to_request else half
+        return ops.pad(kernel, [[0, 0], [0, 1]]) if to_request else kernel
 
-    key = (layer.path, to_request, columns.places.tobytes())
-    return ops.cast(columns.rows.arranged(key, arrange), layer.compute_dtype)
+    def arranged(*which: bool) -> Any:
+        key = (layer.path, which, columns.places.tobytes())
+        return ops.cast(columns.rows.arranged(key, lambda: part(*which)), layer.compute_dtype)
+
+    return [[arranged(reads, writes) for writes in (True, False)] for reads in (True, False)]

@@ -173,7 +173,7 @@ def test_from_how_many_candidates_crosses_go_by_side():
     assert least_candidates(3, 6, 150) is None
     fields = {"a": Once(np.zeros((1, 15))), "b": np.zeros((7, 6))}
     assert worth_by_side(DCNv2(3), fields) == 11
-    for backbone in (DCNv2(3, projection_dim=4), DCNv2(0), DoubledDCNv2(3)):
+    for backbone in (DCNv2(3, projection_dim=4), DCNv2(0), DCNv2(3, units=()), DoubledDCNv2(3)):
         assert worth_by_side(backbone, fields) is None
     assert worth_by_side(DCNv2(3), {"b": fields["b"]}) is None
 
