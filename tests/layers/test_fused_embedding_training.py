@@ -173,7 +173,7 @@ def test_another_optimizers_file_is_refused_and_a_bare_table_is_taken(tmp_path):
     model.save_weights(tmp_path / "adagrad.weights.h5")
     other, layer = make_model("adam")
     with pytest.raises(
-        ValueError, match="the file holds .*'accumulator'.* Load it into a layer with the same optimizer"
+        ValueError, match="The file holds .*'accumulator'.* Load it into a layer with the same optimizer"
     ):
         other.load_weights(tmp_path / "adagrad.weights.h5")
     layer.load_own_variables({"embeddings": TABLE + 1})
