@@ -19,7 +19,7 @@ class StudySettings(Training):
     Args:
         group_structure: placements of the candidate's groups.
         num_levels: levels of each placement's codebooks.
-        codebook_size: codes a level.
+        codebook_size: codes per level.
         residual_weight: `α` of eq. 8.
         distillation_weight: factor of eq. 5, `None` for the teacher's default.
         teacher: `"self"`, `"out_of_time"` (a baseline trained on the earlier half of the

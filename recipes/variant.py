@@ -27,7 +27,7 @@ class Variant:
         teacher: kind of pseudo-labels, see `pseudo_labels`; `"self"` for the model's own. Defaults to `"self"`.
         random_codes: placements at which rows get random groups of the same width as `random_shape` says, the
             control that tells learned groups from mere width. Defaults to `()`.
-        random_shape: levels and codes a level of those. Defaults to `(3, 64)`.
+        random_shape: levels and codes per level of those. Defaults to `(3, 64)`.
         width: factor of the backbone's dense widths, the control that tells groups from mere parameters.
             Defaults to `1.0`.
         training: settings that replace the study's. Defaults to `None`.
