@@ -175,6 +175,7 @@ def test_calibrated_among_clicks_and_among_impressions():
     assert p["purchase"].mean() == pytest.approx(buys.mean(), rel=0.15)
 
 
+@pytest.mark.any_backend
 def test_saved_and_loaded_with_groups_and_residual_learning(tmp_path):
     concat = gr.layers.GroupConcat(2, 8, code_dim=4, name="user_groups")
     model = make_model(group_structure={"user": concat}, residual_learning=True, conditional_weight=0.5)

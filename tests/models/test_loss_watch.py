@@ -80,6 +80,7 @@ def test_a_loss_without_a_bad_metric():
         watched({"loss": 1.0, "click_auc": 0.5}, {"loss": float("inf"), "click_auc": 0.5})
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("kind", ["columns", "loader"])
 def test_tasks_without_a_label_are_told(ads, kind):
     model = ads.model()

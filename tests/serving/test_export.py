@@ -78,6 +78,7 @@ def test_the_graph_is_plain_and_holds_only_what_it_serves(exported):
     assert size < 4 * (everything + slots)
 
 
+@pytest.mark.any_backend
 def test_a_disagreement_publishes_nothing(exported, tmp_path):
     model, _, _ = exported
     with pytest.raises(RuntimeError, match=r"disagrees with the Keras model .* rows differ by more than -1"):
@@ -103,6 +104,7 @@ def test_what_the_user_gets_wrong(exported, tmp_path):
     assert not (tmp_path / "1").exists()
 
 
+@pytest.mark.any_backend
 def test_a_backbone_from_a_module_of_the_users(tmp_path, monkeypatch):
     (tmp_path / "my_backbones.py").write_text(
         textwrap.dedent(

@@ -45,6 +45,7 @@ def columns(schema=SCHEMA, rows=4):
     }
 
 
+@pytest.mark.any_backend
 def test_a_model_is_built_of_columns_of_any_name(tmp_path):
     model = gr.models.CTRModel(SCHEMA, "mlp", embedding_dim=2, tower_units=(2,))
     x = columns()
