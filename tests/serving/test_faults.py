@@ -88,37 +88,50 @@ def test_new_versions_lose_no_request(folder):
         np.testing.assert_allclose(found, answers[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("how", ["cut", "no variables", "not a model", "no vocabulary", "warm-up of another model"])
-def test_a_corrupt_version_is_refused_and_the_old_one_goes_on(folder, how):
-    raw = raw_rows(ROWS)
+def cut(version):
+    graph = version / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes()[: graph.stat().st_size // 2])
+
+
+def without_variables(version):
+    shutil.rmtree(version / "variables")
+
+
+def no_model(version):
+    shutil.rmtree(version)
+    version.mkdir()
+    (version / "README").write_text("nothing")
+
+
+def without_a_vocabulary(version):
+    (version / "assets" / "os.txt").unlink()
+
+
+def with_warm_up_of_another_model(version):
+    with tf.io.TFRecordWriter(str(version / "assets.extra" / "tf_serving_warmup_requests")) as writer:
+        log = PredictionLog()
+        log.predict_log.request.model_spec.signature_name = "another"
+        writer.write(log.SerializeToString())
+
+
+def test_corrupt_versions_are_refused_and_the_old_one_goes_on(folder):
+    raw, work, refused = raw_rows(ROWS), folder / ".work", {}
+    ways = (cut, without_variables, no_model, without_a_vocabulary, with_warm_up_of_another_model)
     with LoopbackServer({"tiny": folder}, poll_seconds=0.05) as server, Client(server.rest, "tiny", timeout=60.0) as c:
         before = c.predict(raw)
-        work = folder / ".work"
-        shutil.copytree(folder / "7", work)
-        if how == "cut":
-            graph = work / "saved_model.pb"
-            graph.write_bytes(graph.read_bytes()[: graph.stat().st_size // 2])
-        elif how == "no variables":
-            shutil.rmtree(work / "variables")
-        elif how == "not a model":
-            shutil.rmtree(work)
-            work.mkdir()
-            (work / "README").write_text("nothing")
-        elif how == "no vocabulary":
-            (work / "assets" / "os.txt").unlink()
-        else:
-            with tf.io.TFRecordWriter(str(work / "assets.extra" / "tf_serving_warmup_requests")) as writer:
-                log = PredictionLog()
-                log.predict_log.request.model_spec.signature_name = "another"
-                writer.write(log.SerializeToString())
-        work.rename(folder / "8")
-        wait_for(c, {7: "AVAILABLE", 8: "END"})
-        assert server.models["tiny"].errors[8]
-        np.testing.assert_array_equal(c.predict(raw)["click"], before["click"])
-        publish(folder, 9)
+        for version, corrupt in enumerate(ways, 8):
+            shutil.copytree(folder / "7", work)
+            corrupt(work)
+            work.rename(folder / str(version))
+            refused[version] = "END"
+            wait_for(c, {7: "AVAILABLE", **refused})
+            assert server.models["tiny"].errors[version], corrupt.__name__
+            np.testing.assert_array_equal(c.predict(raw)["click"], before["click"])
+        newest = version + 1
+        publish(folder, newest)
         # What failed is no longer of interest once a newer version answers.
         for _ in range(600):
-            if c.states().get(9) == "AVAILABLE":
+            if c.states().get(newest) == "AVAILABLE":
                 break
             threading.Event().wait(0.1)
         np.testing.assert_allclose(c.predict(raw)["click"], before["click"], atol=1e-6)
