@@ -56,7 +56,7 @@ def pytest_itemcollected(item):
     path = item.path.relative_to(Path(__file__).parent).as_posix()
     listed = any(fnmatch.fnmatch(path, pattern) for pattern in ANY_BACKEND)
     if listed and path not in EVERY_BACKEND:
-        item.add_marker("any_backend")
+        item.add_marker(pytest.mark.any_backend("file"))
 
 
 @pytest.fixture(autouse=True)
