@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-import subprocess
+import runpy
 import sys
 
 import numpy as np
@@ -163,19 +163,16 @@ def test_unknown_teacher():
         (["avazu_ctr", "--data", "nowhere", "--download"], "Kaggle"),
     ],
 )
-def test_missing_data_is_one_line_without_traceback(tmp_path, arguments, message):
-    recipe, *options = arguments
-    done = subprocess.run(
-        [sys.executable, "-m", f"grouprank.recipes.{recipe}", *options],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "Error:" in done.stderr
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+def test_missing_data_is_one_line_without_traceback(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"grouprank.recipes.{arguments[0]}", run_name="__main__")
+    shown = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert "Error:" in shown
+    assert message in shown
+    assert "Traceback" not in shown
     assert not (tmp_path / "saved_models").exists()
 
 
