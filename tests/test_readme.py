@@ -1,13 +1,14 @@
 """The README's code runs as it stands."""
 
 import re
+import shutil
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from support.prediction_frame import prediction_frame
-from support.raw_ads import TRANSFORMS, raw_rows, tiny_model
+from support.raw_ads import raw_rows
 
 import grouprank as gr
 from grouprank.layers.multi_task import MULTI_TASK
@@ -77,9 +78,9 @@ def test_every_recipe_is_named():
     assert commands == {path.stem for path in folder.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")}
 
 
-def test_serving(tmp_path, monkeypatch):
+def test_serving(exported, tmp_path, monkeypatch):
     rows = raw_rows(20)
-    gr.serving.export(tiny_model(), tmp_path / "saved_models" / "demo" / "1", TRANSFORMS, rows)
+    shutil.copytree(exported[1], tmp_path / "saved_models" / "demo" / "1")
     monkeypatch.chdir(tmp_path)
     once = ("user_id", "raw_hour", "os", "never_seen")
     user = {name: rows[name][:1] for name in once}

@@ -1,16 +1,16 @@
 """The contenders of `serving`, without timing anything."""
 
 import pickle
+import shutil
 
 import numpy as np
-from support.raw_ads import TRANSFORMS, raw_rows, tiny_model
+from support.raw_ads import raw_rows
 
 from grouprank.benchmarks import serving
 from grouprank.benchmarks.scoring.saved_model_requests import prepare, request
 from grouprank.benchmarks.scoring.saved_models import BFLOAT16, FLOAT32, IDS, RAW, write_network_models
 from grouprank.benchmarks.scoring.serving_report import FLAT, RANK, serving_report
 from grouprank.benchmarks.support import Measurement
-from grouprank.serving import export
 from grouprank.serving.c_session import CSession
 
 WORK = {"rows": 60, "fields": 3, "batch_size": 8, "batches": 1, "embedding_dim": 4}
@@ -30,11 +30,8 @@ def test_a_request_is_one_users():
     assert request(columns, (), FLAT, 2)["user"].tolist() == [3, 4]
 
 
-def test_both_signatures_are_asked_the_same(tmp_path):
-    model = tiny_model()
-    model.adapt(TRANSFORMS(raw_rows()))
-    path = tmp_path / "tiny" / "1"
-    export(model, path, transforms=TRANSFORMS, rows=raw_rows())
+def test_both_signatures_are_asked_the_same(exported, tmp_path):
+    path = shutil.copytree(exported[1], tmp_path / "tiny" / "1")
     of_ads = ("tags", "bid", "age", "image")
     (path.parent / "requests.pickle").write_bytes(pickle.dumps((raw_rows(), of_ads)))
     session = CSession(path)
