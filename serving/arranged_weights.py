@@ -17,7 +17,7 @@ class ArrangedWeights:
 
     ```python
     arranged = ArrangedWeights()
-    serve = tf.function(lambda columns: model.row_logits(columns, arranged))
+    serve = tf.function(lambda columns: model.row_logits(columns, arranged), autograph=False)
     ```
     """
 

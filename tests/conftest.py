@@ -1,6 +1,7 @@
 """What every test starts from: fixed seeds and the float32 policy; and real data where it is at hand."""
 
 import fnmatch
+import gc
 import os
 from pathlib import Path
 
@@ -58,6 +59,14 @@ def pytest_itemcollected(item):
     listed = any(fnmatch.fnmatch(path, pattern) for pattern in ANY_BACKEND)
     if listed and path not in EVERY_BACKEND:
         item.add_marker(pytest.mark.any_backend("file"))
+
+
+def pytest_collection_finish():
+    # The frameworks and what they trace are millions of objects; looking through them again and again takes a tenth of
+    # the suite's time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(autouse=True)

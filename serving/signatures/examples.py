@@ -34,7 +34,9 @@ def examples_signature(function: Callable[..., Any], columns: Any, argument: str
                 missing[name] = absent
         return named(function(columns(raw, missing)))
 
-    return tf.function(serve).get_concrete_function(**{argument: tf.TensorSpec([None], tf.string, name=argument)})
+    return tf.function(serve, autograph=False).get_concrete_function(
+        **{argument: tf.TensorSpec([None], tf.string, name=argument)}
+    )
 
 
 def _stored(dtype: tf.DType) -> tf.DType:

@@ -115,7 +115,9 @@ def graph_of(transform: Any, values: Any, folder: Any) -> np.ndarray:
     table = transform.graph_table(folder / "vocabulary.txt")
     raw = as_bytes("x", values) if transform.dtype == "string" else np.asarray(values)
     specs = tf.TensorSpec([None, *transform.raw_shape], transform.dtype)
-    return tf.function(lambda x: transform.graph(x, table), input_signature=[specs])(tf.constant(raw)).numpy()
+    return tf.function(lambda x: transform.graph(x, table), input_signature=[specs], autograph=False)(
+        tf.constant(raw)
+    ).numpy()
 
 
 def assert_same_bits(found: np.ndarray, expected: np.ndarray) -> None:

@@ -228,7 +228,7 @@ def test_a_graph_for_any_number_of_requests_and_candidates(columns):
         {name: tf.TensorSpec([None] * axes + list(x.shape[axes:]), x.dtype) for name, x in part.items()}
         for part, axes in zip(columns, (1, 2), strict=True)
     ]
-    graph = tf.function(model.rank_logits, input_signature=specs)
+    graph = tf.function(model.rank_logits, input_signature=specs, autograph=False)
     for requests, times in ((3, 1), (1, 1), (1, 20), (3, 20)):
         request = {name: values[:requests] for name, values in columns[0].items()}
         candidates = {
@@ -282,12 +282,16 @@ def test_a_served_graph_arranges_nothing(columns, way):
         return arranged(key, arrange)
 
     if way == "rows":
-        graph = tf.function(lambda x: model.row_logits(x, spy)).get_concrete_function(row_by_row(*columns))
+        graph = tf.function(lambda x: model.row_logits(x, spy), autograph=False).get_concrete_function(
+            row_by_row(*columns)
+        )
     else:
         request = {name: x[:1] for name, x in columns[0].items()}
         times = 20 if way == "many candidates" else 1
         candidates = {name: np.tile(x[:1], (1, times, *[1] * (x.ndim - 2))) for name, x in columns[1].items()}
-        graph = tf.function(lambda *x: model.rank_logits(*x, spy)).get_concrete_function(request, candidates)
+        graph = tf.function(lambda *x: model.rank_logits(*x, spy), autograph=False).get_concrete_function(
+            request, candidates
+        )
     read = {id(variable) for variable in graph.variables}
     assert {layer.path for layer in layers} <= asked
     for layer in [*split, *by_side, *towers]:

@@ -25,8 +25,8 @@ def write_plain_model(folder):
         }
 
     signatures = {
-        "serving_default": tf.function(scores).get_concrete_function(**specs(None)),
-        "rank": tf.function(rank).get_concrete_function(**specs(None, None)),
+        "serving_default": tf.function(scores, autograph=False).get_concrete_function(**specs(None)),
+        "rank": tf.function(rank, autograph=False).get_concrete_function(**specs(None, None)),
     }
     save_signatures(tf.Module(), signatures, folder)
     name_signatures(folder / "saved_model")
