@@ -194,6 +194,11 @@ class GrowingTransform(VocabularyTransform):
 
     Raises:
         ValueError: if there are more tokens than room for them, or `used` is not that of the tokens.
+
+    Example:
+    >>> transform = GrowingColumn("ad_id", "ad", capacity=4, min_count=2).fit(TokenCounts.of(pl.Series(["a", "b", "a"])))
+    >>> transform(["a", "b"]).tolist(), transform.waiting["token"].to_list()
+    ([1, 0], ['b'])
     """
 
     _: dataclasses.KW_ONLY
