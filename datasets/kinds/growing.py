@@ -196,7 +196,8 @@ class GrowingTransform(VocabularyTransform):
         ValueError: if there are more tokens than room for them, or `used` is not that of the tokens.
 
     Example:
-    >>> transform = GrowingColumn("ad_id", "ad", capacity=4, min_count=2).fit(TokenCounts.of(pl.Series(["a", "b", "a"])))
+    >>> column = GrowingColumn("ad_id", "ad", capacity=4, min_count=2)
+    >>> transform = column.fit(column.summarize(pl.Series(["a", "b", "a"])))
     >>> transform(["a", "b"]).tolist(), transform.waiting["token"].to_list()
     ([1, 0], ['b'])
     """
@@ -249,7 +250,9 @@ class GrowingTransform(VocabularyTransform):
 
         others = self._others(sightings.filter(pl.Series(~known)), period)
         newcomers = others.with_row_index("row").filter(self._admitted(others, period))
-        newcomers = newcomers.sort("use", "token", descending=[True, False])
+        newcomers = newcomers.sort("token").sort(
+            "use", descending=True, maintain_order=True
+        )  # faster than both at once
         free = np.arange(len(self.tokens), min(len(self.tokens) + len(newcomers), self.capacity))
         handed_on = self._replaceable(use, seen, newcomers["use"].to_numpy()[len(free) :], period)
         placed = newcomers.head(len(free) + len(handed_on))
@@ -355,7 +358,9 @@ class GrowingTransform(VocabularyTransform):
         if not self._remembers:
             return outside.clear()
         if len(outside) > self.capacity:
-            outside = outside.sort("count", "seen", "token", descending=[True, True, False]).head(self.capacity)
+            outside = (
+                outside.sort("token").sort("count", "seen", descending=True, maintain_order=True).head(self.capacity)
+            )
         return own_text(outside)
 
 
