@@ -321,8 +321,10 @@ class GrowingTransform(VocabularyTransform):
         unknown = unknown.with_columns(use=pl.col("count").cast(pl.Float64), seen=pl.lit(period, pl.Int64))
         if self.waiting.is_empty():
             return unknown
-        both = pl.concat([unknown, self.waiting.with_columns(pl.col("use") * self._fading)])
-        return both.group_by("token").agg(pl.col("count", "use").sum(), pl.col("seen").max())
+        earlier = self.waiting.with_columns(pl.col("use") * self._fading)
+        both = unknown.join(earlier, on="token", how="full", coalesce=True, suffix="_before")
+        sums = [pl.sum_horizontal(name, f"{name}_before").alias(name) for name in ("count", "use")]
+        return both.select("token", *sums, pl.max_horizontal("seen", "seen_before").alias("seen"))
 
     def _admitted(self, others: pl.DataFrame, period: int) -> pl.Series:
         """Which of the tokens without an id are admitted in this period."""
