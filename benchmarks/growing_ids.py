@@ -36,7 +36,7 @@ def main(
     output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("docs/benchmarks"),
 ) -> None:
     """Extend growing ids period by period; measures peak memory and seconds."""
-    found = {}
+    found: dict[str, Measurement] = {}
     for count in (few, periods):
         turns = run_rounds(_contenders(tokens), 1, count, warmup=0, memory_bytes=0, folder=folder)
         found |= {_name(rule, count): turns[rule] for rule in RULES}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,7 @@ from ...datasets import GrowingColumn
 from ..support.prepared import Prepared
 
 
-def prepare(case: str, dtype: str, tokens: int) -> Prepared:
+def prepare(case: str, dtype: Literal["string", "int64"], tokens: int) -> Prepared:
     """Rows of as many different tokens as the map begins with; each step starts from the same map.
 
     Args:
@@ -20,7 +21,7 @@ def prepare(case: str, dtype: str, tokens: int) -> Prepared:
         dtype: `"string"` or `"int64"`.
         tokens: number of tokens.
     """
-    eviction = {"eviction": "ttl", "ttl": 1} if case == "full" else {}
+    eviction: dict[str, Any] = {"eviction": "ttl", "ttl": 1} if case == "full" else {}
     column = GrowingColumn("id", "ad", dtype=dtype, capacity=tokens * (2 if case == "new" else 1), **eviction)
     start = column.fit(column.summarize(make_tokens(0, tokens, dtype)))
     rows = make_tokens(0 if case == "known" else 1, tokens, dtype)

@@ -250,34 +250,27 @@ class GrowingTransform(VocabularyTransform):
 
         others = self._others(sightings.filter(pl.Series(~known)), period)
         newcomers = others.with_row_index("row").filter(self._admitted(others, period))
-        newcomers = newcomers.sort("token").sort(
-            "use", descending=True, maintain_order=True
-        )  # faster than both at once
+        # Two sorts are faster than one by both columns.
+        newcomers = newcomers.sort("token").sort("use", descending=True, maintain_order=True)
         free = np.arange(len(self.tokens), min(len(self.tokens) + len(newcomers), self.capacity))
         handed_on = self._replaceable(use, seen, newcomers["use"].to_numpy()[len(free) :], period)
         placed = newcomers.head(len(free) + len(handed_on))
         outside = np.ones(len(others), bool)
         outside[placed["row"].to_numpy()] = False
         waiting = self._remembered(others.filter(outside))
+        tokens = placed["token"].to_numpy() if self.dtype == "int64" else np.array(placed["token"].to_list(), object)
 
         def with_placed(old: np.ndarray, new: np.ndarray) -> np.ndarray:
             values = np.concatenate([old, new[: len(free)]])
             values[handed_on] = new[len(free) :]
             return values
 
-        names = placed["token"]
+        used = {"use": with_placed(use, placed["use"].to_numpy()), "seen": with_placed(seen, placed["seen"].to_numpy())}
         grown = dataclasses.replace(
             self,
-            tokens=with_placed(
-                self.tokens, np.array(names.to_list(), object) if self.dtype == "string" else names.to_numpy()
-            ),
+            tokens=with_placed(self.tokens, tokens),
             periods=period,
-            used=pl.DataFrame(
-                {
-                    "use": with_placed(use, placed["use"].to_numpy()),
-                    "seen": with_placed(seen, placed["seen"].to_numpy()),
-                }
-            ),
+            used=pl.DataFrame(used),
             waiting=waiting,
         )
         total = int(counts.sum())
