@@ -10,11 +10,12 @@ from ..support.prepared import Prepared
 from .id_map import make_tokens
 
 
-def prepare(tokens: int, options: dict[str, Any]) -> Prepared:
-    """Transforms of one growing column of strings, extended by a period in each step.
+def prepare(tokens: int, first: int, options: dict[str, Any]) -> Prepared:
+    """Transforms of one growing column of strings, extended by the first periods, and by a further one in each step.
 
     Args:
         tokens: number of new tokens in a period, and the column's capacity.
+        first: number of periods before the first step.
         options: further arguments of the `GrowingColumn`.
     """
     column = GrowingColumn("id", "ad", capacity=tokens, **options)
@@ -31,4 +32,5 @@ def prepare(tokens: int, options: dict[str, Any]) -> Prepared:
             raise RuntimeError(f"{growth['id'].used} ids are in use, and there is room for {tokens}.")
         return seconds
 
-    return Prepared(lambda steps: [extend() for _ in range(steps)], {"capacity": tokens})
+    seconds = [extend() for _ in range(first)]
+    return Prepared(lambda steps: [extend() for _ in range(steps)], {"first seconds": seconds})

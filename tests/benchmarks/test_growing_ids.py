@@ -7,17 +7,20 @@ from grouprank.benchmarks.support import Measurement
 
 @pytest.mark.parametrize("rule", growing_ids.RULES)
 def test_every_step_is_a_period(rule):
-    prepared = endless_log.prepare(50, growing_ids.RULES[rule])
+    prepared = endless_log.prepare(50, 2, growing_ids.RULES[rule])
+    assert len(prepared.facts["first seconds"]) == 2
     assert len(prepared.run(3)) == 3
-    assert prepared.facts["capacity"] == 50
 
 
 def test_report(tmp_path):
-    measured = {periods: Measurement("one", [[2.0, 4.0]], 0, 9, 100) for periods in (2, 9)}
-    found = {growing_ids._name(rule, periods): measured[periods] for rule in growing_ids.RULES for periods in measured}
-    found["ttl, 9 periods"] = Measurement("ttl", [[2.0]], 0, 9, 110)
-    found["lfu, 2 periods"] = Measurement("lfu", error="boom")
-    page = growing_ids._report(found, {"tokens": 1000, "periods": 9, "few": 2}).write(tmp_path).read_text()
-    assert "| none, two sightings | 333 | 0.00 | 0.00 | 1.00 | yes |" in page
-    assert "| ttl | 500 | 0.00 | 0.00 | 1.10 | **no** |" in page
-    assert "| lfu | – | – | – | – | not measured |" in page
+    settings = {"tokens": 1000, "periods": 9, "first": 2}
+    assert [one.name for one in growing_ids._contenders(settings)] == list(growing_ids.RULES)
+    found = {
+        "lfu": Measurement("lfu", [[2.0, 4.0]], 0, 2_000_000_000, 2_100_000_000),
+        "more": Measurement("more", [[2.0]], 0, 2_000_000_000, 2_200_000_000),
+        "two sightings": Measurement("two sightings", error="boom"),
+    }
+    page = growing_ids._report(found, settings).write(tmp_path).read_text()
+    assert "| lfu | 333 | 2.00 | 2.10 | 1.05 | yes |" in page
+    assert "| more | 500 | 2.00 | 2.20 | 1.10 | **no** |" in page
+    assert "| two sightings | – | – | – | – | not measured |" in page
