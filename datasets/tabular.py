@@ -19,6 +19,7 @@ from .raw_files.bad_rows import BadRows
 from .raw_files.shown import shown
 from .raw_files.table_file import TableFile
 from .table_description import TableDescription, nearest
+from .transforms.uniform_numbers import uniform_numbers
 
 _SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "valid": "validation"}
 _SPLIT_NAMES |= {"val": "validation", "dev": "validation", "test": "test"}
@@ -167,7 +168,7 @@ class Tabular:
             report(self._split_column, named.is_null().to_numpy(), f"one of {sorted(_SPLIT_NAMES)}")
             return named.fill_null(SPLITS[0])
         if self._random:
-            places = _uniform(numbers, self._seed)
+            places = uniform_numbers(numbers, self._seed)
         elif self.description.time:
             places = _times(raw[self.description.time])
             report(self.description.time, np.isnan(places), "a number or an ISO 8601 date")
@@ -247,14 +248,3 @@ def _microseconds(values: pl.Series) -> pl.Series:
     forms.append(text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")))
     dates = pl.DataFrame({"text": values}).select(pl.coalesce(forms)).to_series()
     return dates.dt.epoch("us").cast(pl.Float64)
-
-
-def _uniform(numbers: np.ndarray, seed: int) -> np.ndarray:
-    """A number in [0, 1) for each row number, the same whatever the chunks (splitmix64)."""
-    with np.errstate(over="ignore"):
-        z = numbers.astype("uint64") + np.uint64(seed + 1) * np.uint64(0xD1B54A32D192ED03)
-        z = z * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-    return (z >> np.uint64(11)) / float(1 << 53)
