@@ -128,7 +128,7 @@ def _check_feature(mine: Feature, theirs: Feature) -> None:
 
 
 def _checked_ids(schema: Schema, reset: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
-    """The ids to reset by feature, each once and in order."""
+    """The ids to reset by feature, as arrays."""
     sizes = {feature.name: _size(feature) for feature in _of_ids(schema)}
     found = {}
     for name, given in reset.items():
@@ -143,7 +143,7 @@ def _checked_ids(schema: Schema, reset: Mapping[str, ArrayLike]) -> dict[str, np
                 f"`reset` of {name!r}: expected ids in [0, {sizes[name]}). Received: {wrong[0]}; {wrong.size} of "
                 f"{ids.size} ids are wrong."
             )
-        found[name] = np.unique(ids.astype("int64"))
+        found[name] = ids.astype("int64")
     return found
 
 
