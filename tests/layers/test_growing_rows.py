@@ -95,7 +95,7 @@ def test_tables_of_more_rows_than_a_block(monkeypatch):
 def test_rows_move_table_by_table():
     old = keras.Variable(wave(5, 2))
     expected = np.arange(18, dtype="float32").reshape(9, 2)
-    new = keras.Variable(expected)
+    new = keras.Variable(expected.copy())
     move_rows(old, new, [((0, 2), (0, 3)), ((2, 3), (3, 6))])
     expected[[0, 1, 3, 4, 5]] = wave(5, 2)
     np.testing.assert_array_equal(as_array(new), expected)
