@@ -122,6 +122,15 @@ class LogitCalibration(keras.layers.Layer):
             ValueError: if lengths differ, nothing is observed, a value is not finite or a label lies outside
                 `[0, 1]`, or on a `strength` that is not positive.
         """
+        weights = self.estimate(logits, labels, sample_weight, strength)
+        if not self.built:
+            self.build()
+        self.set_weights(weights)
+
+    def estimate(
+        self, logits: Any, labels: Any, sample_weight: Any = None, strength: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The weights that `fit` sets, knots and shifts; see there."""
         if not strength > 0.0:
             raise ValueError(f"`strength` must be a positive number. Received: strength={strength!r}.")
         columns = {"logits": logits, "labels": labels}
@@ -137,11 +146,7 @@ class LogitCalibration(keras.layers.Layer):
                 f"{int(observed.sum())} have a label. Give rows whose label is known and whose weight is positive."
             )
         given = found["logits"][observed] + math.log(self.negative_rate)
-        knots, shifts = fit_logit_shift(given, found["labels"][observed], weights, self.num_knots, strength)
-        if not self.built:
-            self.build()
-        self.knots.assign(knots)
-        self.shifts.assign(shifts)
+        return fit_logit_shift(given, found["labels"][observed], weights, self.num_knots, strength)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Shape of the output (see "Output shape")."""
