@@ -173,15 +173,16 @@ def _check_rows(columns: dict[str, np.ndarray]) -> None:
     rows = {name: len(values) for name, values in columns.items()}
     if len(set(rows.values())) > 1:
         raise ValueError(f"Logits, labels and weights need the same number of rows. Received: {rows}.")
-    expected = {
-        "logits": ("finite numbers", np.isfinite),
-        "labels": ("numbers in [0, 1], or NaN where unobserved", lambda v: np.isnan(v) | ((v >= 0.0) & (v <= 1.0))),
-        "sample_weight": ("finite numbers that are not negative", lambda v: np.isfinite(v) & (v >= 0.0)),
-    }
-    for name, values in columns.items():
-        words, right = expected[name]
-        wrong = np.flatnonzero(~right(values))
+    logits, labels = columns["logits"], columns["labels"]
+    weights = columns.get("sample_weight", np.ones(0))
+    for name, words, right in (
+        ("logits", "finite numbers", np.isfinite(logits)),
+        ("labels", "numbers in [0, 1], or NaN where unobserved", ~((labels < 0.0) | (labels > 1.0))),
+        ("sample_weight", "finite numbers that are not negative", np.isfinite(weights) & (weights >= 0.0)),
+    ):
+        wrong = np.flatnonzero(~right)
         if wrong.size:
+            values = columns[name]
             raise ValueError(
                 f"`{name}` must be {words}. Received: {values[wrong[0]]:g} in row {wrong[0]}; {wrong.size} of "
                 f"{values.size} rows are wrong."

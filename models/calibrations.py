@@ -24,8 +24,9 @@ def make_calibrations(
         ValueError: on an unknown task, or a rate beside a layer that has another one.
     """
     tasks = schema.task_names
-    rates = negative_rate if isinstance(negative_rate, Mapping) else dict.fromkeys(tasks, negative_rate)
-    rates = {task: rate for task, rate in rates.items() if rate is not None and rate != 1.0}
+    given = 1.0 if negative_rate is None else negative_rate
+    rates = dict(given) if isinstance(given, Mapping) else dict.fromkeys(tasks, given)
+    rates = {task: rate for task, rate in rates.items() if rate != 1.0}
     layers = dict(calibration) if isinstance(calibration, Mapping) else {}
     if isinstance(calibration, bool):
         named = tasks if calibration else []
