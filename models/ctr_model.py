@@ -354,11 +354,11 @@ class CTRModel(RankingModel):
     ) -> None:
         """Fit the calibration of each task to predictions of this model and what came of them.
 
-        Take rows that the model was not trained on, such as what it predicted for the rows of the newest day before it
-        was trained on them. The map that was in force when the predictions were made is taken back first, so that it
-        is replaced by the new one. Call `calibrate` therefore once for predictions of one map, and before the model is
-        asked to predict again. A task without known labels keeps its map. See `LogitCalibration.fit` for how it is
-        held back where positives are few.
+        Take what the model predicts for new rows that it was not and will not be trained on. Rows that it is trained
+        on afterwards are a poor guide: the training corrects the same error once more. All predictions must have been
+        made with the present map, which is taken back first, so that the new one replaces it. A task without known
+        labels keeps its map. See `LogitCalibration.fit` for how the map is held back where positives are few, and
+        `docs/calibration.md` for what it gains.
 
         Args:
             predictions: probabilities by task, as `predict_proba` returns them.
