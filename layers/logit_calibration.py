@@ -108,9 +108,8 @@ class LogitCalibration(keras.layers.Layer):
 
         The shifts maximize the likelihood of the labels under a prior, in which the mean shift is about 0.2 and the
         shift changes by about 0.2 over a unit of the logit. So ten thousand positives are followed closely, a hundred
-        move the map as a whole, and few leave it nearly the identity. Take rows that the model was not trained on, as
-        many as are alike with those that will come: rates that differ between days differ by more than the rows of one
-        day can tell.
+        move the map as a whole, and few leave it nearly the identity. Take rows that the model was not and will not be
+        trained on. Where rates differ from day to day, rows of several days are a better guide than those of one.
 
         Args:
             logits: logits of the model itself, of any shape. Those of served predictions are taken back by `inverse`.
