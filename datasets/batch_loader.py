@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..schema import Schema
+from .negative_sampling import RECALIBRATIONS, NegativeSampling
 from .read_ahead import ReadAhead
 
 
@@ -17,6 +18,13 @@ class BatchLoader(keras.utils.PyDataset):
 
     A batch is `({feature: array}, {target: float32 array})`, with the sample weights third if there are any.
     The last batch is as short as the rows left over.
+
+    With `negative_rate` an epoch has all positives and a new random sample of the negatives. A negative that is not
+    kept is unobserved (NaN, weight 0) for that task alone, and rows that no task observes any more are left out, so
+    that an epoch costs less. The number of batches is fixed beforehand, with room for three standard deviations of the
+    number of rows that are kept. The kept rows are spread over the batches evenly, and rows without labels fill each
+    of them up to one size, so that nothing compiles again. Labels are read once to count the expected rows and once
+    more at the start of each epoch.
 
     With `shuffle=True` the table is cut into blocks of consecutive rows. The blocks are put in random order, and the
     rows are permuted inside windows of several blocks. So a file is read one whole block at a time, which is 64 KiB of
@@ -49,6 +57,13 @@ class BatchLoader(keras.utils.PyDataset):
             finite numbers, labels in `[0, 1]`. Without a `schema` here, the model that reads the batches compares
             them with its own. Defaults to `True`.
         schema: the schema that the columns were fitted with, which a model compares with its own, or `None`.
+        negative_rate: the probability with which a label of 0 is kept in an epoch, in `(0, 1]`, for all tasks, or a
+            dict of it by task. Tasks are those of `schema`, or without one all targets. A task that is `given`
+            another one loses the rows of the negatives that the other loses. Defaults to `None`, which keeps all.
+        recalibrate: what makes up for the negatives left out. With `"loss"` those that are kept weigh
+            `1 / negative_rate`, so that a model is calibrated for all rows. With `"logit"` the model learns the sample
+            as it is, and adds `log(negative_rate)` to its logits when it predicts: give `CTRModel` the same
+            `negative_rate`. With `None` its predictions are too high. Defaults to `"loss"`.
 
     Raises:
         ValueError: if the columns' lengths differ or an argument is out of range; when a batch is read, if it
@@ -58,6 +73,13 @@ class BatchLoader(keras.utils.PyDataset):
     >>> loader = BatchLoader({"x": np.arange(5)}, {"click": np.zeros(5)}, batch_size=2)
     >>> len(loader), loader[2][0]["x"].tolist()
     (3, [4])
+    >>> click = np.arange(10_000) % 100 == 0  # one in a hundred
+    >>> sampled = BatchLoader({"x": np.arange(10_000)}, {"click": click}, batch_size=500, negative_rate=0.1)
+    >>> len(sampled), float(sum(np.nansum(y["click"]) for _, y, _ in sampled))
+    (3, 100.0)
+
+    Reference:
+        He et al., *Practical Lessons from Predicting Clicks on Ads at Facebook*, 2014, section 6.3 (negative rate).
     """
 
     def __init__(
@@ -73,6 +95,9 @@ class BatchLoader(keras.utils.PyDataset):
         read_ahead: int = 1,
         check: bool = True,
         schema: Schema | None = None,
+        *,
+        negative_rate: float | Mapping[str, float] | None = None,
+        recalibrate: str | None = "loss",
     ) -> None:
         super().__init__()
         self.check = check
@@ -99,8 +124,15 @@ class BatchLoader(keras.utils.PyDataset):
                 raise ValueError(
                     f"`{argument}` must be an integer of at least {least}. Received: {argument}={value!r}."
                 )
-        self.rows = next(iter(rows.values()))
-        self.batch_size = int(batch_size)
+        if recalibrate not in RECALIBRATIONS:
+            raise ValueError(f"`recalibrate` must be one of {RECALIBRATIONS}. Received: recalibrate={recalibrate!r}.")
+        sampling = None
+        if negative_rate is not None:
+            sampling = NegativeSampling(negative_rate, self._targets, schema, int(seed), int(block_rows))
+        self.negative_rate = sampling.rates if sampling is not None else {}
+        self.recalibrate = recalibrate if self.negative_rate else None
+        self._sampling = sampling if self.negative_rate else None
+        self._table_rows = next(iter(rows.values()))
         self.shuffle = shuffle
         self.seed = int(seed)
         self._block_rows = int(block_rows)
@@ -108,6 +140,12 @@ class BatchLoader(keras.utils.PyDataset):
         self._epoch = 0
         self._served: set[int] = set()
         self._ahead = ReadAhead(self._make_batch, int(read_ahead))
+        if self._sampling is None:
+            self.rows, self.batch_size = self._table_rows, int(batch_size)
+        else:
+            most = self._sampling.most_rows()
+            self.batch_size = min(int(batch_size), most)
+            self.rows = -(-most // self.batch_size) * self.batch_size
         # Pure functions of their arguments, so that caching them is safe between threads.
         self._plan = functools.lru_cache(maxsize=2)(self._make_plan)
         self._window = functools.lru_cache(maxsize=4)(self._make_window)
@@ -147,7 +185,11 @@ class BatchLoader(keras.utils.PyDataset):
         epoch, index = key
         start = index * self.batch_size
         stop = min(start + self.batch_size, self.rows)
-        rows = self._shuffled(epoch, start, stop) if self.shuffle else None
+        rows, numbers = None, np.empty(0)
+        if self._sampling is not None:
+            rows, numbers = self._drawn(epoch, index)
+        elif self.shuffle:
+            rows, _ = self._positions(epoch, start, stop)
 
         def take(column: np.ndarray, dtype: str | None = None) -> np.ndarray:
             # "clip" spares NumPy a second look at rows that are in range.
@@ -156,34 +198,63 @@ class BatchLoader(keras.utils.PyDataset):
 
         x = {name: take(column) for name, column in self._features.items()}
         y = {name: take(column, "float32") for name, column in self._targets.items()}
+        weight: Any = None if self._weight is None else take(self._weight, "float32")
+        if self._sampling is not None:
+            y, weights = self._sampling.sample(y, numbers, weigh=self.recalibrate == "loss")
+            weight = weights if weight is None else {name: weight * of_name for name, of_name in weights.items()}
         if self.check and self.schema is not None:
             try:
                 self.schema.check_batch(x, y)
             except ValueError as error:
                 raise ValueError(f"Batch {index} of {len(self)}, rows counted within it: {error}") from error
-        return (x, y) if self._weight is None else (x, y, take(self._weight, "float32"))
+        return (x, y) if weight is None else (x, y, weight)
 
-    def _shuffled(self, epoch: int, start: int, stop: int) -> np.ndarray:
-        """Row numbers at positions `start` to `stop` of the epoch's order."""
+    def _drawn(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers of a batch of sampled rows, and their random numbers, infinite for those that fill it up."""
+        kept = int(self._plan(epoch)[1][-1])
+        start, stop = (kept * position // len(self) for position in (index, index + 1))
+        rows, numbers = self._positions(epoch, start, stop)
+        missing = max(self.batch_size - len(rows), 0)
+        return np.resize(rows, len(rows) + missing), np.append(numbers, np.full(missing, np.inf))
+
+    def _positions(self, epoch: int, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers at positions `start` to `stop` of the epoch's order, and their random numbers if it has any."""
         _, offsets = self._plan(epoch)
         first = int(np.searchsorted(offsets, start, side="right")) - 1
         last = int(np.searchsorted(offsets, stop, side="left"))
         parts = [
-            self._window(epoch, window)[max(start - offsets[window], 0) : stop - offsets[window]]
+            [part[max(start - offsets[window], 0) : stop - offsets[window]] for part in self._window(epoch, window)]
             for window in range(first, last)
         ]
-        return np.concatenate(parts)
+        rows, numbers = zip(*parts, strict=True) if parts else ([np.empty(0, int)], [np.empty(0)])
+        return np.concatenate(rows), np.concatenate(numbers)
 
     def _make_plan(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Order of the blocks, and the position at which each window begins (the end last)."""
-        blocks = np.random.default_rng((self.seed, epoch)).permutation(-(-self.rows // self._block_rows))
-        sizes = np.minimum(self._block_rows, self.rows - blocks * self._block_rows)
+        blocks = np.arange(-(-self._table_rows // self._block_rows))
+        if self.shuffle:
+            blocks = np.random.default_rng((self.seed, epoch)).permutation(len(blocks))
+        if self._sampling is None:
+            sizes = np.minimum(self._block_rows, self._table_rows - blocks * self._block_rows)
+        else:
+            # In the order of the table, so that files of labels are read from their start to their end.
+            sizes = np.array([len(self._sampling.kept(epoch, block)[0]) for block in range(len(blocks))])[blocks]
         ends = np.cumsum(sizes)
-        offsets = np.concatenate([[0], ends[self._window_blocks - 1 :: self._window_blocks]])
-        return blocks, offsets if offsets[-1] == self.rows else np.append(offsets, self.rows)
+        offsets = np.append(np.append(0, ends)[: -1 : self._window_blocks], ends[-1])
+        return blocks, offsets
 
-    def _make_window(self, epoch: int, window: int) -> np.ndarray:
+    def _make_window(self, epoch: int, window: int) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers of a window in their order, and the random numbers of sampled rows."""
         blocks, _ = self._plan(epoch)
         chosen = blocks[window * self._window_blocks : (window + 1) * self._window_blocks]
-        rows = (chosen[:, None] * self._block_rows + np.arange(self._block_rows)).reshape(-1)
-        return np.random.default_rng((self.seed, epoch, window)).permutation(rows[rows < self.rows])
+        numbers = np.empty(0)
+        if self._sampling is None:
+            rows = (chosen[:, None] * self._block_rows + np.arange(self._block_rows)).reshape(-1)
+            rows = rows[rows < self._table_rows]
+        else:
+            kept = [self._sampling.kept(epoch, block) for block in chosen]
+            rows, numbers = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+        if not self.shuffle:
+            return rows, numbers
+        order = np.random.default_rng((self.seed, epoch, window)).permutation(len(rows))
+        return rows[order], numbers[order] if len(numbers) else numbers

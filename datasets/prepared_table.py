@@ -92,6 +92,9 @@ class PreparedTable:
         rows: slice | None = None,
         read_ahead: int = 1,
         check: bool = True,
+        *,
+        negative_rate: float | Mapping[str, float] | None = None,
+        recalibrate: str | None = "loss",
     ) -> BatchLoader:
         """Batches of a split for `fit`, `evaluate` and `predict`.
 
@@ -106,6 +109,8 @@ class PreparedTable:
             rows: the part of the split to serve, e.g. its first half in time, or `None` for all.
             read_ahead: batches made on a thread while the model trains (see `BatchLoader`). Defaults to 1.
             check: whether each batch is compared with the schema (see `BatchLoader`). Defaults to `True`.
+            negative_rate: the share of the negatives that an epoch has (see `BatchLoader`). Defaults to `None`.
+            recalibrate: what makes up for those left out (see `BatchLoader`). Defaults to `"loss"`.
 
         Raises:
             ValueError: on an unknown split or extra, a name already taken, or a wrong number of rows.
@@ -136,6 +141,8 @@ class PreparedTable:
             read_ahead=read_ahead,
             check=check,
             schema=self.schema,
+            negative_rate=negative_rate,
+            recalibrate=recalibrate,
         )
 
     def _extra(self, split: str, name: str) -> np.ndarray:

@@ -18,6 +18,7 @@ from .interactions import (
     MaskBlock,
     MLPInteraction,
 )
+from .logit_calibration import LogitCalibration
 from .mlp import MLP
 from .multi_task import (
     AITM,
@@ -61,6 +62,7 @@ __all__ = [
     "GroupIds",
     "JointLogit",
     "LinearInteraction",
+    "LogitCalibration",
     "MLPInteraction",
     "MMoE",
     "MaskBlock",

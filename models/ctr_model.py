@@ -11,6 +11,7 @@ from ..layers import (
     GroupConcat,
     GroupIds,
     JointLogit,
+    LogitCalibration,
     MultiTask,
     SemanticIdEmbedding,
     SemanticIds,
@@ -22,6 +23,13 @@ from ..layers.embedding.optimizers import RowOptimizer
 from ..losses import ObservedBinaryCrossentropy, OrderedProbabilityLoss
 from ..schema import Schema
 from . import backbones
+from .calibrations import (
+    check_loader_rates,
+    check_order,
+    fit_calibrations,
+    make_calibrations,
+    probability_in_sample,
+)
 from .distinct_names import distinct_names
 from .feature_encoders import make_semantic_ids, make_sequence_encoders
 from .group_placements import make_group_concats
@@ -100,6 +108,13 @@ class CTRModel(RankingModel):
         tables: a `grouprank.layers.TableConfig` for each embedding table that is to differ from the arguments above:
             room for more rows, a width, an initializer or an optimizer of its own. A feature's table has the
             feature's name, unless its `table` or `shares` names another. Defaults to `()`.
+        calibration: which tasks have a `grouprank.layers.LogitCalibration` behind their logits: `True` for all, names
+            of tasks, or a dict of layers by task. It corrects predictions, ranking and exports and is no part of the
+            training loss. It changes nothing until `calibrate` is called. Defaults to `False`.
+        negative_rate: the share of the negatives that the training rows have kept, for all tasks or by task, if no
+            weights make up for the others. Predictions then have `log(negative_rate)` added to their logits, which
+            makes them those of all rows. A `BatchLoader` with `recalibrate="logit"` needs the same rates here. Tasks
+            named here can be calibrated, too. Defaults to `None`.
         **kwargs: `name` and `trainable`.
 
     Call arguments:
@@ -159,6 +174,8 @@ class CTRModel(RankingModel):
         embedding_storage_dtype: str = "float32",
         start_at_rate: bool = True,
         tables: Iterable[TableConfig] = (),
+        calibration: bool | Iterable[str] | Mapping[str, LogitCalibration] = False,
+        negative_rate: float | Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
         if not isinstance(schema, Schema):
@@ -175,6 +192,7 @@ class CTRModel(RankingModel):
         feature_interactions = backbones.get(backbone, schema, dropout=dropout, name="backbone")
         structure = make_structure(multi_task, schema, dropout)
         weighting = make_task_weighting(task_weighting, schema, task_weights)
+        calibrations = make_calibrations(calibration, negative_rate, schema)
         encoders = make_sequence_encoders(sequence_encoder, schema)
         semantic_embeddings = make_semantic_ids(semantic_ids, schema, embedding_dim)
         # === Functional graph ===
@@ -193,7 +211,9 @@ class CTRModel(RankingModel):
         # Backbones that end in a normalization would drown the rate in the noise of a kernel of the usual size.
         initializer = keras.initializers.VarianceScaling(0.01, "fan_avg", "uniform") if start_at_rate else None
         joints = self._joint_layers(schema)
-        network = RankingNetwork(schema, group_concats, feature_interactions, structure, weighting, joints)
+        network = RankingNetwork(
+            schema, group_concats, feature_interactions, structure, weighting, joints, calibrations
+        )
         graph = make_ranking_graph(network, fields, learning, tower_units, dropout, initializer or "glorot_uniform")
         outputs = {**graph.logits, **graph.heads}
         distinct_names(outputs, inputs)
@@ -215,6 +235,8 @@ class CTRModel(RankingModel):
         self.semantic_embeddings = semantic_embeddings
         self.start_at_rate = start_at_rate
         self.tables = tables
+        self.calibrations = calibrations
+        check_order(structure, self.negative_rate)
         self._placement_inputs = graph.placement_inputs
         self._rate_start = RateStart(graph.biases, learning)
         self._ranker = CandidateRanker(embedder, network)
@@ -293,6 +315,9 @@ class CTRModel(RankingModel):
             heads = {kind: y_pred[f"{task}/{kind}"] for kind in ("pseudo", "residual") if f"{task}/{kind}" in y_pred}
             if learning is not None and heads:
                 pseudo_label = learning.pseudo_labels(task, targets, teacher_logits)
+                if learning.teacher != "self" and task in self.negative_rate:
+                    # A teacher speaks of all rows, the heads learn the sample.
+                    pseudo_label = probability_in_sample(pseudo_label, self.negative_rate[task])
                 weight = _weight_of(task, sample_weight)
                 for kind, value in learning.losses(labels[task], pseudo_label, heads, weight).items():
                     parts[f"{task}/{kind}"] = value
@@ -323,7 +348,44 @@ class CTRModel(RankingModel):
         """Cross entropy of a task's label."""
         return self._task_loss(labels[task], logits[task], weight)
 
+    @property
+    def negative_rate(self) -> dict[str, float]:
+        """The share of negatives for which predictions are corrected, by task; tasks of all rows are left out."""
+        rates = {task: layer.negative_rate for task, layer in self.calibrations.items()}
+        return {task: rate for task, rate in rates.items() if rate < 1.0}
+
+    def calibrate(
+        self, predictions: Mapping[str, Any], y: Any, sample_weight: Any = None, strength: float = 1.0
+    ) -> None:
+        """Fit the calibration of each task to predictions of this model and what came of them.
+
+        Take what the model predicts for new rows that it was not and will not be trained on. Rows that it is trained
+        on afterwards are a poor guide: the training corrects the same error once more. All predictions must have been
+        made with the present map, which is taken back first, so that the new one replaces it. A task without known
+        labels keeps its map. See `LogitCalibration.fit` for how the map is held back where positives are few, and
+        `docs/calibration.md` for what it gains.
+
+        Args:
+            predictions: probabilities by task, as `predict_proba` returns them.
+            y: labels by task, NaN where unobserved; a data frame; or the labels of the one task.
+            sample_weight: weights of the rows, or by task. Defaults to `None`.
+            strength: how strongly the map is held close to the identity. Defaults to `1.0`.
+
+        Raises:
+            ValueError: if the model was made without `calibration`, predictions of a task are missing or no
+                probabilities, or labels or weights are wrong. All maps then stay as they were.
+        """
+        if not self.calibrations:
+            raise ValueError(
+                f"{type(self).__name__} has nothing to calibrate. Make it with `calibration=True`, or with the names "
+                "of the tasks."
+            )
+        targets = self._targets(y)
+        labels = self.labels({name: np.asarray(targets[name], "float32") for name in self.schema.task_names})
+        fit_calibrations(self.calibrations, predictions, labels, sample_weight, strength)
+
     def _before_training(self, x: Any, y: Any, sample_weight: Any) -> None:
+        check_loader_rates(x, self.negative_rate)
         if self.residual_learning is not None and y is not None:
             # Before the step is traced: an error inside it leaves JAX models unusable.
             self.residual_learning.check_columns(self._targets(y), self.schema.task_names)
@@ -452,13 +514,16 @@ class CTRModel(RankingModel):
             "sequence_encoder": {name: serialize(layer) for name, layer in self.sequence_encoders.items()},
             "semantic_ids": {name: serialize(layer) for name, layer in self.semantic_embeddings.items()},
             "start_at_rate": self.start_at_rate,
+            "calibration": {task: serialize(layer) for task, layer in self.calibrations.items()},
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "CTRModel":
         """Inverse of `get_config`."""
         objects = ("backbone", "multi_task", "task_weighting", "residual_learning")
-        return cls(**read_model_config(config, custom_objects, objects, ("sequence_encoder", "semantic_ids")))
+        return cls(
+            **read_model_config(config, custom_objects, objects, ("sequence_encoder", "semantic_ids", "calibration"))
+        )
 
 
 def _weight_of(task: str, sample_weight: Any) -> Any:

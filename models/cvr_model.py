@@ -23,6 +23,8 @@ class CVRModel(CTRModel):
     CVR tower is not fitted to clicks alone and asked about every ad; it is
     computed from logits, so that rates of 1e-7 keep their gradient.
 
+    Calibration and `negative_rate` correct the tasks' logits. A joint outcome is the product of corrected rates.
+
     A conversion's label counts where all that it is given came true. For an
     impression without a click the joint outcome is 0, whatever the conversion
     column says.
@@ -87,6 +89,14 @@ class CVRModel(CTRModel):
             )
         super().__init__(schema, backbone, multi_task, *args, **kwargs)
         self.conditional_weight = conditional_weight
+        conditional = [task for task in self.negative_rate if schema.joint_name(task) != task]
+        if conditional:
+            raise ValueError(
+                f"`negative_rate` of {conditional}: the joint outcomes of a CVRModel are learned of all impressions, "
+                "and no one rate corrects their logits where the negatives of a task with a parent are sampled too. "
+                f"Received: negative_rate={self.negative_rate}. Sample the tasks without a parent alone, or let the "
+                'loader correct the loss: `recalibrate="loss"`.'
+            )
 
     @staticmethod
     def _joint_layers(schema: Schema) -> dict[str, tuple[JointLogit, str, str]]:

@@ -50,6 +50,6 @@ def read_model_config(
     tables = [TableConfig.from_config(table) for table in config.get("tables", ())]
     found = {**config, "schema": Schema.from_dict(config["schema"]), "tables": tables}
     found |= {name: read(config[name]) for name in ("embedding_optimizer", *objects) if name in config}
-    for name in ("group_structure", *by_name):
+    for name in ("group_structure", *(argument for argument in by_name if argument in config)):
         found[name] = {key: read(value) for key, value in config[name].items()}
     return found

@@ -6,7 +6,16 @@ from typing import Any
 
 import keras
 
-from ..layers import MLP, FixedWeighting, GroupConcat, JointLogit, MultiTask, SharedBottom, TaskWeighting
+from ..layers import (
+    MLP,
+    FixedWeighting,
+    GroupConcat,
+    JointLogit,
+    LogitCalibration,
+    MultiTask,
+    SharedBottom,
+    TaskWeighting,
+)
 from ..schema import Schema
 from .backbones import Backbone
 from .group_placements import side_fields
@@ -27,6 +36,7 @@ class RankingNetwork:
         structure: layer from one representation to one for each task.
         weighting: what balances the tasks; it may act on the gradients of their representations.
         joints: by joint outcome, a layer and the names of the two logits that it reads, in the order of calls.
+        calibrations: by task, what corrects its logits outside of training.
     """
 
     def __init__(
@@ -37,9 +47,11 @@ class RankingNetwork:
         structure: MultiTask,
         weighting: TaskWeighting,
         joints: Mapping[str, tuple[JointLogit, str, str]],
+        calibrations: Mapping[str, LogitCalibration],
     ) -> None:
         self.schema, self.group_concats, self.backbone = schema, group_concats, backbone
         self.structure, self.weighting, self.joints = structure, weighting, joints
+        self.calibrations = calibrations
         self.towers: dict[str, MLP] = {}
         # Float32 under every dtype policy: cross entropy needs the range, serving the precision.
         self._ends = {task: keras.layers.Activation("linear", dtype="float32", name=task) for task in schema.task_names}
@@ -73,6 +85,8 @@ class RankingNetwork:
     def logits(self, outputs: Mapping[str, Any], calls: LayerCalls) -> dict[str, Any]:
         """Logits `(rows, 1)` of the tasks and of the joint outcomes, from what the towers give."""
         logits = {task: calls.layer(end, outputs[task]) for task, end in self._ends.items()}
+        for task, calibration in self.calibrations.items():
+            logits[task] = calls.layer(calibration, logits[task])
         for outcome, (layer, parent, child) in self.joints.items():
             logits[outcome] = calls.layer(layer, logits[parent], logits[child])
         return logits

@@ -60,6 +60,21 @@ def test_the_zoo():
         assert set(choices) <= set(re.findall(r"`(\w+)`", line))
 
 
+def test_sampled_negatives_and_calibration():
+    rng = np.random.default_rng(0)
+    ads = rng.integers(0, 20, (2, 4000)).astype("int32")
+    click = (rng.random((2, 4000)) < 0.05).astype("float32")
+    names = {
+        "gr": gr,
+        "schema": gr.Schema([gr.Categorical("ad", 20), gr.Categorical("user", 20, side="user")], [gr.Task("click")]),
+    }
+    names |= {"columns": {"ad": ads[0], "user": ads[1]}, "labels": {"click": click[0]}}
+    names |= {"newer_columns": {"ad": ads[1], "user": ads[0]}, "newer_labels": {"click": click[1]}}
+    exec(block("negative_rate="), names)
+    predicted = names["model"].predict_proba(names["newer_columns"])["click"].mean()
+    assert predicted == pytest.approx(click[1].mean(), rel=0.1)
+
+
 def test_reports(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"old:click": "baseline:click", "new:click": "candidate:click", "user": "user_id"}

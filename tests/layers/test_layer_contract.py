@@ -559,8 +559,9 @@ def test_contract(case, tmp_path):
 
 
 def test_every_public_layer_is_here():
-    # Two that do not take one input: see `test_group_ids` here and `TestJointLogit` of the models.
-    tested = {case[0].__name__ for case in CASES.values()} | {"GroupIds", "JointLogit"}
+    # Two that do not take one input: see `test_group_ids` here and `TestJointLogit` of the models. One that is float32
+    # under every policy: see `test_logit_calibration.py`.
+    tested = {case[0].__name__ for case in CASES.values()} | {"GroupIds", "JointLogit", "LogitCalibration"}
     # Abstract bases, values and the function that makes one.
     tested |= {"MultiTask", "SequenceEncoder", "TaskWeighting", "SemanticIds", "TableConfig", "fit_semantic_ids"}
     assert set(gr.layers.__all__) - {"embedding_optimizers"} <= tested

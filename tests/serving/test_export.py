@@ -25,6 +25,14 @@ def test_raw_rows_get_the_keras_models_probabilities(exported):
         found = np.abs(report.probabilities[task] - expected[task])
         assert np.sort(found)[-2] <= 1e-5
     assert list(report.probabilities) == ["click", "like"]
+    # What training sees has neither the calibration of one task nor the correction of the other.
+    own = model(TRANSFORMS(raw_rows()), training=True)
+    moved = {
+        task: np.log(p / (1 - p)) - keras.ops.convert_to_numpy(own[task])[:, 0]
+        for task, p in report.probabilities.items()
+    }
+    np.testing.assert_allclose(moved["like"], np.log(0.5), atol=1e-3)
+    assert np.ptp(moved["click"]) > 0.05
     assert "largest difference" in str(report)
 
 

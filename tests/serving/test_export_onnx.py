@@ -15,9 +15,13 @@ from grouprank.serving import export_onnx
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    model = tiny_model(backbone="dcn_v2", tower_units=(8, 4), embedding_optimizer="adam")
+    model = tiny_model(
+        backbone="dcn_v2", tower_units=(8, 4), embedding_optimizer="adam", calibration=True, negative_rate={"like": 0.5}
+    )
     inputs = TRANSFORMS(raw_rows())
     model.adapt(inputs)
+    labels = (np.arange(len(inputs["age"])) % 5 == 0).astype("float32")
+    model.calibrate(model.predict_proba(inputs), {"click": labels, "like": labels})
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     report = gr.serving.export(model, path, rows=inputs, provenance={"data": "raw ads"}, format="onnx")
     return model, inputs, path, report
