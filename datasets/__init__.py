@@ -13,6 +13,8 @@ from .kinds import (
     BucketizedTransform,
     CategoricalColumn,
     Column,
+    GrowingColumn,
+    GrowingTransform,
     HashedColumn,
     HashedSequenceColumn,
     HashedSequenceTransform,
@@ -36,6 +38,7 @@ from .synthetic import SyntheticAds
 from .table_description import TableDescription
 from .tabular import Tabular
 from .tenrec import Tenrec
+from .transforms.growth import Growth
 from .transforms.table_transforms import TableTransforms
 
 __all__ = [
@@ -52,6 +55,9 @@ __all__ = [
     "CriteoConversionLog",
     "CriteoDAC",
     "Dataset",
+    "GrowingColumn",
+    "GrowingTransform",
+    "Growth",
     "HashedColumn",
     "HashedSequenceColumn",
     "HashedSequenceTransform",

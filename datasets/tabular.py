@@ -14,10 +14,10 @@ from .dataset import SPLITS
 from .kinds import Column
 from .kinds.typed_values import plain_text
 from .raw_files.bad_rows import BadRows
-from .raw_files.row_hash import row_hash
 from .raw_files.table_file import TableFile
 from .raw_files.times import times
 from .table_description import TableDescription
+from .transforms.uniform_numbers import uniform_numbers
 from .typed_rows import RowProblems, TypedRows, check_present
 
 _SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "valid": "validation"}
@@ -124,7 +124,7 @@ class Tabular:
             report(self._split_column, named.is_null().to_numpy(), f"one of {sorted(_SPLIT_NAMES)}")
             return named.fill_null(SPLITS[0])
         if self._random:
-            places = row_hash(numbers, self._seed)
+            places = uniform_numbers(numbers, self._seed)
         elif self.description.time:
             places = times(raw[self.description.time])
             report(self.description.time, np.isnan(places), "a number or an ISO 8601 date")

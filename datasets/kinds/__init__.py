@@ -2,6 +2,7 @@
 
 from .bucketized import BucketizedColumn, BucketizedTransform
 from .categorical import CategoricalColumn, VocabularyTransform
+from .growing import GrowingColumn, GrowingTransform
 from .hashed import HashedColumn, HashedSequenceColumn, HashedSequenceTransform, HashedTransform
 from .kind import Column, Transform
 from .label import LabelColumn
@@ -16,6 +17,7 @@ _KINDS: tuple[tuple[type[Column], *tuple[type[Transform], ...]], ...] = (
     (CategoricalColumn, VocabularyTransform),
     (BucketizedColumn, BucketizedTransform),
     (HashedColumn, HashedTransform),
+    (GrowingColumn, GrowingTransform),
     (SequenceColumn, SequenceTransform),
     (HashedSequenceColumn, HashedSequenceTransform),
     (WeightedColumn, WeightedTransform, WeightsTransform),
@@ -31,6 +33,8 @@ __all__ = [
     "BucketizedTransform",
     "CategoricalColumn",
     "Column",
+    "GrowingColumn",
+    "GrowingTransform",
     "HashedColumn",
     "HashedSequenceColumn",
     "HashedSequenceTransform",

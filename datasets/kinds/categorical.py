@@ -119,22 +119,27 @@ class CategoricalColumn(Column):
         """An offer of a hash, where many tokens have few rows each."""
         if profile.distinct <= _MANY or profile.rows >= _ENOUGH_ROWS * profile.distinct:
             return ""
-        return "many rare values, which min_count puts together; kind: hashed gives every value an id, also new ones"
+        return (
+            "many rare values, which min_count puts together; kind: hashed gives every value an id, also new ones, and "
+            "kind: growing gives new ones an id of their own as a log goes on"
+        )
 
 
 class OfVocabulary(Transform):
     """What transforms to the ids of a vocabulary have in common.
 
-    A subclass has the fields `tokens`, of which `tokens[i]` has id `i + 1 + unknown_id`, and `unknown_id`.
+    A subclass has the fields `tokens`, of which `tokens[i]` has id `i + 1 + unknown_id`; `unknown_id`; and `capacity`,
+    the number of tokens that there is room for, or `None` for those of the vocabulary.
     """
 
     tokens: np.ndarray
     unknown_id: int
+    capacity: int | None
 
     @property
     def vocabulary_size(self) -> int:
         """Number of ids, those of padding and of unknown tokens included."""
-        return len(self.tokens) + 1 + self.unknown_id
+        return (len(self.tokens) if self.capacity is None else self.capacity) + 1 + self.unknown_id
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -161,6 +166,7 @@ class VocabularyTransform(OfVocabulary):
         integers: whether strings such as `"84.0"` are the token `"84"` (see `TokenSpelling`).
         unknown_id: id of what is out of the vocabulary: 0, or 1 where id 0 is the padding of a sequence that shares the
             vocabulary. Defaults to 0.
+        capacity: number of tokens that there is room for. Defaults to `None`, those of the vocabulary.
 
     Raises:
         ValueError: if a token is repeated, or is not as `missing` and `integers` would have it.
@@ -179,6 +185,7 @@ class VocabularyTransform(OfVocabulary):
     missing: tuple[str, ...] | tuple[int, ...] = ()
     integers: bool = False
     unknown_id: int = 0
+    capacity: int | None = None
 
     kind = "categorical"
     counts_unknown = True

@@ -94,7 +94,8 @@ class HashedColumn(Column):
             return ""
         return (
             "too many distinct values for a vocabulary, so a hash gives each one an id; kind: categorical with a large "
-            "min_count puts the rare ones together instead"
+            "min_count puts the rare ones together instead, and kind: growing gives new ones an id of their own as a "
+            "log goes on"
         )
 
 

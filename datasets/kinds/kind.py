@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from ...schema import Feature
+from ..transforms.growth import FeatureGrowth
 from ..transforms.raw_values import Encoded
 
 RawDtype = Literal["string", "int64", "float32"]
@@ -211,15 +212,18 @@ class Transform(_Raw):
     """What is fitted of a raw column: the second half of the contract of a kind of feature (see `Column`).
 
     A transform is a frozen dataclass. `transforms.json` holds its fields, except for a field `tokens`, which is written
-    as a text file with one token per line. `raw` names the raw column.
+    as a text file with one token per line, and for fields that are polars frames, which are written as Parquet files.
+    `raw` names the raw column.
 
     Class attributes:
         counts_unknown: whether `Encoded.replaced` counts tokens out of a vocabulary, which are watched in served
             rows (see `unknown`), instead of numbers that were imputed. Defaults to `False`.
+        grows: whether later periods of rows change it (see `extended`). Defaults to `False`.
     """
 
     raw: str
     counts_unknown: ClassVar[bool] = False
+    grows: ClassVar[bool] = False
 
     @property
     def vocabulary_size(self) -> int | None:
@@ -252,6 +256,44 @@ class Transform(_Raw):
     def unknown(self, values: Any) -> pl.Series:
         """The tokens out of the vocabulary, as they stand in the raw column, each once; of `counts_unknown` kinds."""
         raise NotImplementedError(f"A {self.kind} feature has no vocabulary, so none of its tokens is unknown.")
+
+    def summarize(self, values: Any) -> Any:
+        """What a chunk of a later period's rows adds, a `Summary`; of kinds that grow.
+
+        Args:
+            values: the raw column.
+        """
+        raise NotImplementedError(self._does_not_grow)
+
+    def extended(self, summary: Any) -> tuple["Transform", FeatureGrowth]:
+        """The transform after a further period of rows, and what the period changed; of kinds that grow.
+
+        An id keeps its meaning unless the growth says that it was handed on, and `vocabulary_size` stays as it is.
+
+        Args:
+            summary: the `Summary` of the period's rows.
+        """
+        raise NotImplementedError(self._does_not_grow)
+
+    def with_capacity(self, capacity: int) -> "Transform":
+        """The transform with room for more tokens; of kinds that grow.
+
+        Args:
+            capacity: number of tokens, at least as many as before.
+        """
+        raise NotImplementedError(self._does_not_grow)
+
+    def following(self, owner: Any) -> "Transform":
+        """The transform with the ids that an extended owner has now; of columns with an `owner`.
+
+        Args:
+            owner: the owner's transform.
+        """
+        return self
+
+    @property
+    def _does_not_grow(self) -> str:
+        return f"A {self.kind} feature does not grow: later rows change nothing of it."
 
     def graph_table(self, path: Path) -> Any:
         """A lookup table of TensorFlow that `graph` needs, `None` for none.
@@ -295,25 +337,34 @@ class Transform(_Raw):
         """
         raise ValueError(f"Raw column {self.raw!r} is a {self.kind} feature and has no single value to show.")
 
+    @property
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """The fields that are polars frames."""
+        known = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in known.items() if isinstance(value, pl.DataFrame)}
+
     def to_entry(self) -> dict[str, Any]:
-        """What `transforms.json` says of the transform, without its tokens."""
+        """What `transforms.json` says of the transform, without its tokens and frames."""
         fields = {field.name: field for field in dataclasses.fields(self)}
         fields.pop("tokens", None)
-        known = {name: getattr(self, name) for name in fields}
+        known = {name: getattr(self, name) for name in fields if name not in self.frames}
         said = {name: value for name, value in known.items() if value != fields[name].default}
         return {"kind": self.kind, "raw": self.raw, "dtype": self.dtype} | said
 
     @classmethod
-    def from_entry(cls, entry: Mapping[str, Any], tokens: np.ndarray | None) -> Self:
+    def from_entry(
+        cls, entry: Mapping[str, Any], tokens: np.ndarray | None, frames: Mapping[str, pl.DataFrame]
+    ) -> Self:
         """Inverse of `to_entry`.
 
         Args:
             entry: what `transforms.json` says.
             tokens: the tokens of its file, if it has one.
+            frames: the frames of its files, by field.
         """
         names = [field.name for field in dataclasses.fields(cls)]
         known = {name: tuple(v) if isinstance(v, list) else v for name, v in entry.items() if name in names}
-        return cls(**known if tokens is None else known | {"tokens": tokens})
+        return cls(**known, **frames, **({} if tokens is None else {"tokens": tokens}))
 
 
 def check_count(owner: str, argument: str, value: object, minimum: int = 1) -> None:

@@ -14,6 +14,7 @@ from ..transforms.raw_values import Encoded, as_strings
 from ..transforms.token_counts import TokenCounts
 from ..transforms.token_spelling import TokenSpelling
 from .categorical import CategoricalColumn, OfVocabulary, empty_id, sample_tokens
+from .growing import GrowingColumn
 from .kind import Column, Problem, Profile, check_count, check_missing
 from .token_graph import graph_ids, graph_pieces, vocabulary_table
 from .typed_values import decoded, has_text, is_list, misfit, typed_text
@@ -33,8 +34,8 @@ class SequenceColumn(Column):
         separator: what stands between tokens. Defaults to `","`.
         min_count: how often a token must appear in training rows to get its own id. Defaults to 1.
         max_size: number of the most frequent tokens to keep, or `None` for all. Defaults to `None`.
-        shares: name of a `CategoricalColumn` of strings whose vocabulary and embeddings this one uses, or `None`. Its
-            own `min_count` and `max_size` are then not used.
+        shares: name of a `CategoricalColumn` or `GrowingColumn` of strings whose vocabulary and embeddings this one
+            uses, or `None`. Its own `min_count` and `max_size` are then not used.
         missing: spellings that mean missing, of the whole string or of a piece. Defaults to `()`.
         length: number of tokens kept per row (keyword).
 
@@ -68,10 +69,10 @@ class SequenceColumn(Column):
 
     def check_owner(self, owner: Column) -> None:
         """Raise unless the owner has one string per row."""
-        if not isinstance(owner, CategoricalColumn) or owner.dtype != "string":
+        if not isinstance(owner, CategoricalColumn | GrowingColumn) or owner.dtype != "string":
             raise ValueError(
                 f"Column {self.name!r} shares the vocabulary of {owner.name!r}, which must be a CategoricalColumn "
-                f'with dtype="string", as the tokens of a sequence are. Received: {owner!r}.'
+                f'or a GrowingColumn with dtype="string", as the tokens of a sequence are. Received: {owner!r}.'
             )
 
     def feature(self, vocabulary_size: int) -> Sequence:
@@ -93,13 +94,16 @@ class SequenceColumn(Column):
 
     def fit(self, summary: TokenCounts, owner: Any = None, shared: bool = False) -> "SequenceTransform":
         """The transform with the vocabulary of all rows, or of the owner."""
+        capacity = None
         if owner is not None:
-            tokens, integers = owner.tokens, owner.integers
+            tokens, integers, capacity = owner.tokens, owner.integers, owner.capacity
         else:
             integers = summary.are_integers()
             tokens = summary.tokens(self.min_count, self.max_size, TokenSpelling(self.missing, integers))
             tokens = tokens[tokens != ""]  # a piece that means missing takes no place
-        return SequenceTransform(self.raw_name, tokens, self.separator, self.length, self.missing, integers)
+        return SequenceTransform(
+            self.raw_name, tokens, self.separator, self.length, self.missing, integers, capacity=capacity
+        )
 
     @classmethod
     def draft(cls, profile: Profile) -> dict[str, Any]:
@@ -125,6 +129,7 @@ class SequenceTransform(OfVocabulary):
         integers: whether pieces such as `"84.0"` are the token `"84"` (see `TokenSpelling`).
         unknown_id: id of an unknown token: 1, or 0 as padding has in transforms that earlier versions wrote.
             Defaults to 1.
+        capacity: number of tokens that there is room for. Defaults to `None`, those of the vocabulary.
 
     Raises:
         ValueError: if a token is repeated, or is not as `missing` and `integers` would have it.
@@ -142,6 +147,7 @@ class SequenceTransform(OfVocabulary):
     missing: tuple[str, ...] = ()
     integers: bool = False
     unknown_id: int = 1
+    capacity: int | None = None
 
     kind = "sequence"
     dtype = "string"
@@ -176,6 +182,12 @@ class SequenceTransform(OfVocabulary):
 
     def _pieces(self, values: Any) -> tuple[np.ndarray, pl.Series]:
         return first_tokens(as_strings(self.raw, values), self.separator, self.length, self.spelling)
+
+    def following(self, owner: OfVocabulary) -> "SequenceTransform":
+        """The transform with the tokens that an extended owner has now."""
+        if (owner.fingerprint, owner.vocabulary_size) == (self.fingerprint, self.vocabulary_size):
+            return self
+        return dataclasses.replace(self, tokens=owner.tokens, capacity=owner.capacity)
 
     def graph_table(self, path: Path) -> Any:
         """The vocabulary."""

@@ -6,11 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ..transforms.token_counts import NO_TOKEN
 from ..transforms.token_spelling import INTEGER_WITH_DECIMALS, TokenSpelling
-
-# A vocabulary file cannot hold an empty line for TensorFlow's reader; this one stands in its place. As a value it is
-# out of every vocabulary.
-NO_TOKEN = "\x1f<empty>\x1f"
 
 
 def vocabulary_table(path: Path, tokens: np.ndarray, dtype: str) -> Any:

@@ -1,8 +1,9 @@
 """All fitted transforms of a table with its schema; they turn raw columns into model inputs."""
 
+import dataclasses
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType
 from typing import Any
@@ -10,14 +11,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ...schema import Schema
+from ...schema import Categorical, Schema, Sequence
 from ...schema.features import fingerprint_of, with_fingerprint
 from ..kinds import TRANSFORMS, Transform
+from .growth import Growth
 from .raw_values import Encoded
 from .unknown_tokens import UnknownTokens, UnknownTokenWatch
 
 _FILE = "transforms.json"
 _VOCABULARIES = "vocabularies"
+_FRAMES = "frames"
 # In version 1 the unknown tokens of sequences have the id of padding; such transforms are encoded as they were fitted.
 _VERSION = 2
 
@@ -26,7 +29,8 @@ class TableTransforms:
     """Turns raw columns into model inputs, exactly as in training.
 
     It is saved beside the prepared columns and exported with the model, so that training and serving
-    cannot disagree: `transforms.json` is for reading, each vocabulary is a text file of one token per line.
+    cannot disagree: `transforms.json` is for reading, each vocabulary is a text file of one token per line. `extended`
+    takes in the tokens of a further period of rows, where ids grow (see `GrowingColumn`).
 
     Args:
         schema: the `Schema` of the features; `self.schema` has the transforms' fingerprints filled in.
@@ -91,12 +95,7 @@ class TableTransforms:
 
     def encode(self, table: pl.DataFrame | Mapping[str, Any]) -> dict[str, Encoded]:
         """As `__call__`, with the number of replaced values of each feature."""
-        present = table.columns if isinstance(table, pl.DataFrame) else table
-        missing = [raw for raw in self.raw_columns if raw not in present]
-        if missing:
-            raise ValueError(
-                f"Raw columns are missing: {missing}. Expected: {list(self.raw_columns)}. Received: {list(present)}."
-            )
+        _check_columns(table, list(self.raw_columns))
         encoded = {name: transform.encode(table[transform.raw]) for name, transform in self.columns.items()}
         rows = {name: len(values.array) for name, values in encoded.items()}
         if len(set(rows.values())) > 1:
@@ -129,8 +128,106 @@ class TableTransforms:
         """
         return UnknownTokenWatch(self.columns, self.oov_share).look(table, self.encode(table))
 
+    def extended(
+        self, rows: pl.DataFrame | Mapping[str, Any] | Iterable[pl.DataFrame | Mapping[str, Any]]
+    ) -> tuple["TableTransforms", Growth]:
+        """The transforms after a further period of rows, which gives new tokens ids; these stay as they are.
+
+        Only the features of growing ids and the sequences that share them change. The vocabularies and moments of the
+        others remain as they were fitted. `oov_share` becomes the share of the period's tokens that had no id before
+        it, since the rows of the next period will have about as many. A model goes on with `gr.models.grow`.
+
+        Args:
+            rows: all rows of the period, as for a call, or chunks of them. Only the columns of growing ids and of the
+                sequences that share them are read.
+
+        Returns:
+            The transforms, and what changed in each feature that owns growing ids.
+
+        Raises:
+            ValueError: if a raw column is missing or of the wrong type, or there are no chunks.
+
+        Example:
+        >>> from grouprank.datasets import GrowingColumn
+        >>> from grouprank.datasets.transforms.transform_fitter import TransformFitter
+        >>> from grouprank.schema import Task
+        >>> fitter = TransformFitter([GrowingColumn("ad", "ad", capacity=9)], [Task("click")])
+        >>> fitter.update(pl.DataFrame({"ad": ["a", "b"]}))
+        >>> transforms, growth = fitter.finish().extended({"ad": ["b", "c"]})
+        >>> transforms({"ad": ["a", "b", "c"]}), growth["ad"].new, transforms.oov_share["ad"]
+        ({'ad': array([1, 2, 3], dtype=int32)}, array([3], dtype=int32), 0.5)
+        """
+        growing = {name: transform for name, transform in self.columns.items() if transform.grows}
+        if not growing:
+            return self, Growth({})
+        followers = self._followers(growing)
+        read = list(dict.fromkeys(self.columns[name].raw for name in (*growing, *followers)))
+        summaries: dict[str, Any] = {}
+        unknown = {name: [0, 0] for name in followers}
+        for chunk in [rows] if isinstance(rows, pl.DataFrame | Mapping) else rows:
+            _check_columns(chunk, read)
+            for name, transform in growing.items():
+                part = transform.summarize(chunk[transform.raw])
+                if name in summaries:
+                    summaries[name].add(part)
+                else:
+                    summaries[name] = part
+            for name, counts in unknown.items():
+                encoded = self.columns[name].encode(chunk[self.columns[name].raw])
+                counts[0] += encoded.replaced
+                counts[1] += encoded.total
+        if not summaries:
+            raise ValueError("`rows` has no chunk of rows. Pass the rows of a period, or an iterable of its chunks.")
+        columns, found = dict(self.columns), {}
+        for name, transform in growing.items():
+            columns[name], found[name] = transform.extended(summaries[name])
+        shares = {name: growth.unknown_share for name, growth in found.items() if growth.unknown_share is not None}
+        shares |= {name: replaced / total for name, (replaced, total) in unknown.items() if total}
+        return self._with(columns, dict(self.oov_share) | shares), Growth(found)
+
+    def with_capacity(self, capacities: Mapping[str, int]) -> "TableTransforms":
+        """The transforms with room for more tokens, where ids grow; a model goes on with `gr.models.grow`.
+
+        Args:
+            capacities: number of tokens by feature, at least as many as before. A sequence that shares the ids of one
+                is given the same room.
+
+        Raises:
+            ValueError: if a feature does not own growing ids, or its capacity would become smaller.
+
+        Example:
+        ```python
+        transforms = transforms.with_capacity({"ad_id": 2_000_000})
+        ```
+        """
+        growing = [name for name, transform in self.columns.items() if transform.grows]
+        if wrong := [name for name in capacities if name not in growing]:
+            raise ValueError(
+                f"Only a feature that owns growing ids has a capacity. Received: {wrong}. Features that do: {growing}."
+            )
+        columns = {name: self.columns[name].with_capacity(capacity) for name, capacity in capacities.items()}
+        return self._with({**self.columns, **columns}, self.oov_share)
+
+    def _followers(self, growing: Iterable[str]) -> dict[str, str]:
+        """The owner of each feature that shares growing ids."""
+        owners = {feature.name: getattr(feature, "shares", None) for feature in self.schema.features}
+        return {name: owner for name, owner in owners.items() if owner is not None and owner in growing}
+
+    def _with(self, columns: Mapping[str, Transform], oov_share: Mapping[str, float]) -> "TableTransforms":
+        """Other transforms of the same features, of which those that share ids follow their owners."""
+        grown = [name for name, transform in columns.items() if transform.grows]
+        followed = {name: columns[name].following(columns[owner]) for name, owner in self._followers(grown).items()}
+        columns = {**columns, **followed}
+        features = [
+            dataclasses.replace(feature, vocabulary_size=columns[feature.name].vocabulary_size, vocabulary=None)
+            if isinstance(feature, Categorical | Sequence)
+            else feature
+            for feature in self.schema.features
+        ]
+        return TableTransforms(Schema(features, self.schema.tasks), columns, oov_share)
+
     def save(self, folder: str | Path) -> None:
-        """Write `transforms.json` and the vocabularies into a folder."""
+        """Write `transforms.json`, the vocabularies and the frames into a folder."""
         folder = Path(folder)
         (folder / _VOCABULARIES).mkdir(parents=True, exist_ok=True)
         columns = {}
@@ -144,6 +241,11 @@ class TableTransforms:
                 entry["tokens"] = len(tokens)
                 text = "".join(f"{token}\n" for token in tokens)
                 (folder / entry["vocabulary"]).write_text(text, encoding="utf-8", newline="\n")
+            for field, frame in transform.frames.items():
+                file = f"{_FRAMES}/{name}.{field}.parquet"
+                (folder / _FRAMES).mkdir(exist_ok=True)
+                frame.write_parquet(folder / file)
+                entry.setdefault("frames", {})[field] = file
             columns[name] = entry
         config = {"version": _VERSION, "schema": self.schema.to_dict(), "columns": columns}
         (folder / _FILE).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -203,7 +305,9 @@ def _load_transform(folder: Path, entry: dict[str, Any]) -> Transform:
     if "vocabulary" in entry:
         tokens = _load_tokens(_inside(folder, entry["vocabulary"]), entry["dtype"], entry["tokens"])
         del entry["tokens"]
-    return TRANSFORMS[kind].from_entry(entry, tokens)
+    files = entry.pop("frames", {})
+    frames = {field: _load_frame(_inside(folder, file)) for field, file in files.items()}
+    return TRANSFORMS[kind].from_entry(entry, tokens, frames)
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -211,7 +315,7 @@ def _inside(folder: Path, name: str) -> Path:
     paths = (PurePosixPath(name), PureWindowsPath(name))
     if any(path.anchor or ".." in path.parts for path in paths):
         raise ValueError(
-            f"{folder / _FILE} names a vocabulary outside of its folder: {name!r}. Expected: a path inside of it, such "
+            f"{folder / _FILE} names a file outside of its folder: {name!r}. Expected: a path inside of it, such "
             f"as {_VOCABULARIES + '/os.txt'!r}. Take the folder from whoever wrote it again."
         )
     return folder / name
@@ -227,3 +331,22 @@ def _load_tokens(path: Path, dtype: str, expected: int) -> np.ndarray:
             f"The vocabulary {path} must have {expected} lines. Received: {len(lines)}. Prepare the data again."
         )
     return np.array(lines, dtype=object) if dtype == "string" else np.array(lines, dtype=object).astype("int64")
+
+
+def _load_frame(path: Path) -> pl.DataFrame:
+    if not path.is_file():
+        raise ValueError(f"The file {path} is missing. Take the folder from whoever wrote it again.")
+    try:
+        return pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(
+            f"The file {path} is damaged ({error}). Take the folder from whoever wrote it again."
+        ) from error
+
+
+def _check_columns(table: Any, needed: list[str]) -> None:
+    """Raise unless a table has the raw columns that are needed."""
+    present = table.columns if isinstance(table, pl.DataFrame) else table
+    missing = [raw for raw in needed if raw not in present]
+    if missing:
+        raise ValueError(f"Raw columns are missing: {missing}. Expected: {needed}. Received: {list(present)}.")

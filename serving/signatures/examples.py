@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ...datasets.kinds.token_graph import NO_TOKEN
+from ...datasets.transforms.token_counts import NO_TOKEN
 from .predict import named
 
 

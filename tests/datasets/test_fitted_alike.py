@@ -119,5 +119,5 @@ def test_files_outside_of_the_folder_are_refused(tmp_path, name):
     config = json.loads(path.read_text())
     config["columns"]["ad"]["vocabulary"] = name
     path.write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=r"transforms.json names a vocabulary outside of its folder: "):
+    with pytest.raises(ValueError, match=r"transforms.json names a file outside of its folder: "):
         TableTransforms.load(tmp_path / "saved")

@@ -13,6 +13,7 @@ from grouprank import Schema, Task
 from grouprank.datasets import (
     BucketizedColumn,
     CategoricalColumn,
+    GrowingColumn,
     HashedColumn,
     HashedSequenceColumn,
     NumericColumn,
@@ -77,6 +78,10 @@ CASES = {
     ),
     "bucketized": Case(
         BucketizedColumn("x", "ad", buckets=4, missing=("-1", "-999.9")), AMOUNTS, NUMBERS, np.array(["1"])
+    ),
+    "growing": Case(GrowingColumn("x", "ad", capacity=50, missing=("NA",)), WORDS, STRINGS, np.array([1.5])),
+    "growing integers": Case(
+        GrowingColumn("x", "ad", dtype="int64", capacity=5, missing=("-1",)), [[1, 8, -1], [3]], INTEGERS, [1.0]
     ),
     "hashed": Case(HashedColumn("x", "ad", buckets=1000, missing=("NA", "-1")), WORDS, STRINGS, np.array([1.5])),
     "hashed integers": Case(
@@ -175,6 +180,24 @@ class TestEveryKind:
         assert type(loaded.columns["x"]) is type(transform) is TRANSFORMS[case.column.kind]
         assert loaded.schema["x"] == TableTransforms(schema, {"x": transform}).schema["x"]
         assert_same_bits(loaded.columns["x"](case.values), transform(case.values))
+
+    def test_a_later_period_moves_no_id_and_the_graph_follows(self, name, tmp_path):
+        case = CASES[name]
+        transform = case.fit()
+        if not transform.grows:
+            for changed in (transform.summarize, transform.extended, transform.with_capacity):
+                with pytest.raises(NotImplementedError, match=f"A {transform.kind} feature does not grow"):
+                    changed(case.values)
+            return
+        grown, growth = transform.extended(transform.summarize(case.values))
+        before, after = transform.encode(case.values), grown.encode(case.values)
+        known = before.array != transform.absent_id
+        np.testing.assert_array_equal(after.array[known], before.array[known])
+        assert len(growth.new)
+        assert after.replaced < before.replaced
+        assert grown.vocabulary_size == transform.vocabulary_size
+        assert grown.fingerprint != transform.fingerprint
+        assert_same_bits(graph_of(grown, case.values, tmp_path), after.array)
 
     def test_wrong_values_are_refused_by_name(self, name):
         with pytest.raises(ValueError, match="'x': expected"):
