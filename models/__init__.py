@@ -5,6 +5,7 @@ from . import backbones
 from .backbones import Backbone
 from .ctr_model import CTRModel
 from .cvr_model import CVRModel
+from .grow import grow
 from .preset_registry import presets
 from .ranking_model import RankingModel
 from .residual_learning import ResidualLearning
@@ -19,5 +20,6 @@ __all__ = [
     "ResidualLearning",
     "TwoTowerModel",
     "backbones",
+    "grow",
     "presets",
 ]

@@ -234,6 +234,11 @@ class CTRModel(RankingModel):
             outputs["ordered"] = self._ordered_loss(outputs)
         return outputs
 
+    def take_schema(self, schema: Schema) -> None:
+        """Replace the schema, see `TableModel.take_schema`."""
+        super().take_schema(schema)
+        self._ranker.take_schema(schema)
+
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Configure training; see `TableModel.compile`. A teacher is frozen again."""
         if self.teacher is not None:

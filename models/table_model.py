@@ -56,6 +56,19 @@ class TableModel(keras.Model):
             raise ValueError(f"Preset {preset!r} is one of a {found.model}: use {found.model}.from_preset({preset!r}).")
         return cls(schema, **{**found.arguments, **arguments})
 
+    def take_schema(self, schema: Schema) -> None:
+        """Replace the schema by one that its weights fit as well; `grouprank.models.grow` looks whether they do.
+
+        Args:
+            schema: a schema of the same features and tasks, with other fingerprints of ids or more of them.
+        """
+        self.schema = schema
+
+    @property
+    def counted_ids(self) -> dict[str, Any]:
+        """Layers that keep a number for each id of a feature, by feature."""
+        return {}
+
     # === What a subclass says; the base has no answer of its own ===
 
     @property

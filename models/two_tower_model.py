@@ -169,18 +169,31 @@ class TwoTowerModel(RetrievalModel):
         self.embedding_optimizer = embedding_optimizer
         self.embeddings_regularizer = regularizer
         self.tables = tables
-        self.user_schema = side_schema(schema, *user_sides)
-        self.ad_schema = side_schema(schema, "ad")
         self._group_input = group_input
         self._group_ids = {p: GroupIds(layer, name=f"{p}_ids")(group_input) for p, layer in group_concats.items()}
         distinct_names(self._group_ids, inputs)
         self._side_models: dict[str, SideModel] = {}
+        self.take_schema(schema)
         self.in_batch_softmax = InBatchSoftmax(self.temperature, dtype="float32", name="in_batch_softmax")
         self.sampling_frequency = None
         if sampling_probability == "online":
             self.sampling_frequency = SamplingFrequency(ads.vocabulary_size, dtype="float32", name="sampling")
             self.sampling_frequency.build()
         self._show_losses()
+
+    def take_schema(self, schema: Schema) -> None:
+        """Replace the schema, see `TableModel.take_schema`."""
+        super().take_schema(schema)
+        user_sides = ("user", "context") if self.context_in_user_tower else ("user",)
+        self.user_schema = side_schema(schema, *user_sides)
+        self.ad_schema = side_schema(schema, "ad")
+        for name, side in self._side_models.items():
+            side.schema = self.ad_schema if name == "ad" else self.user_schema
+
+    @property
+    def counted_ids(self) -> dict[str, Any]:
+        """The layer that counts how often ads are shown, by the feature that tells them apart."""
+        return {} if self.sampling_frequency is None else {self.ad_id: self.sampling_frequency}
 
     def user_model(self) -> SideModel:
         """A model of the same weights from user and context columns to user vectors."""

@@ -147,15 +147,15 @@ class EmbeddingCollection(keras.layers.Layer):
         defaults = TableConfig(
             "default", None, embedding_dim, combiner, self.embeddings_initializer, self.optimizer, storage_dtype
         )
-        self._stacks = stack_tables(self._features_of_tables(), self.vocabulary_sizes, self.tables, defaults)
-        self.num_rows = sum(stack.num_rows for stack in self._stacks)
-        for number, stack in enumerate(self._stacks):
+        self.stacks = stack_tables(self._features_of_tables(), self.vocabulary_sizes, self.tables, defaults)
+        self.num_rows = sum(stack.num_rows for stack in self.stacks)
+        for number, stack in enumerate(self.stacks):
             if stack.config.optimizer is not None:
                 # The name by which files keep the only table of a layer.
-                name = "table" if len(self._stacks) == 1 else f"table_{number}"
+                name = "table" if len(self.stacks) == 1 else f"table_{number}"
                 stack.layer = stack.fused(stack.config.optimizer, seed, self.dtype_policy, name)
-        fused = [stack.layer for stack in self._stacks if stack.layer is not None]
-        if len(self._stacks) == 1 and fused:
+        fused = [stack.layer for stack in self.stacks if stack.layer is not None]
+        if len(self.stacks) == 1 and fused:
             self.table = fused[0]
         else:
             self.fused_tables = fused
@@ -175,7 +175,7 @@ class EmbeddingCollection(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Create the stacked tables."""
-        for number, stack in enumerate(self._stacks):
+        for number, stack in enumerate(self.stacks):
             if stack.layer is not None:
                 stack.layer.build()
                 continue
@@ -192,12 +192,12 @@ class EmbeddingCollection(keras.layers.Layer):
     @property
     def embeddings(self) -> keras.Variable:
         """The one stack of all tables; `rows_of` finds a feature's rows where there are several stacks."""
-        if len(self._stacks) > 1:
+        if len(self.stacks) > 1:
             raise ValueError(
-                f"`embeddings` is for a layer with one stack of tables, but {self.name!r} has {len(self._stacks)}. "
+                f"`embeddings` is for a layer with one stack of tables, but {self.name!r} has {len(self.stacks)}. "
                 "Use `rows_of` instead."
             )
-        return self._stacks[0].embeddings
+        return self.stacks[0].embeddings
 
     def rows_of(self, feature: str) -> tuple[keras.Variable, int, int]:
         """The stack in which the rows of a feature lie, the first of them and the one after the last.
@@ -206,7 +206,7 @@ class EmbeddingCollection(keras.layers.Layer):
             feature: name of a feature.
         """
         self._check_names("feature", [feature], self.vocabulary_sizes)
-        stack = next(stack for stack in self._stacks if feature in stack.first_row)
+        stack = next(stack for stack in self.stacks if feature in stack.first_row)
         first = stack.first_row[feature]
         return stack.embeddings, first, first + stack.num_ids[feature]
 
@@ -228,7 +228,7 @@ class EmbeddingCollection(keras.layers.Layer):
                 f"Received: {sorted(inputs)}."
             )
         outputs: dict[str, Any] = {}
-        for stack in self._stacks:
+        for stack in self.stacks:
             names = [name for name in given if name in stack.first_row]
             if names:
                 outputs.update(self._embed(stack, names, inputs, masks, weights, training))
@@ -298,7 +298,7 @@ class EmbeddingCollection(keras.layers.Layer):
             ids = inputs[name]
             if not isinstance(ids, keras.KerasTensor):
                 ids = ops.convert_to_tensor(ids)
-            stack = next(stack for stack in self._stacks if name in stack.first_row)
+            stack = next(stack for stack in self.stacks if name in stack.first_row)
             found[name] = self._counts(stack, name, self._rows(stack, [name], ids), masks.get(name))
         return found
 
@@ -329,7 +329,7 @@ class EmbeddingCollection(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Mapping[str, Any]) -> dict[str, tuple[int | None, ...]]:
         """Shapes of the output dict."""
-        widths = {name: stack.config.width for stack in self._stacks for name in stack.first_row}
+        widths = {name: stack.config.width for stack in self.stacks for name in stack.first_row}
         return {
             name: (*input_shape[name][: 2 if name in self.unpooled else 1], widths[name])
             for name in self.vocabulary_sizes

@@ -1,7 +1,7 @@
 """An embedding table that trains the rows a batch touches."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ from keras import ops
 
 from . import optimizers
 from .blockwise_initializer import BlockwiseInitializer
+from .move_rows import Span, move_rows
 from .row_tables import Exchange, RowStore, RowTable
 from .row_tables.base_row_table import refuse_accumulation
 from .stochastic_rounding import stochastic_round
@@ -255,6 +256,34 @@ class FusedEmbedding(keras.layers.Layer):
         if self._learning_rate is not None:
             state["learning_rate"] = self._learning_rate
         return state
+
+    def reset_rows(self, rows: np.ndarray, vectors: Any) -> None:
+        """Give rows new vectors, and their slots the initial values; nothing else is read or written.
+
+        Args:
+            rows: numbers of rows, each of them once.
+            vectors: `(number of rows, output_dim)`.
+        """
+        numbers = ops.convert_to_tensor(rows, dtype="int32")
+        self._store.write(self.embeddings, numbers, ops.cast(vectors, self.storage_dtype))
+        initial = self.optimizer.slots(self.output_dim)
+        for name, slot in self._store.slots.items():
+            width, value = initial[name]
+            self._store.write(slot, numbers, ops.full((len(rows), width), value, dtype="float32"))
+
+    def take_over(self, other: "FusedEmbedding", tables: Iterable[tuple[Span, Span]] = ()) -> None:
+        """Go on where another layer was: its rows, slots, step and learning rate.
+
+        Args:
+            other: a layer of the same arguments, with as many rows or fewer.
+            tables: where each of the tables in it lies in the other layer and in this one, see `move_rows`. It matters
+                only where the numbers of rows differ. Defaults to `()`.
+        """
+        tables = list(tables)
+        self._rounding_seed = other._rounding_seed
+        mine = self.state
+        for name, variable in other.state.items():
+            move_rows(variable, mine[name], tables)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """`None`, since what is masked is zero in the output."""

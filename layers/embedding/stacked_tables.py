@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
 from . import optimizers
 from .fused_embedding import FusedEmbedding
+from .initial_rows import initial_rows
+from .move_rows import Span
 from .table_config import TableConfig
 
 
@@ -22,6 +26,8 @@ class StackedTables:
     def __init__(self, config: TableConfig) -> None:
         self.config = config
         self.num_rows = 0
+        # By table, from top to bottom: its first row and its number of rows.
+        self.tables: dict[str, Span] = {}
         # By feature: the first row of its table, the number of ids that have rows there, and how several are combined.
         self.first_row: dict[str, int] = {}
         self.num_ids: dict[str, int] = {}
@@ -40,7 +46,9 @@ class StackedTables:
         for feature, ids in num_ids.items():
             self.first_row[feature], self.num_ids[feature] = self.num_rows, ids
             self.combiner[feature] = str(table.combiner)
-        self.num_rows += int(table.rows or 0)
+        rows = int(table.rows or 0)
+        self.tables[table.name] = (self.num_rows, rows)
+        self.num_rows += rows
 
     def fused(
         self, optimizer: str | optimizers.RowOptimizer, seed: int | None, dtype: Any, name: str
@@ -62,6 +70,33 @@ class StackedTables:
     def embeddings(self) -> Any:
         """The rows of all tables."""
         return self.layer.embeddings if self.layer is not None else self.variable
+
+    def reset(self, ids: Mapping[str, np.ndarray], seed: int) -> np.ndarray:
+        """Let rows begin anew: they get initial values, and so do a fused table's slots.
+
+        Args:
+            ids: table name to ids in ascending order, for some of the tables.
+            seed: see `initial_rows`.
+
+        Returns:
+            The rows of the stack that were reset.
+        """
+        rows, values = [], []
+        initializer, width = self.config.initializer, int(self.config.width or 0)
+        dtype = keras.backend.standardize_dtype(self.embeddings.dtype)
+        for name, of_table in ids.items():
+            rows.append(self.tables[name][0] + of_table)
+            values.append(initial_rows(initializer, name, of_table, self.num_rows, width, dtype, seed))
+        found, vectors = np.concatenate(rows), ops.concatenate(values, axis=0)
+        if self.layer is not None:
+            self.layer.reset_rows(found, vectors)
+        elif self.variable is not None:
+            self.variable.assign(ops.scatter_update(self.variable, found[:, None], vectors))
+        return found
+
+    def places(self, earlier: "StackedTables") -> list[tuple[Span, Span]]:
+        """Where each table lay in a smaller stack of the same tables, and where it lies here."""
+        return [(earlier.tables[name], span) for name, span in self.tables.items()]
 
 
 def stack_tables(

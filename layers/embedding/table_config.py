@@ -21,8 +21,9 @@ class TableConfig:
 
     Args:
         name: name of the table. A feature that names no table has one of its own name.
-        rows: capacity, the number of ids that the table has rows for, id 0 included. `None` takes the size of
-            the vocabulary. Defaults to `None`.
+        rows: capacity, the number of ids that the table has rows for, id 0 included. More rows than the vocabulary has
+            ids are room ahead: a model takes new ids without another shape (see `grouprank.models.grow`). `None` takes
+            the size of the vocabulary. Defaults to `None`.
         width: width of an embedding. Defaults to `None`.
         combiner: `"mean"` or `"sum"` over the ids of a sequence. Defaults to `None`.
         initializer: initializer of the rows. Defaults to `None`.

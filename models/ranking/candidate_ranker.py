@@ -5,6 +5,7 @@ from typing import Any
 
 from keras import ops
 
+from ...schema import Schema
 from ..feature_embedder import FeatureEmbedder
 from ..ranking_graph import RankingNetwork
 from .candidate_calls import CandidateCalls, before_crosses, worth_by_side
@@ -72,6 +73,10 @@ class CandidateRanker:
                 many = ops.logical_and(ops.equal(requests, 1), ops.greater_equal(count, least))
                 first = ops.cond(many, lambda: of_towers(True), of_towers)
         return {name: ops.reshape(value, shape) for name, value in self._logits(first, calls).items()}
+
+    def take_schema(self, schema: Schema) -> None:
+        """Replace the schema of the model's parts by one of the same features."""
+        self._embedder.schema = self._network.schema = schema
 
     def of_rows(self, columns: Mapping[str, Any], arranged: Arranged = arrange_anew) -> dict[str, Any]:
         """Logits `(rows,)` by name; see `CTRModel.row_logits`."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -87,6 +88,18 @@ class SamplingFrequency(keras.layers.Layer):
             self.counts.assign(counts)
             self.total.assign(total)
         return ops.maximum(ops.take(counts, ids), 1.0) / ops.maximum(total, 1.0)
+
+    def forget(self, ids: np.ndarray) -> None:
+        """Take the counts of ids that stand for other ads now from the total.
+
+        Args:
+            ids: the ids, each once.
+        """
+        counts = np.array(ops.convert_to_numpy(self.counts))
+        forgotten = counts[ids].sum()
+        counts[ids] = 0.0
+        self.counts.assign(counts)
+        self.total.assign(ops.convert_to_numpy(self.total) - forgotten)
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> keras.KerasTensor:
         """Symbolic output."""

@@ -48,7 +48,7 @@ def test_each_table_is_trained_by_its_own_optimizer():
     assert {name: field.shape[-1] for name, field in fields.items()} == {"user": 2, "ad": 3, "seen": 3, "hour": 2}
     dense = keras.layers.Dense(1, use_bias=False, trainable=False)
     model = keras.Model(inputs, dense(keras.layers.Concatenate()([fields[name] for name in inputs])))
-    for stack in layer._stacks:
+    for stack in layer.stacks:
         stack.embeddings.assign(wave(*stack.embeddings.shape))
     kernel, labels, hour = wave(10, 1, start=1.0), wave(4, 1, start=4.0), np.array([2, 2, 1, 0])
     dense.kernel.assign(kernel)
@@ -128,7 +128,7 @@ def test_a_config_comes_back():
     layer = collection(tables=tables)
     twin = FusedEmbeddingCollection.from_config(layer.get_config())
     assert twin.get_config() == layer.get_config()
-    assert [(s.num_rows, s.config.width) for s in twin._stacks] == [(s.num_rows, s.config.width) for s in layer._stacks]
+    assert [(s.num_rows, s.config.width) for s in twin.stacks] == [(s.num_rows, s.config.width) for s in layer.stacks]
     twin.build(None)
     assert twin.rows_of("seen")[1:] == layer.rows_of("seen")[1:] == (0, 9)
 

@@ -65,6 +65,17 @@ class BaseRowStore(abc.ABC):
     def gather(self, rows: Any, masked: bool) -> Any:
         """Rows as float32 `(positions, width)`; `masked` says that some may be `num_rows`."""
 
+    @staticmethod
+    @abc.abstractmethod
+    def write(variable: keras.Variable, rows: Any, values: Any) -> None:
+        """Overwrite rows of the table or a slot, each of them once, without a copy of the others.
+
+        Args:
+            variable: the table or a slot.
+            rows: their numbers.
+            values: what to write, `(number of rows, width)`.
+        """
+
     def drop_slots(self) -> list[keras.Variable]:
         """Forget all that only training needs, and name it."""
         dropped = [*self.slots.values(), self.iterations, self.claims]

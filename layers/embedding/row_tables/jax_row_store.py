@@ -79,6 +79,11 @@ class RowStore(BaseRowStore):
         self._fresh.update(variable.name for variable in variables)
 
     @staticmethod
+    def write(variable: keras.Variable, rows: Any, values: Any) -> None:
+        """See `BaseRowStore.write`."""
+        variable.assign(_write_rows(variable.value, rows, values))
+
+    @staticmethod
     def uniform(shape: tuple[int, ...], seed: int, iteration: Any) -> Any:
         """Draws from `[0, 1)`, others at each step."""
         return jax.random.uniform(jax.random.fold_in(jax.random.key(seed), iteration.astype("int32")), shape)
@@ -118,6 +123,11 @@ def gather(table: Any, rows: Any, masked: bool) -> Any:
 @functools.partial(jax.jit, donate_argnums=0)
 def _write(values: Any, block: Any, start: Any) -> Any:
     return jax.lax.dynamic_update_slice_in_dim(values, block, start, 0)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _write_rows(table: Any, rows: Any, values: Any) -> Any:
+    return table.at[rows].set(values, unique_indices=True)
 
 
 def fill(shape: tuple[int, ...], dtype: str, blocks: Iterable[tuple[int, Any]]) -> Any:

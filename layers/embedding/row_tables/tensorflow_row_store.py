@@ -55,6 +55,11 @@ class RowStore(BaseRowStore):
             slot.value.scatter_update(tf.IndexedSlices(new_slots[name], touched))
 
     @staticmethod
+    def write(variable: keras.Variable, rows: Any, values: Any) -> None:
+        """See `BaseRowStore.write`."""
+        variable.value.scatter_update(tf.IndexedSlices(values, rows))
+
+    @staticmethod
     def uniform(shape: Any, seed: int, iteration: Any) -> Any:
         """Draws from `[0, 1)`, others at each step."""
         return tf.random.stateless_uniform(shape, tf.stack([seed, tf.cast(iteration, tf.int32)]))

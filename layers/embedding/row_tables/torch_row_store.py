@@ -55,6 +55,12 @@ class RowStore(BaseRowStore):
             slot.value.index_copy_(0, touched, new_slots[name])
 
     @staticmethod
+    @torch.no_grad()
+    def write(variable: keras.Variable, rows: Any, values: Any) -> None:
+        """See `BaseRowStore.write`."""
+        variable.value.index_copy_(0, rows.long(), values)
+
+    @staticmethod
     def uniform(shape: tuple[int, ...], seed: int, iteration: Any) -> Any:
         """Draws from `[0, 1)`, others at each step."""
         generator = torch.Generator(device=iteration.device)
