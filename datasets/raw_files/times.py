@@ -75,9 +75,11 @@ def microseconds(values: pl.Series, unit: str | None) -> pl.Series:
         return text.str.to_datetime(unit + missing, time_unit="us", strict=False).dt.epoch("us")
     numbers = values.cast(pl.Float64, strict=False)
     if unit is not None:
-        whole = values.cast(pl.Int64, strict=False)  # exact, where a float would lose digits
-        exact = whole * UNITS[unit] if unit != "ns" else whole // 1000
-        numbers = exact.cast(pl.Int64).fill_null((numbers * UNITS[unit]).round(0).cast(pl.Int64, strict=False))
+        numbers = (numbers * UNITS[unit]).round(0).cast(pl.Int64, strict=False)
+        if not values.dtype.is_float():
+            # Exact, where a float would lose digits.
+            whole = values.cast(pl.Int64, strict=False)
+            numbers = (whole // 1000 if unit == "ns" else whole * int(UNITS[unit])).fill_null(numbers)
     else:
         numbers = numbers.cast(pl.Int64, strict=False).clear(len(numbers))
     if values.dtype == pl.String and numbers.null_count() > values.null_count():

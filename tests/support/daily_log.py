@@ -45,7 +45,7 @@ def write_days(folder, days, **columns):
     return gr.incremental.periods(folder)
 
 
-def make_model(transforms, description=DESCRIPTION, **arguments):
+def make_model(transforms, learning_rate=0.01, **arguments):
     """A model of a moment, with all that has a state: groups, dropout and a fused table."""
     keras.utils.set_random_seed(0)
     options = {
@@ -58,7 +58,7 @@ def make_model(transforms, description=DESCRIPTION, **arguments):
         "residual_learning": gr.models.ResidualLearning(teacher="yesterday", units=(4,)),
     }
     model = gr.models.CTRModel(transforms.schema, **{**options, **arguments})
-    model.compile(keras.optimizers.Adam(0.01))
+    model.compile(keras.optimizers.Adam(learning_rate))
     return model
 
 
