@@ -218,7 +218,7 @@ class IncrementalTrainer:
             }
             with whole_folder(self._step_folder(entry["step"])) as work:
                 (work / _OUTCOME).write_text(json.dumps(entry), encoding="utf-8")
-            return self._record("")
+            return self._record()
 
     def load(self, step: int | None = None) -> tuple[RankingModel, TableTransforms]:
         """The model and the transforms that a step made, admitted or refused.
@@ -248,7 +248,7 @@ class IncrementalTrainer:
         with run_lock(self.folder):
             self._ledger = Ledger(self.folder / "ledger")
             if (self._step_folder(self._ledger.next_step) / _OUTCOME).is_file():
-                self._record("")
+                self._record()
             yield
 
     def _step(self, period: Period, late: Sequence[LateLabels], held_out: Period | None) -> Entry:
@@ -291,7 +291,7 @@ class IncrementalTrainer:
             step.end()
             (work / _OUTCOME).write_text(json.dumps({**entry, "seconds": step.seconds}), encoding="utf-8")
         self._live = live
-        return self._record(period.name)
+        return self._record()
 
     def _base(self) -> Base:
         number = self._ledger.base
@@ -301,11 +301,12 @@ class IncrementalTrainer:
         periods = next((e["periods"] for e in self._ledger.entries if e["step"] == number), 0)
         return Base(*self._live, periods, Replay(self._settings.replay).load(folder))
 
-    def _record(self, period: str) -> Entry:
+    def _record(self) -> Entry:
         """Publish what a finished step made, and write its entry."""
         number = self._ledger.next_step
         entry = json.loads((self._step_folder(number) / _OUTCOME).read_text(encoding="utf-8"))
         entry["published"] = None
+        period = entry.get("period", "")
         if self._publication is not None and entry["status"] in (ADMITTED, ROLLED_BACK):
             self._on_progress("publish", period)
             base = entry["base"]

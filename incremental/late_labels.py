@@ -71,6 +71,11 @@ class LateLabels:
                 f"Late labels of period {self.period.name}: expected a row for each of its {read} rows. Received: "
                 f"{len(given)} rows. Name a `key` to give fewer."
             )
+        if not any(len(frame) for frame in found):
+            raise ValueError(
+                f"Late labels of period {self.period.name}: none of the {len(given)} rows given names a row of it with "
+                "a known label. Look at the key, or leave the period out."
+            )
         return pl.concat(found), np.concatenate(numbers)
 
     def _labels(self, description: TableDescription) -> pl.DataFrame:
