@@ -209,7 +209,7 @@ class IncrementalTrainer:
         """
         with self._locked():
             self._ledger.version(version)
-            entry = {
+            entry: Entry = {
                 "step": self._ledger.next_step,
                 "status": ROLLED_BACK,
                 "parent": self._ledger.base,
@@ -310,8 +310,8 @@ class IncrementalTrainer:
         if self._publication is not None and entry["status"] in (ADMITTED, ROLLED_BACK):
             self._on_progress("publish", period)
             base = entry["base"]
-            live = self._live is not None and self._live[0] == base
-            model, transforms = self._live[1:] if live else self.load(base)
+            live = self._live
+            model, transforms = live[1:] if live is not None and live[0] == base else self.load(base)
             lineage = {name: value for name, value in entry.items() if name not in ("seconds", "published")}
             self._publication.publish(number, model, transforms, lineage)
             entry["published"] = number

@@ -1,6 +1,7 @@
 """Labels that arrive after their period."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -89,8 +90,7 @@ class LateLabels:
         columns = {}
         for task, label in description.labels.items():
             values = frame[label] if task in raw else pl.Series(label, [None] * len(frame), pl.Float32)
-            labels = LabelColumn(label)
-            columns[task] = labels.typed(values, lambda wrong, expected, at=label: _refuse(where, at, wrong, expected))
+            columns[task] = LabelColumn(label).typed(values, functools.partial(_refuse, f"{where}: column {label!r}"))
         if self.key is not None:
             columns[self.key] = frame[self.key].cast(pl.String)
             if columns[self.key].is_duplicated().any():
@@ -99,6 +99,6 @@ class LateLabels:
         return pl.DataFrame([values.alias(name) for name, values in columns.items()])
 
 
-def _refuse(where: str, label: str, wrong: np.ndarray, expected: str) -> None:
+def _refuse(where: str, wrong: np.ndarray, expected: str) -> None:
     if wrong.any():
-        raise ValueError(f"{where}, row {int(np.flatnonzero(wrong)[0])}: column {label!r}: expected {expected}.")
+        raise ValueError(f"{where}, row {int(np.flatnonzero(wrong)[0])}: expected {expected}.")

@@ -30,7 +30,7 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.entries: list[Entry] = [
-            json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))
+            json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("[0-9]*.json"))
         ]
 
     @property

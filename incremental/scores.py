@@ -1,7 +1,7 @@
 """What a model predicts for rows, beside their labels."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -45,7 +45,7 @@ class Scores:
         """Whether any label is known."""
         return any(not np.isnan(labels).all() for labels in self.labels.values())
 
-    def metrics(self, predictions: dict[str, np.ndarray] | None = None) -> dict[str, dict[str, Any]]:
+    def metrics(self, predictions: Mapping[str, np.ndarray] | None = None) -> dict[str, dict[str, Any]]:
         """Rows, rate, cross entropy, NE, AUC and calibration by prediction (see `gr.reports.task_metrics`).
 
         Args:
@@ -118,8 +118,8 @@ def score(
             users.append(chunk.extras[user])
         if predict:
             columns = {name: values.array for name, values in encoded.items()}
-            for name, values in _predict(model, columns, batch_size).items():
-                predictions.setdefault(name, []).append(values)
+            for name, probabilities in _predict(model, columns, batch_size).items():
+                predictions.setdefault(name, []).append(probabilities)
     labels_of = model.labels({task: np.concatenate(labels) for task, labels in targets.items()})
     return Scores(
         {name: np.concatenate(parts) for name, parts in predictions.items()},

@@ -108,7 +108,7 @@ def test_a_refused_model_is_kept_and_is_not_tomorrows_base(tmp_path):
     flipped = {"click": lambda frame, day: 1 - pl.col("click") if day == 1 else pl.col("click")}
     days = write_days(tmp_path / "log", range(3), **flipped)
     model = make_model(gr.incremental.fit_transforms(DESCRIPTION, days[:1]), group_structure=(), **QUICK)
-    trainer = make_trainer(tmp_path / "run", days, model, gate=[GateRule(max_loss=0.1)], epochs=10)
+    trainer = make_trainer(tmp_path / "run", days, model, gate=[GateRule(max_loss=0.1)], epochs=6)
     trainer.step(days[0])
     # Judged by rows of the first day, the model of the flipped day is clearly worse.
     refused = trainer.step(days[1], held_out=days[0])

@@ -109,7 +109,7 @@ def test_late_labels_train_with_their_own_weight_and_are_told_apart(tmp_path, sp
         ({"buy": [1.0]}, None, "expected a row for each of its 300 rows. Received: 1 rows"),
         ({"sale": [1.0]}, None, "expected columns of \\['click', 'buy'\\]. Received: \\['sale'\\]"),
         ({"key": ["1-0", "1-0"], "buy": [1.0, 0.0]}, "key", "each 'key' must name one row. Received twice: '1-0'"),
-        ({"key": ["1-0"], "buy": [7.0]}, "key", "row 0: column 'buy': expected a label in"),
+        ({"key": ["1-0"], "buy": [7.0]}, "key", "column 'buy', row 0: expected a label in"),
         ({"key": ["x"], "buy": [1.0]}, "key", "none of the 1 rows given names a row"),
     ],
 )

@@ -34,11 +34,11 @@ def date_of(day):
     return f"2024-01-{day + 1:02d}"
 
 
-def write_days(folder, days, **columns):
+def write_days(folder, days, rows=300, **columns):
     """Write a file for each day; `columns` are made of a day's frame, and `None` leaves a column out."""
     folder.mkdir(parents=True, exist_ok=True)
     for day in days:
-        frame = day_rows(day)
+        frame = day_rows(day, rows)
         for name, make in columns.items():
             frame = frame.drop(name) if make is None else frame.with_columns(make(frame, day).alias(name))
         frame.write_parquet(folder / f"{date_of(day)}.parquet")
