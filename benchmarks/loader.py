@@ -16,7 +16,7 @@ from .loading.loader_report import loader_report
 from .support import Contender, Measurement, run_rounds
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
-STEPS = {"prepare": 1, "feed": 8, "fit": 8, "dcn_v2": 6}
+STEPS = {"prepare": 1, "id_map": 3, "feed": 8, "fit": 8, "dcn_v2": 6}
 _HERE = "grouprank.benchmarks.loading"
 
 
@@ -26,13 +26,14 @@ def main(
     source: Annotated[
         Path | None, typer.Option(help="A file in Criteo's layout to draw from. Without it rows are made up.")
     ] = None,
+    ids: Annotated[int, typer.Option(min=1, help="Tokens of growing ids, and rows of a step.")] = 1_000_000,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows of a batch.")] = 4096,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = 3,
     only: Annotated[str, typer.Option(help="Parts of contenders' names, comma separated; empty for all.")] = "",
     folder: Annotated[Path, typer.Option(help="Where texts, tables and logs live.")] = Path(".benchmarks"),
     output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("docs/benchmarks"),
 ) -> None:
-    """Prepare Criteo's layout, read batches, and feed `fit`; measures rows per second and memory."""
+    """Prepare Criteo's layout, map tokens to growing ids, read batches, and feed `fit`: rows per second and memory."""
     origin = "made up" if source is None else "excerpt"
     places = {size: folder.absolute() / "loader" / f"{origin}-{size}" for size in (rows, rows * larger)}
     for size, place in places.items():
@@ -41,7 +42,12 @@ def main(
     chosen = [part.strip() for part in only.split(",") if part.strip()]
     contenders = [
         one
-        for one in (*_preparing(places), *_feeding(places, batch_size), *_fitting(places[rows], rows, batch_size))
+        for one in (
+            *_preparing(places),
+            *_mapping(ids),
+            *_feeding(places, batch_size),
+            *_fitting(places[rows], rows, batch_size),
+        )
         if not chosen or any(part in one.name for part in chosen)
     ]
     found: dict[str, Measurement] = {}
@@ -56,6 +62,7 @@ def main(
         "batch_size": batch_size,
         "repeats": repeats,
         "ids": sum(vocabularies.values()),
+        "growing_ids": ids,
     }
     page = loader_report({one.name: one for one in contenders}, found, settings, BACKENDS).write(output)
     typer.echo(page.read_text(encoding="utf-8"))
@@ -87,6 +94,21 @@ def _preparing(places: dict[int, Path]) -> list[Contender]:
         one("floor: read_csv, one core", small, "parse", 1),
         one("floor: read the bytes", small, "read"),
         one("prepare, larger text", large, "both"),
+    ]
+
+
+def _mapping(ids: int) -> list[Contender]:
+    variables = {"KERAS_BACKEND": "jax", "POLARS_MAX_THREADS": "1"}
+    return [
+        Contender(
+            f"growing ids, {title}, {dtype}",
+            f"{_HERE}.id_map:prepare",
+            {"case": case, "dtype": dtype, "tokens": ids},
+            variables=variables,
+            packages=("polars",),
+        )
+        for dtype in ("string", "int64")
+        for case, title in (("known", "known tokens"), ("new", "new tokens"), ("full", "new tokens, full table"))
     ]
 
 

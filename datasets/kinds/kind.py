@@ -364,7 +364,7 @@ class Transform(_Raw):
         """
         names = [field.name for field in dataclasses.fields(cls)]
         known = {name: tuple(v) if isinstance(v, list) else v for name, v in entry.items() if name in names}
-        return cls(**known, **frames, **({} if tokens is None else {"tokens": tokens}))
+        return cls(**known | dict(frames) | ({} if tokens is None else {"tokens": tokens}))
 
 
 def check_count(owner: str, argument: str, value: object, minimum: int = 1) -> None:

@@ -219,7 +219,7 @@ class TableTransforms:
         followed = {name: columns[name].following(columns[owner]) for name, owner in self._followers(grown).items()}
         columns = {**columns, **followed}
         features = [
-            dataclasses.replace(feature, vocabulary_size=columns[feature.name].vocabulary_size, vocabulary=None)
+            dataclasses.replace(feature, vocabulary_size=columns[feature.name].vocabulary_size or 1, vocabulary=None)
             if isinstance(feature, Categorical | Sequence)
             else feature
             for feature in self.schema.features

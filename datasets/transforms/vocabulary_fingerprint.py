@@ -20,7 +20,7 @@ def vocabulary_fingerprint(tokens: np.ndarray, unknown_id: int = 0) -> str:
     '0bfbaa59380ad112'
     """
     parts = (tokens[start : start + _TOKENS_AT_A_TIME] for start in range(0, len(tokens), _TOKENS_AT_A_TIME))
-    found = fingerprint("".join(f"{token}\n" for token in part) for part in parts)
+    found = fingerprint("\n".join(map(str, part.tolist())) + "\n" for part in parts)
     return fingerprint([found, str(unknown_id)]) if unknown_id else found
 
 

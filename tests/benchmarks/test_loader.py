@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from grouprank.benchmarks import loader
-from grouprank.benchmarks.loading import feed, prepare_text
+from grouprank.benchmarks.loading import feed, id_map, prepare_text
 from grouprank.benchmarks.loading.criteo_text import COLUMNS, write_criteo_text
 from grouprank.benchmarks.loading.loader_report import loader_report
 from grouprank.benchmarks.support import Measurement
@@ -47,6 +47,16 @@ def test_stages_of_preparing_run_and_leave_nothing(place, stage):
     assert [path.name for path in text.iterdir()] == ["train.txt"]
 
 
+@pytest.mark.parametrize("case", ["known", "new", "full"])
+@pytest.mark.parametrize("dtype", ["string", "int64"])
+def test_growing_ids_are_looked_up_or_given_out(case, dtype):
+    prepared = id_map.prepare(case, dtype, 100)
+    assert len(prepared.run(2)) == 2
+    # Each step starts from the same map, so no step is easier than another.
+    assert prepared.facts["new"] == {"known": 0, "new": 100, "full": 0}[case]
+    assert prepared.facts["handed on"] == {"known": 0, "new": 0, "full": 100}[case]
+
+
 @pytest.mark.parametrize("kind", ["sequential", "shuffled", "shuffled, no thread"])
 def test_feeding_goes_on_over_epochs(place, kind):
     prepared = feed.prepare(str(place / "table"), kind, 512, 4)
@@ -56,18 +66,25 @@ def test_feeding_goes_on_over_epochs(place, kind):
 
 def test_report(tmp_path):
     places = {1000: tmp_path / "small", 4000: tmp_path / "large"}
-    made = [*loader._preparing(places), *loader._feeding(places, 64), *loader._fitting(tmp_path, 1_000_000, 4096)]
+    made = [
+        *loader._preparing(places),
+        *loader._mapping(600_000),
+        *loader._feeding(places, 64),
+        *loader._fitting(tmp_path, 1_000_000, 4096),
+    ]
     contenders = {one.name: one for one in made}
     assert len(contenders) == len(made)
     assert {loader._part(one) for one in made} == set(loader.STEPS)
     found = {name: Measurement(name, rounds=[[2.0], [4.0]]) for name in contenders}
     found["DCNv2, loader, JAX"] = Measurement("DCNv2, loader, JAX", error="boom")
     settings = {"rows": 1000, "larger": 4, "source": "made up", "batch_size": 64, "repeats": 2, "ids": 7}
+    settings["growing_ids"] = 600_000
     report = loader_report(contenders, found, settings, loader.BACKENDS)
     page = report.write(tmp_path / "docs").read_text()
     # 1000 rows in 3 s, 4000 in as long
     assert "| prepare, all cores | 333 | 3.00 | 1.00 (1.00–1.00) | 0.00 | 0.00 | 0.00 |" in page
     assert "| prepare, larger text | 1,333 | 3.00 |" in page
+    assert "| new tokens, full table | int64 | 200,000 | ≥ 300,000 | **no** |" in page
     # 16 batches of 64 rows against 4 of them and 1, in the same time
     assert "| tf.data from memory, shuffled | 85 | 4.00 (4.00–4.00) |" in page
     assert "| in `fit` ÷ DCNv2, TensorFlow | ≥ 5 | 16.00 (8.00–32.00) | yes |" in page

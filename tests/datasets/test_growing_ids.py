@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from grouprank import Task
-from grouprank.datasets import CategoricalColumn, GrowingColumn, NumericColumn, SequenceColumn, TableTransforms
+from grouprank.datasets import CategoricalColumn, GrowingColumn, NumericColumn, SequenceColumn, TableTransforms, prepare
 from grouprank.datasets.transforms.token_counts import TokenCounts
 from grouprank.datasets.transforms.transform_fitter import TransformFitter
 
@@ -239,6 +239,17 @@ class TestTable:
         second, growth = first.extended(pl.concat([self.SECOND] * 2))
         assert growth.handed_on["ad"].tolist() == [3]
         assert second(self.SECOND)["seen"].tolist() == [[3, 1, 0], [1, 0, 0]]
+
+    def test_a_prepared_table_goes_on(self, frame_dataset, small_frame, tmp_path):
+        dataset = frame_dataset(small_frame)
+        dataset.columns = (GrowingColumn("city", "user", capacity=4, min_count=2),)
+        table = prepare(dataset, tmp_path / "table")
+        assert table.transforms.schema["city"].vocabulary_size == 5
+        assert table.column("train", "city").tolist() == [2, 2, 0, 1, 1, 1]
+        assert table.transforms.oov_share == {"city": 1 / 6}
+        later, growth = table.transforms.extended(small_frame.filter(pl.col("split") != "train"))
+        assert later.columns["city"].tokens.tolist() == ["", "a", "b"]  # once in training, once later
+        assert growth["city"].unknown_share == later.oov_share["city"] == 0.5
 
     def test_all_else_stays_as_it_was_fitted(self):
         first = self.fit()

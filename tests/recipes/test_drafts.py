@@ -277,6 +277,8 @@ def test_very_many_tokens_are_hashed(rng, tokens, rows, hashed, offered):
     assert not HashedColumn.suits("sequence", profile)
     assert ("kind: categorical with a large min_count" in HashedColumn.remark(profile)) == hashed
     assert ("kind: hashed gives every value an id" in CategoricalColumn.remark(profile)) == offered
+    for column, said in ((HashedColumn, hashed), (CategoricalColumn, offered)):
+        assert ("kind: growing gives new ones an id of their own" in column.remark(profile)) == said
 
 
 def test_a_draft_of_very_many_tokens(draft, rng):

@@ -1,4 +1,4 @@
-"""A SavedModel of a model whose columns are hashed, weighted and bucketized answers raw rows as Keras does."""
+"""A SavedModel of a model whose columns are hashed, growing, weighted and bucketized answers raw rows as Keras does."""
 
 import keras
 import numpy as np
@@ -17,10 +17,12 @@ COLUMNS = [
     gr.datasets.WeightedColumn("interests", "user", missing=("NA",), length=3),
     gr.datasets.BucketizedColumn("age", "user", buckets=4, missing=("-1",)),
     gr.datasets.HashedColumn("ad_id", "ad", missing=("NA",), buckets=40),
+    gr.datasets.GrowingColumn("advertiser", "ad", missing=("NA",), capacity=6, min_count=3, eviction="lfu"),
+    gr.datasets.SequenceColumn("last_advertisers", "user", shares="advertiser", length=3),
     gr.datasets.WeightedColumn("topics", "ad", separator=" ", weight_separator="=", combiner="sum", length=2),
     gr.datasets.BucketizedColumn("price", "ad", buckets=8),
 ]
-USER = ("user_id", "last_ads", "interests", "age")
+USER = ("user_id", "last_ads", "interests", "age", "last_advertisers")
 # What training rows hold, and beside it what only served rows do.
 VALUES = {
     "user_id": ([3, -1, 10**12, 7, -(2**63)], [11, 2**63 - 1]),
@@ -29,6 +31,8 @@ VALUES = {
                   ["never seen:4", "news:not a number", ",,news:1"]),
     "age": ([18.0, 25.0, 31.0, 64.0, -1.0, None], [float("inf"), 17.99, 200.0]),
     "ad_id": (["a7", "a8", "NA", "", "84", "84.0", "日本"], ["never seen", "a7\n"]),
+    "advertiser": (["acme", "größe", "NA", "84.0", "acme 2"], ["new", "84", "newer"]),
+    "last_advertisers": (["acme,größe", "", "84,acme 2,acme,x", "NA", "new"], ["84.0,84", "newer,new"]),
     "topics": (["art=1.5 war=2", "art", "", "war=0.25 art=-3 war=1", "é=1"], ["never seen=9", "art=1e3", "=2"]),
     "price": ([0.0, 0.99, 1.5, 1.5, 20.0, 1e6, None], [-4.0, float("-inf"), 3.4e38]),
 }  # fmt: skip
@@ -47,7 +51,8 @@ def trained():
     """A model whose weights are drawn large, so that a wrong id, weight or bucket changes its answers."""
     fitter = TransformFitter(COLUMNS, [gr.Task("click"), gr.Task("like")])
     fitter.update(raw_rows(400, seed=0, served=False))
-    transforms = fitter.finish()
+    transforms, growth = fitter.finish().extended([raw_rows(300, seed=3), raw_rows(100, seed=4)])
+    assert len(growth["advertiser"].new)
     keras.utils.set_random_seed(0)
     model = gr.models.CTRModel(
         transforms.schema, "deepfm", group_structure=(), residual_learning=False, embedding_dim=4, tower_units=()
