@@ -1,19 +1,16 @@
 """Models whose ids go on."""
 
 import dataclasses
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import keras
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from ..layers import EmbeddingCollection, FusedEmbedding
-from ..layers.embedding.move_rows import Span, move_rows
 from ..schema import Categorical, Schema, Sequence
 from ..schema.features import Feature, fingerprint_of, with_fingerprint
-from .residual_learning import ResidualLearning
+from .larger_model import larger_model
 from .row_slots import row_slots
 from .table_model import TableModel
 
@@ -38,8 +35,8 @@ def grow(model: Model, schema: Schema, reset: Mapping[str, ArrayLike] | None = N
     seeds. The rows of new ids have initial values. Tables that the optimizer of `compile` trains stay that way,
     however large they become.
 
-    A teacher model of residual learning (a model of this package) is moved along in place. It keeps its size, and
-    reads ids that lie beyond it as unknown.
+    A teacher of residual learning that is a model of this package moves along, as the model does: in place, or as a new
+    one. It keeps its size, and reads ids that lie beyond it as unknown.
 
     Args:
         model: a `CTRModel`, `CVRModel` or `TwoTowerModel`.
@@ -74,27 +71,10 @@ def grow(model: Model, schema: Schema, reset: Mapping[str, ArrayLike] | None = N
     """
     _check_moves(model, schema)
     ids = _checked_ids(schema, reset or {})
-    teacher = getattr(model, "teacher", None)
-    if isinstance(teacher, TableModel):
-        _move_teacher(teacher, schema, ids, seed)
-    begin_anew: dict[str, np.ndarray] = {}
-    for feature, of_feature in ids.items():
-        table = schema.table_of(feature)
-        begin_anew[table] = np.union1d(begin_anew.get(table, of_feature), of_feature)
-    earlier = _rows_of_tables(model)
-    sizes = {table: size for table, size in _sizes(schema).items() if table in earlier}
-    counted = {feature: layer.vocabulary_size for feature, layer in model.counted_ids.items()}
-    if all(size <= earlier[table] for table, size in sizes.items()) and all(
-        size >= sizes[schema.table_of(feature)] for feature, size in counted.items()
-    ):
-        model.take_schema(schema)
-    else:
-        model = _larger(model, schema, sizes)
-        for table, rows in _rows_of_tables(model).items():
-            new = np.arange(earlier[table], rows)
-            begin_anew[table] = np.union1d(begin_anew.get(table, new), new)
-    _reset(model, {table: rows for table, rows in begin_anew.items() if rows.size}, seed)
-    return model
+    rows = _rows_of_tables(model)
+    fits = all(size <= rows[table] for table, size in _sizes(schema).items() if table in rows)
+    counts = all(layer.vocabulary_size >= _size(schema[name]) for name, layer in model.counted_ids.items())
+    return _moved(model, schema, ids, seed, in_place=fits and counts)
 
 
 # === What may be asked for ===
@@ -183,113 +163,55 @@ def _sizes(schema: Schema) -> dict[str, int]:
 # === How it is done ===
 
 
-def _collection(model: Any) -> EmbeddingCollection | None:
-    """The model's tables, `None` if it has no ids."""
-    return next((layer for layer in model.layers if isinstance(layer, EmbeddingCollection)), None)
+def _rows_of_tables(model: TableModel) -> dict[str, int]:
+    return {name: rows for stack in model.table_stacks for name, (_, rows) in stack.tables.items()}
 
 
-def _stacks(model: Any) -> list[Any]:
-    collection = _collection(model)
-    return [] if collection is None else collection.stacks
+def _moved(model: Any, schema: Schema, ids: Mapping[str, np.ndarray], seed: int, in_place: bool) -> Any:
+    """The model, or a new one with room, at home in the schema and with rows that begin anew."""
+    teacher = getattr(model, "teacher", None)
+    if isinstance(teacher, TableModel):
+        theirs = _schema_of_teacher(teacher.schema, schema)
+        sizes = {feature.name: feature.vocabulary_size for feature in _of_ids(theirs)}
+        known = {name: given[given < sizes[name]] for name, given in ids.items() if name in sizes}
+        teacher = _moved(teacher, theirs, known, seed, in_place)
+    begin_anew: dict[str, np.ndarray] = {}
+    for name, given in ids.items():
+        table = schema.table_of(name)
+        begin_anew[table] = np.union1d(begin_anew.get(table, given), given)
+    if in_place:
+        model.take_schema(schema)
+    else:
+        earlier = _rows_of_tables(model)
+        model = larger_model(model, schema, _sizes(schema), teacher)
+        for table, rows in _rows_of_tables(model).items():
+            new = np.arange(earlier[table], rows)
+            begin_anew[table] = np.union1d(begin_anew.get(table, new), new)
+    _reset(model, {table: found for table, found in begin_anew.items() if found.size}, seed)
+    return model
 
 
-def _rows_of_tables(model: Any) -> dict[str, int]:
-    return {name: rows for stack in _stacks(model) for name, (_, rows) in stack.tables.items()}
-
-
-def _move_teacher(teacher: TableModel, schema: Schema, ids: Mapping[str, np.ndarray], seed: int) -> None:
-    """Move a model that teaches, which keeps its size and may know fewer features."""
-    own = {feature.name for feature in _of_ids(teacher.schema)}
-    fingerprints = {feature.name: fingerprint_of(feature) for feature in _of_ids(schema) if feature.name in own}
-    features = [
-        with_fingerprint(feature, fingerprints[feature.name]) if feature.name in fingerprints else feature
-        for feature in teacher.schema.features
-    ]
-    moved = Schema(features, teacher.schema.tasks)
-    sizes = {name: _size(moved[name]) for name in fingerprints}
-    grow(teacher, moved, {name: ids[name][ids[name] < size] for name, size in sizes.items() if name in ids}, seed)
-
-
-def _larger(model: Any, schema: Schema, sizes: Mapping[str, int]) -> Any:
-    """A new model with room for all ids of the schema, whose old rows and all else are those of the model."""
-    config = {**model.get_config(), "schema": schema.to_dict()}
-    compiled = model.get_compile_config()
-    tables = [
-        dataclasses.replace(table, rows=max(table.rows, sizes[table.name])) if table.rows else table
-        for table in model.tables
-    ]
-    config["tables"] = [table.get_config() for table in tables]
-    collection = _collection(model)
-    if config["embedding_optimizer"] == "auto" and collection is not None and collection.optimizer is None:
-        # With more rows `"auto"` might choose a fused table, which could not take the optimizer's slots over.
-        config["embedding_optimizer"] = None
-    learning = getattr(model, "residual_learning", None)
-    if learning is not None and isinstance(learning.teacher, keras.Model):
-        config["residual_learning"] = ResidualLearning(**{**learning.get_config(), "teacher": learning.teacher})
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(model.dtype_policy)
-    try:
-        grown = type(model).from_config(config)
-    finally:
-        keras.config.set_dtype_policy(policy)
-    for before, after in zip(model._flatten_layers(), grown._flatten_layers(), strict=True):
-        after.trainable = before.trainable
-    if compiled:
-        grown.compile_from_config(compiled)
-    _copy_state(model, grown)
-    return grown
-
-
-def _copy_state(model: Any, grown: Any) -> None:
-    """Give a larger model all variables of a model."""
-    places: dict[int, list[tuple[Span, Span]]] = {}
-    stacks = list(zip(_stacks(model), _stacks(grown), strict=True))
-    for before, after in stacks:
-        places[id(before.layer or before.variable)] = after.places(before)
-    for feature, layer in model.counted_ids.items():
-        rows, more = layer.vocabulary_size, grown.counted_ids[feature].vocabulary_size
-        places[id(layer.counts)] = [((0, rows), (0, more))]
-    fused = set()
-    for before, after in zip(model._flatten_layers(), grown._flatten_layers(), strict=True):
-        if isinstance(before, FusedEmbedding) and before is not after:
-            after.take_over(before, places.get(id(before), ()))
-            fused |= {id(variable) for layer in (before, after) for variable in layer.variables}
-    _move_all(model.variables, grown.variables, places, fused)
-    if not grown.compiled:
-        return
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
-    stock = [(before.variable, after.places(before)) for before, after in stacks if before.variable is not None]
-    slots = row_slots(model.optimizer, model.trainable_variables, [table for table, _ in stock])
-    for (_, of_table), found in zip(stock, slots, strict=True):
-        places.update({id(slot.variable): of_table for slot in found})
-    _move_all(model.optimizer.variables, grown.optimizer.variables, places)
-
-
-def _move_all(
-    variables: Iterable[Any],
-    others: Iterable[Any],
-    places: Mapping[int, list[tuple[Span, Span]]],
-    without: Container[int] = (),
-) -> None:
-    """Copy variables to others in the same order, but for some, and for those that are the same."""
-    pairs = ([v for v in given if id(v) not in without] for given in (variables, others))
-    for before, after in zip(*pairs, strict=True):
-        if before is not after:
-            move_rows(before, after, places.get(id(before), ()))
+def _schema_of_teacher(theirs: Schema, schema: Schema) -> Schema:
+    """A teacher's schema with the fingerprints of its pupil's ids; it keeps its size and may know fewer features."""
+    fingerprints = {feature.name: fingerprint_of(feature) for feature in _of_ids(schema)}
+    own = [feature.name for feature in _of_ids(theirs) if feature.name in fingerprints]
+    features = [with_fingerprint(f, fingerprints[f.name]) if f.name in own else f for f in theirs.features]
+    return Schema(features, theirs.tasks)
 
 
 def _reset(model: Any, ids: Mapping[str, np.ndarray], seed: int) -> None:
     """Let the rows of ids begin anew, by table, and all that is kept for them elsewhere."""
     touched = []
-    for stack in _stacks(model):
+    for stack in model.table_stacks:
         own = {table: ids[table] for table in stack.tables if table in ids}
         if own:
             rows = stack.reset(own, seed)
             if stack.variable is not None:
                 touched.append((stack.variable, rows))
     for feature, layer in model.counted_ids.items():
-        layer.forget(ids.get(model.schema.table_of(feature), np.arange(0)))
+        table = model.schema.table_of(feature)
+        if table in ids:
+            layer.forget(ids[table])
     if not touched or not model.compiled or not model.optimizer.built:
         return
     slots = row_slots(model.optimizer, model.trainable_variables, [table for table, _ in touched])

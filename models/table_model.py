@@ -7,10 +7,11 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from ..layers import FusedEmbedding
+from ..layers import EmbeddingCollection, FusedEmbedding
 from ..layers.replicas import refuse_replicas
 from ..metrics import CodebookHealth
-from ..schema import Schema
+from ..schema import Categorical, Schema
+from ..schema import Sequence as SequenceOfIds
 from .checks.batch_check import BatchCheck
 from .checks.data_shards import check_shards
 from .checks.loss_watch import LossWatch
@@ -63,6 +64,15 @@ class TableModel(keras.Model):
             schema: a schema of the same features and tasks, with other fingerprints of ids or more of them.
         """
         self.schema = schema
+        sizes = {f.name: f.vocabulary_size for f in schema.features if isinstance(f, Categorical | SequenceOfIds)}
+        for layer in self.layers:
+            if isinstance(layer, EmbeddingCollection):
+                layer.vocabulary_sizes.update({name: sizes[name] for name in layer.vocabulary_sizes})
+
+    @property
+    def table_stacks(self) -> list[Any]:
+        """The stacks of the embedding tables, see `EmbeddingCollection`."""
+        return [stack for layer in self.layers if isinstance(layer, EmbeddingCollection) for stack in layer.stacks]
 
     @property
     def counted_ids(self) -> dict[str, Any]:
