@@ -9,10 +9,10 @@ import numpy as np
 
 from ..datasets import TableDescription, TableTransforms
 from ..files import RunFolder, run_lock, whole_folder
-from ..models import RankingModel
+from ..models import RankingModel, grow
 from ..reports import GateRule
 from .late_labels import LateLabels
-from .ledger import ADMITTED, REFUSED, ROLLED_BACK, WAITING, Entry, Ledger
+from .ledger import ADMITTED, GIVEN_ROOM, REFUSED, ROLLED_BACK, WAITING, Entry, Ledger
 from .model_files import load_model, save_model
 from .period import Period
 from .period_rows import PeriodRows
@@ -68,7 +68,7 @@ class IncrementalTrainer:
         replay: how many rows of earlier periods are trained along with a period's, as a share of these. Defaults to 0.
         held_out: share of a period's rows that are not trained but decide at the gate. Defaults to 0.05.
         gate: rules that today's model must not break (see `gr.reports.check_gate`); without any, every model is
-            admitted and all rows are trained. Defaults to a loss of 1 % NE on no task.
+            admitted and all rows are trained. Defaults to none by which any task loses more than 1 % of NE.
         late_weight: weight of rows with late labels. Defaults to 1.0.
         user: column of the log that says whose rows they are; the gate's intervals are then those of users. Defaults to
             `None`.
@@ -146,10 +146,10 @@ class IncrementalTrainer:
     def ledger(self) -> list[Entry]:
         """The entries of all finished steps, oldest first.
 
-        Each has `step`, `status` (`"admitted"`, `"refused"`, `"waiting"` or `"rolled back"`), `period`, `rows`,
-        `parent` (the step whose model it went on from), `base` (the step whose model the next one goes on from),
-        `progressive` (figures of yesterday's model by prediction), `unknown` (share of unknown tokens by feature),
-        `growth`, `late`, `gate`, `published` (a version, or `None`) and `seconds`.
+        Each has `step`, `status` (`"admitted"`, `"refused"`, `"waiting"`, `"rolled back"` or `"given room"`), `period`,
+        `rows`, `parent` (the step whose model it went on from), `base` (the step whose model the next one goes on
+        from), `progressive` (figures of yesterday's model by prediction), `unknown` (share of unknown tokens by
+        feature), `growth`, `late`, `gate`, `published` (a version, or `None`) and `seconds`.
         """
         return [dict(entry) for entry in self._ledger.entries]
 
@@ -220,6 +220,38 @@ class IncrementalTrainer:
                 (work / _OUTCOME).write_text(json.dumps(entry), encoding="utf-8")
             return self._record()
 
+    def give_room(self, capacities: Mapping[str, int]) -> Entry:
+        """Let tables of `growing` columns hold more tokens from the next period on; what was learned stays as it is.
+
+        Args:
+            capacities: the new capacity of each feature, larger than before (see `TableTransforms.with_capacity`).
+
+        Returns:
+            The entry in the ledger, with status `"given room"`. The next period's version is the first with the room.
+
+        Raises:
+            ValueError: if a feature does not grow, or its capacity would not.
+        """
+        with self._locked():
+            number, base = self._ledger.next_step, self._base()
+            transforms = base.transforms.with_capacity(capacities)
+            self._live = None
+            model = grow(base.model, transforms.schema, seed=number)
+            entry: Entry = {
+                "step": number,
+                "status": GIVEN_ROOM,
+                "parent": base.step,
+                "base": number,
+                "periods": base.periods,
+                "capacities": dict(capacities),
+                "seconds": {},
+            }
+            with whole_folder(self._step_folder(number)) as work:
+                save_model(work, model, transforms)
+                Replay(self._settings.replay).keep(work, base.replayed)
+                (work / _OUTCOME).write_text(json.dumps(entry), encoding="utf-8")
+            return self._record()
+
     def load(self, step: int | None = None) -> tuple[RankingModel, TableTransforms]:
         """The model and the transforms that a step made, admitted or refused.
 
@@ -279,7 +311,7 @@ class IncrementalTrainer:
                 "progressive": None,
             }
             if scores.labelled:
-                model, transforms, said = step.train(base, period, scores, work, then, held_out)
+                model, transforms, said = step.train(base, period, scores, work, then, held_out, fresh=waited is None)
                 admitted = said["gate"] is None or said["gate"]["passed"]
                 entry |= {"status": ADMITTED if admitted else REFUSED, "base": number if admitted else base.step}
                 entry |= {"progressive": scores.metrics(), "periods": base.periods + 1, **said}

@@ -9,7 +9,8 @@ from .period import Period
 
 Entry = dict[str, Any]
 
-ADMITTED, REFUSED, WAITING, ROLLED_BACK = "admitted", "refused", "waiting", "rolled back"
+ADMITTED, REFUSED, WAITING = "admitted", "refused", "waiting"
+ROLLED_BACK, GIVEN_ROOM = "rolled back", "given room"
 
 
 class Ledger:
@@ -60,7 +61,7 @@ class Ledger:
         Raises:
             ValueError: if no step made that version.
         """
-        made = {e["step"]: e for e in self.entries if e["status"] in (ADMITTED, REFUSED)}
+        made = {e["step"]: e for e in self.entries if e["status"] in (ADMITTED, REFUSED, GIVEN_ROOM)}
         if version not in made:
             raise ValueError(f"The run has no version {version!r}. It has: {list(made)}.")
         return made[version]

@@ -92,6 +92,7 @@ class PeriodStep:
         work: Path,
         late: Sequence[tuple[LateLabels, dict[str, np.ndarray] | None]] = (),
         held_out: Period | None = None,
+        fresh: bool = True,
     ) -> tuple[RankingModel, TableTransforms, dict[str, Any]]:
         """Today's model, trained from yesterday's, and what there is to say of it.
 
@@ -102,13 +103,18 @@ class PeriodStep:
             work: the step's folder; the rows that the next step trains again are written there.
             late: labels of earlier periods, each with the predictions made for its period then.
             held_out: rows to judge by, `None` for a share of the period's.
+            fresh: whether `scores` are those of `base`. Otherwise the period has waited for its labels, and the gate
+                asks `base` again.
         """
         settings = self._settings
         judged = base.trained and bool(settings.gate)
         held = np.zeros(scores.rows, bool)
         if judged and held_out is None:
             held = uniform_numbers(np.arange(scores.rows), step_seed(self._seed, _HELD_OUT)) < settings.held_out
-        yesterday = scores.of(held) if held_out is None else self.score(base, held_out, predict=judged)
+        if held_out is not None:
+            yesterday = self.score(base, held_out, predict=judged)
+        else:
+            yesterday = (scores if fresh or not judged else self.score(base, period, predict=True)).of(held)
         late_rows = [(labels, *labels.rows(self._rows), then) for labels, then in late]
         self._begin("extend")
         reseed(base.model, self._seed)

@@ -34,6 +34,16 @@ class Replay:
         file = folder / _FILE
         return pl.read_parquet(file) if self.share and file.is_file() else None
 
+    def keep(self, folder: Path, sample: pl.DataFrame | None) -> None:
+        """Write a sample as it is.
+
+        Args:
+            folder: the step's folder.
+            sample: the sample, `None` if there is none.
+        """
+        if sample is not None:
+            sample.write_parquet(folder / _FILE)
+
     def save(self, folder: Path, before: pl.DataFrame | None, sample: pl.DataFrame, periods: int, seed: int) -> None:
         """Write the sample that the next step trains.
 
@@ -51,4 +61,4 @@ class Replay:
             stays = generator.random(len(before)) < (periods - 1) / periods
             comes = generator.random(len(sample)) < 1 / periods
             sample = pl.concat([before.filter(pl.Series(stays)), sample.filter(pl.Series(comes))])
-        sample.write_parquet(folder / _FILE)
+        self.keep(folder, sample)

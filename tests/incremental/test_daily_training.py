@@ -265,3 +265,21 @@ def test_a_model_that_is_not_compiled(tmp_path, one_day):
     model = gr.models.CTRModel(schema, "mlp", group_structure=(), embedding_dim=4)
     with pytest.raises(ValueError, match="must be compiled"):
         make_trainer(tmp_path / "other", [one_day[1]], model)
+
+
+def test_room_for_more_tokens(tmp_path):
+    days = write_days(tmp_path / "log", range(4))
+    trainer = make_trainer(tmp_path / "run", days, gate=[])
+    trainer.run(days[:2])
+    entry = trainer.give_room({"ad": 50})
+    assert (entry["status"], entry["step"], entry["base"]) == ("given room", 3, 3)
+    (small, before), (large, after) = trainer.load(2), trainer.load(3)
+    assert (before.columns["ad"].capacity, after.columns["ad"].capacity) == (22, 50)
+    frame = day_rows(1)
+    np.testing.assert_array_equal(before(frame)["ad"], after(frame)["ad"])
+    assert large.count_params() > small.count_params()
+    np.testing.assert_allclose(predicted(trainer, 3, frame)["click"], predicted(trainer, 2, frame)["click"], rtol=1e-5)
+    last = trainer.run(days)[-1]
+    assert (last["periods"], last["growth"]["ad"]["capacity"], last["growth"]["ad"]["used"]) == (4, 50, 23)
+    with pytest.raises(ValueError, match="22"):
+        trainer.give_room({"ad": 22})

@@ -6,6 +6,8 @@ import pytest
 from support.daily_log import date_of, day_rows, make_trainer, write_days
 
 import grouprank as gr
+from grouprank.datasets.transforms.uniform_numbers import uniform_numbers
+from grouprank.incremental.model_files import step_seed
 from grouprank.reports import task_metrics
 
 NULL = {"click": lambda frame, day: pl.lit(None, pl.Float32), "buy": lambda frame, day: pl.lit(None, pl.Float32)}
@@ -15,7 +17,7 @@ NULL = {"click": lambda frame, day: pl.lit(None, pl.Float32), "buy": lambda fram
 def test_a_day_without_labels_is_scored_and_waits(tmp_path, unlabelled):
     first, second, third = write_days(tmp_path / "log", range(3))
     (blind,) = write_days(tmp_path / "blind", [1], **unlabelled)
-    trainer = make_trainer(tmp_path / "run", [first], gate=[])
+    trainer = make_trainer(tmp_path / "run", [first])
     trainer.step(first)
     waiting = trainer.step(blind)
     assert (waiting["status"], waiting["base"], waiting["rows"]) == ("waiting", 1, 300)
@@ -28,6 +30,12 @@ def test_a_day_without_labels_is_scored_and_waits(tmp_path, unlabelled):
     assert (trained["status"], trained["step"], trained["parent"], trained["scored_by"]) == ("admitted", 4, 3, 1)
     auc = task_metrics(day_rows(1)["click"], scores["click"]).auc
     assert trained["progressive"]["click"]["auc"] == pytest.approx(auc), "the predictions made when it came"
+    held = uniform_numbers(np.arange(300), step_seed(step_seed(0, 4), 1)) < 0.2
+    model, transforms = trainer.load(3)
+    base = model.predict_proba({name: values.array for name, values in transforms.encode(day_rows(1)).items()})
+    judged = task_metrics(day_rows(1)["click"].filter(pl.Series(held)), base["click"][held])
+    found = trained["gate"]["yesterday"]["click"]["cross_entropy"]
+    assert found == pytest.approx(judged.cross_entropy, rel=1e-5), "the gate holds it against what it would replace"
     assert trainer.run([first, second, third]) == []
 
 
