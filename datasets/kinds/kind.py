@@ -66,7 +66,9 @@ class Column(_Raw):
     3. `fit` makes the `Transform` of a summary.
     4. `Transform.encode` makes the model's input of raw values, and `Transform.graph` makes the same of them in
        TensorFlow, bit for bit. `Transform.sample` draws raw values to compare the two on.
-    5. `suits`, `draft` and `remark` say when `tabular --init` drafts a column as this kind, and what it writes then.
+    5. A kind that later periods of rows change has `grows = True`. `Transform.summarize` and `Transform.extended` take
+       a period in, `Transform.with_capacity` gives room, and `Transform.following` takes over what an owner has grown.
+    6. `suits`, `draft` and `remark` say when `tabular --init` drafts a column as this kind, and what it writes then.
 
     The dataclass's fields are the arguments in YAML. `kind` is its name there, `dtype` what the raw column holds.
 
