@@ -6,7 +6,7 @@ from . import datasets, layers, losses, metrics, models, reports, schema
 from .schema import Categorical, Numeric, Schema, Sequence, Task, Vector, Weights
 
 if TYPE_CHECKING:
-    from . import serving
+    from . import incremental, serving
 
 __version__ = "0.1.0"
 
@@ -19,6 +19,7 @@ __all__ = [
     "Vector",
     "Weights",
     "datasets",
+    "incremental",
     "layers",
     "losses",
     "metrics",
@@ -30,9 +31,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`grouprank.serving`, imported when it is asked for: it needs TensorFlow, and the rest does not."""
-    if name == "serving":
+    """`serving` and `incremental`, imported when they are asked for: the first needs TensorFlow, unlike the rest."""
+    if name in ("incremental", "serving"):
         from importlib import import_module
 
-        return import_module(".serving", __name__)
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

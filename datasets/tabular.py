@@ -1,8 +1,6 @@
 """A user's own table: any features, any tasks, CSV or Parquet."""
 
-import dataclasses
 import functools
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,18 +11,18 @@ import polars as pl
 
 from ..schema import Task
 from .dataset import SPLITS
-from .kinds import Column, LabelColumn
-from .kinds.typed_values import decoded, misfit, plain_text
+from .kinds import Column
+from .kinds.typed_values import plain_text
 from .raw_files.bad_rows import BadRows
-from .raw_files.shown import shown
 from .raw_files.table_file import TableFile
-from .table_description import TableDescription, nearest
+from .raw_files.times import times
+from .table_description import TableDescription
 from .transforms.uniform_numbers import uniform_numbers
+from .typed_rows import RowProblems, TypedRows, check_present
 
 _SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "valid": "validation"}
 _SPLIT_NAMES |= {"val": "validation", "dev": "validation", "test": "test"}
 _NAMES = pl.Series("split", SPLITS)
-_INPUT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 class Tabular:
@@ -75,10 +73,8 @@ class Tabular:
             description = TableDescription.read(description)
         self.description = description
         self.name = self._file.path.name.split(".")[0]
-        self.columns: Sequence[Column] = [
-            _with_missing(_served(column), self.description.missing) for column in self.description.columns
-        ]
-        self._sources = dict(zip(self.columns, (c.raw_name for c in self.description.columns), strict=True))
+        self._rows = TypedRows(self.description)
+        self.columns: Sequence[Column] = self._rows.columns
         self.tasks: Sequence[Task] = self.description.tasks
         self._split_column = validation if isinstance(validation, str) else None
         self._share = 0.0 if isinstance(validation, str) else _check_share(validation)
@@ -88,10 +84,10 @@ class Tabular:
             raise ValueError(
                 f"Rows cannot be split both at random and by column {validation!r}. Ask for one of the two."
             )
-        self._check_columns()
+        check_present(self._file.path, self._file.columns, self._needed())
         self.files = (self._file.path,)
         self.settings: dict[str, Any] = {
-            "sources": list(self._sources.values()),
+            "sources": list(self._rows.sources.values()),
             "labels": dict(self.description.labels),
             "time": self.description.time,
             "missing": list(self.description.missing),
@@ -105,61 +101,21 @@ class Tabular:
         needed = self.description.raw_columns
         return needed | ({self._split_column: "the split"} if self._split_column else {})
 
-    def _check_columns(self) -> None:
-        taken: dict[str, str] = {}
-        for column, source in self._sources.items():
-            other = taken.setdefault(column.raw_name, source)
-            if other != source:
-                raise ValueError(
-                    f"The columns {other!r} and {source!r} would both be the input {column.raw_name!r} of a served "
-                    "model. Rename the feature that reads the first or the second."
-                )
-        for raw, owner in self._needed().items():
-            if raw not in self._file.columns:
-                raise ValueError(
-                    f"{self._file.path} has no column {raw!r}, which {owner} reads.{nearest(raw, self._file.columns)} "
-                    f"Its columns: {self._file.columns}."
-                )
-
     def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
         """Yield frames of at most `chunk_rows` rows in file order (see `Dataset.chunks`)."""
         bad_rows = BadRows(max_bad_rows)
         if self._bounds is None:
             self._bounds = self._find_bounds(chunk_rows)
         for raw, numbers in self._file.chunks(chunk_rows, list(self._needed()), bad_rows, workers):
-            frame, problems = self._typed(raw, numbers, self._bounds)
-            bad_rows.add(self._file.path, sorted(problems.items()))
+            problems = RowProblems(raw, numbers)
+            columns = self._rows(raw, problems)
+            columns["split"] = self._split(self._rows.present(raw), numbers, self._bounds, problems.report)
+            bad_rows.add(self._file.path, sorted(problems.found.items()))
             self.bad_rows = bad_rows.count
-            if problems:
-                frame = frame.filter(pl.Series(~np.isin(numbers, list(problems))))
+            frame = problems.fitting(pl.DataFrame([values.alias(name) for name, values in columns.items()]))
             if len(frame):
                 yield frame
         self.bad_rows = bad_rows.count
-
-    def _nulls(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Null where a label, a time or a split is missing; features are read as they stand in the file."""
-        return frame.with_columns(pl.col(pl.String).replace(["", *self.description.missing], None))
-
-    def _typed(
-        self, raw: pl.DataFrame, numbers: np.ndarray, bounds: tuple[float, float]
-    ) -> tuple[pl.DataFrame, dict[int, str]]:
-        problems: dict[int, str] = {}
-        present = self._nulls(raw)
-
-        def report(name: str, wrong: np.ndarray, expected: str) -> None:
-            for row in np.flatnonzero(wrong).tolist():
-                value = raw[name][row]
-                received = shown(None if isinstance(value, str) and not value else value)
-                problems.setdefault(int(numbers[row]), f"column {name!r}: expected {expected}. Received: {received}.")
-
-        columns = {
-            column.raw_name: column.typed(raw[source], functools.partial(report, source))
-            for column, source in self._sources.items()
-        }
-        for task, label in self.description.labels.items():
-            columns[task] = LabelColumn(label).typed(present[label], functools.partial(report, label))
-        columns["split"] = self._split(present, numbers, bounds, report)
-        return pl.DataFrame([values.alias(name) for name, values in columns.items()]), problems
 
     def _split(self, raw: pl.DataFrame, numbers: np.ndarray, bounds: tuple[float, float], report: Any) -> pl.Series:
         if self._split_column:
@@ -170,7 +126,7 @@ class Tabular:
         if self._random:
             places = uniform_numbers(numbers, self._seed)
         elif self.description.time:
-            places = _times(raw[self.description.time])
+            places = times(raw[self.description.time])
             report(self.description.time, np.isnan(places), "a number or an ISO 8601 date")
         else:
             places = numbers - self._file.first_number
@@ -186,7 +142,7 @@ class Tabular:
             rows = self._file.count_rows()
             return round(rows * shares[0]), round(rows * shares[1])
         chunks = self._file.chunks(chunk_rows, [time], BadRows(sys.maxsize))
-        places = np.concatenate([_times(self._nulls(frame)[time]) for frame, _ in chunks])
+        places = np.concatenate([times(self._rows.present(frame)[time]) for frame, _ in chunks])
         places = np.sort(places[~np.isnan(places)])
         if not len(places):
             raise ValueError(
@@ -202,19 +158,6 @@ class Tabular:
         raise NotImplementedError("A table of your own is not downloaded. Pass the path of its file.")
 
 
-def _served(column: Column) -> Column:
-    return column if _INPUT_NAME.fullmatch(column.raw_name) else dataclasses.replace(column, raw=None)
-
-
-def _with_missing(column: Column, missing: Sequence[str]) -> Column:
-    """The column with its own and the table's spellings of missing values, for its transform and for serving."""
-    own = getattr(column, "missing", None)  # a vector has none
-    if own is None or not missing:
-        return column
-    both: dict[str, Any] = {"missing": tuple(dict.fromkeys([*own, *missing]))}
-    return dataclasses.replace(column, **both)
-
-
 def _check_share(value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 0.5:
         raise ValueError(
@@ -222,29 +165,3 @@ def _check_share(value: float) -> float:
             f"Received: {value!r}."
         )
     return float(value)
-
-
-def _times(values: pl.Series) -> np.ndarray:
-    """Times as float64, in one unit for the whole column, NaN where there is none."""
-    if values.dtype in (pl.Binary, pl.Categorical, pl.Enum):
-        values = decoded(values, pl.String)
-    if values.dtype.is_nested() or values.dtype == pl.Object:
-        raise misfit(values, "`time`", "numbers or dates")
-    if values.dtype == pl.String:
-        numbers = values.cast(pl.Float64, strict=False)
-        if numbers.null_count() > values.null_count():
-            numbers = numbers.fill_null(_microseconds(values))
-    else:
-        numbers = values.to_physical().cast(pl.Float64, strict=False)
-    return numbers.fill_null(float("nan")).to_numpy()
-
-
-def _microseconds(values: pl.Series) -> pl.Series:
-    """Microseconds of ISO 8601 dates, with or without time and zone; null where the text is not a date."""
-    text = pl.col("text").str.replace("T", " ", literal=True).str.replace("Z$", "+00:00")
-    parse = functools.partial(text.str.to_datetime, time_unit="us", strict=False)
-    forms = [parse(form) for form in ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M")]
-    forms.append(parse("%Y-%m-%d %H:%M:%S%.f%:z").dt.convert_time_zone("UTC").dt.replace_time_zone(None))
-    forms.append(text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")))
-    dates = pl.DataFrame({"text": values}).select(pl.coalesce(forms)).to_series()
-    return dates.dt.epoch("us").cast(pl.Float64)

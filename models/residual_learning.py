@@ -29,7 +29,9 @@ class ResidualLearning:
         teacher: `"self"` (the task's own prediction), the name of a target column
             of pseudo-labels with `{task}` standing for the task's name, a dict of
             such names by task, or a `keras.Model` that maps the model's inputs to
-            `{task: logit}` and is frozen. Defaults to `"self"`.
+            `{task: logit}` and is frozen. `"yesterday"` is short for the columns
+            `yesterday_{task}`, which `grouprank.incremental.IncrementalTrainer` fills with
+            the predictions that the model of the day before made. Defaults to `"self"`.
         weight: `α` of eq. 8. Defaults to `0.1`.
         distillation_weight: `d`, factor of eq. 5. `None` takes `1.0`, and `0.0` for
             `teacher="self"`, which has nothing to distil. Defaults to `None`.
@@ -114,6 +116,8 @@ class ResidualLearning:
         """Name of the target column with the task's pseudo-labels, `None` if they are not a column."""
         if isinstance(self.teacher, dict):
             return self.teacher[task]
+        if self.teacher == "yesterday":
+            return f"yesterday_{task}"
         if isinstance(self.teacher, str) and self.teacher != "self":
             return self.teacher.format(task=task)
         return None

@@ -11,13 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ..datasets import Dataset, PreparedTable, prepare
+from ..files import RunFolder, run_lock
 from ..models import CTRModel
 from ..reports.terminal import Terminal
 from ..reports.visible_text import visible_text
 from ..serving import ExportReport, export, verify
 from .out_of_time_teacher import out_of_time_pseudo_labels
-from .run_folder import RunFolder
-from .run_lock import run_lock
 from .study_comparison import compare_models
 from .study_page import write_study_page
 from .study_settings import StudySettings

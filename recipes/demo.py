@@ -14,8 +14,8 @@ import keras
 import typer
 
 from ..datasets import Dataset, SyntheticAds
+from ..files import run_lock
 from .command import Epochs, Patience, Run, SavedModels, Seed, run_command, run_study
-from .run_lock import run_lock
 from .study_settings import StudySettings
 
 SETTINGS = StudySettings(backbone="mlp", num_levels=2, codebook_size=32, teacher="column", dropout=0.2)

@@ -8,9 +8,9 @@ from typing import Any
 
 import keras
 
+from ..files import whole_file
 from .state_file import StateFile
 from .training_state import restore_training_state, training_state
-from .whole_file import whole_file
 
 
 class EpochBackup(keras.callbacks.Callback):

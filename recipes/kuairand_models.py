@@ -20,15 +20,13 @@ import typer
 
 from .. import models, reports
 from ..datasets import KuaiRandFunnel, KuaiRandPure, PreparedTable, prepare
+from ..files import RunFolder, run_lock, whole_file
 from ..models import CTRModel
 from ..models.preset_registry import get_preset
 from ..reports.terminal import Terminal
 from .command import run_command
 from .models_page import models_page, models_report
-from .run_folder import RunFolder
-from .run_lock import run_lock
 from .validation_entropy import FIGURE, ValidationEntropy
-from .whole_file import whole_file
 
 KINDS = ("CTRModel", "CVRModel")
 

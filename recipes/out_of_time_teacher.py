@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..datasets import PreparedTable
+from ..files import whole_file
 from ..models import CTRModel
-from .whole_file import whole_file
 
 
 def out_of_time_pseudo_labels(

@@ -10,7 +10,7 @@ from typing import IO, Any
 import keras
 import numpy as np
 
-from .whole_file import whole_file
+from ..files import whole_file
 
 
 class StateFile:

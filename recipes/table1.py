@@ -16,6 +16,7 @@ import keras
 import typer
 
 from ..datasets import PreparedTable, prepare
+from ..files import RunFolder, run_lock
 from ..reports.terminal import Terminal
 from .command import run_command
 from .paired_study import Job, Training, Variant, run_variants
@@ -25,8 +26,6 @@ from .paired_study.study_sums import study_sums
 from .paired_study.table1_page import Table1, write_table1
 from .paired_study.table1_rows import BOTH, ablations, controls, headline
 from .paired_study.tuning import Trial, draw_choices, tune
-from .run_folder import RunFolder
-from .run_lock import run_lock
 
 # The baseline's settings before they are tuned.
 START = Training(backbone="mlp", embedding_dim=8, dropout=0.3, embedding_l2=1e-3, batch_size=1024, epochs=2)

@@ -20,6 +20,7 @@ import typer
 from ..datasets import Dataset, TableDescription, Tabular
 from ..datasets.prepare import CHUNK_ROWS
 from ..datasets.raw_files.bad_rows import BadRows as BadRowCount
+from ..files import whole_file
 from ..reports.terminal import Terminal
 from ..reports.visible_text import visible_text
 from ..schema import Categorical
@@ -40,7 +41,6 @@ from .command import (
 )
 from .drafting import REVIEW, ColumnProfile, ask, draft_columns, profile_columns, to_yaml
 from .study_settings import StudySettings
-from .whole_file import whole_file
 
 SETTINGS = StudySettings(dropout=0.2, exported="better")
 # Enough to tell kinds of columns.

@@ -10,11 +10,11 @@ import numpy as np
 from rich.console import Console
 
 from ..datasets import PreparedTable
+from ..files import whole_file
 from ..models import CTRModel
 from .epoch_backup import EpochBackup
 from .epoch_report import EpochReport
 from .training import Training
-from .whole_file import whole_file
 
 
 def train_model(

@@ -23,6 +23,7 @@ import grouprank as gr
 ANY_BACKEND = (
     "benchmarks/*",
     "datasets/*",
+    "incremental/*",
     "models/test_ctr_bad_tables.py",
     "models/test_ctr_columns.py",
     "models/test_ctr_parts.py",
@@ -51,7 +52,7 @@ ANY_BACKEND = (
     "test_suite.py",
 )
 # Files of a room above whose tests depend on it.
-EVERY_BACKEND = ("datasets/test_batch_loader.py", "recipes/test_epoch_backup.py")
+EVERY_BACKEND = ("datasets/test_batch_loader.py", "incremental/test_killed_runs.py", "recipes/test_epoch_backup.py")
 
 
 def pytest_itemcollected(item):

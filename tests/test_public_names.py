@@ -59,7 +59,7 @@ def test_what_is_not_exported_exists():
 
 ROOMS = (
     *(gr.schema, gr.layers, gr.layers.embedding_optimizers, gr.losses, gr.metrics, gr.models, gr.models.backbones),
-    *(gr.datasets, gr.reports, gr.serving),
+    *(gr.datasets, gr.incremental, gr.reports, gr.serving),
 )
 
 

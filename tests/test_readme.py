@@ -7,6 +7,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import yaml
+from support.daily_log import write_days
+from support.fake_export import fake_export
 from support.prediction_frame import prediction_frame
 from support.raw_ads import raw_rows
 
@@ -85,6 +88,18 @@ def test_reports(tmp_path, monkeypatch):
     assert names["gains"].of("candidate", "click").verdict == "better"
     assert "groups user, level 1" in names["segments"].to_markdown()
     assert "candidate" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_log_that_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gr.serving, "export", fake_export)
+    write_days(tmp_path / "clicks", range(2))
+    features = [{"name": "user", "kind": "categorical", "side": "user"}]
+    features += [{"name": "ad", "kind": "growing", "side": "ad", "capacity": 99}]
+    Path("clicks.yaml").write_text(yaml.safe_dump({"features": features, "tasks": ["click"]}))
+    exec(block("gr.incremental.periods("), {"gr": gr})
+    assert "2024-01-02 admitted {'click': {'rows': 300" in capsys.readouterr().out
+    assert Path("saved_models/clicks/2.lineage.json").is_file()
 
 
 def test_every_recipe_is_named():

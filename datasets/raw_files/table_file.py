@@ -67,7 +67,12 @@ class TableFile:
             ) from error
 
     def chunks(
-        self, chunk_rows: int, columns: Sequence[str], bad_rows: BadRows, workers: int = 1
+        self,
+        chunk_rows: int,
+        columns: Sequence[str],
+        bad_rows: BadRows,
+        workers: int = 1,
+        within: tuple[int, int] | None = None,
     ) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
         """Yield frames of at most `chunk_rows` rows, each with its rows' numbers.
 
@@ -76,18 +81,23 @@ class TableFile:
             columns: columns to keep.
             bad_rows: what counts and limits the malformed rows of a text file.
             workers: threads that parse a text file ahead. Defaults to 1.
+            within: numbers of the first and the last row that are needed: of a Parquet file no other rows are read, a
+                text file is read up to the chunk of the last. Defaults to `None`, all rows.
         """
         if self._text:
             for frame, numbers in self._text.chunks(chunk_rows, dict.fromkeys(columns, "string"), bad_rows, workers):
+                if within is not None and numbers[0] > within[1]:
+                    return
                 yield frame.with_columns(pl.all().str.strip_chars_start(" ")) if self._format.padded else frame, numbers
             return
         rows = self.count_rows()
         if not rows:
             raise ValueError(f"{self.path} has no rows. Write it again.")
+        first, last = within or (1, rows)
         width = _SLICE_CHUNKS * chunk_rows
-        for start in range(0, rows, width):
-            query = pl.scan_parquet(self.path, glob=False).select(columns).slice(start, width)
-            piece = self._collect(query, f"a row from {start + 1} to {min(start + width, rows)}")
+        for start in range(first - 1, last, width):
+            query = pl.scan_parquet(self.path, glob=False).select(columns).slice(start, min(width, last - start))
+            piece = self._collect(query, f"a row from {start + 1} to {min(start + width, last)}")
             for first in range(0, len(piece), chunk_rows):
                 frame = piece.slice(first, chunk_rows)
                 yield frame, np.arange(start + first + 1, start + first + 1 + len(frame))

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ...datasets import PreparedTable
+from ...files import whole_file
 from ..training import Training
 from ..variant import PSEUDO_LABELS, Variant
-from ..whole_file import whole_file
 from .paired_trainer import PairedTrainer
 from .study_columns import StudyColumns
 

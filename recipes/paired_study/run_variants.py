@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ...datasets import PreparedTable
+from ...files import whole_file
 from ..training import Training
 from ..variant import Variant
-from ..whole_file import whole_file
 from .paired_trainer import PairedTrainer, parameters
 from .pseudo_labels import pseudo_labels
 from .random_codes import RandomCodes

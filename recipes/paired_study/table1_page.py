@@ -11,9 +11,9 @@ import polars as pl
 
 from ... import reports
 from ...datasets import PreparedTable
+from ...files import whole_file
 from ...reports import GroupRecovery, PredictionSums, Segmentation
 from ..training import Training
-from ..whole_file import whole_file
 from .against_controls import against_controls
 from .raw_columns import raw_columns
 from .run_variants import Job, prediction_file, training_curves

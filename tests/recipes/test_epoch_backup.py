@@ -11,10 +11,10 @@ from support.fixed_weights import as_array
 from support.full_disk import room_for
 
 import grouprank as gr
+from grouprank.files import whole_file
 from grouprank.recipes.epoch_backup import EpochBackup
 from grouprank.recipes.state_file import StateFile
 from grouprank.recipes.training_state import training_state
-from grouprank.recipes.whole_file import whole_file
 
 # Two epochs do no better than the second, so that the last is never trained.
 LOSSES = [5.0, 2.0, 3.0, 2.0, 1.0]

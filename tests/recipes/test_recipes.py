@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import grouprank as gr
+from grouprank.files import RunFolder
 from grouprank.recipes.ctr_study import run_ctr_study
 from grouprank.recipes.epoch_report import EpochReport
 from grouprank.recipes.out_of_time_teacher import out_of_time_pseudo_labels
-from grouprank.recipes.run_folder import RunFolder
 from grouprank.recipes.study_settings import StudySettings
 from grouprank.recipes.train_model import train_model
 from grouprank.reports.terminal import Terminal

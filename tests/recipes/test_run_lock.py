@@ -8,9 +8,9 @@ import sys
 import pytest
 
 import grouprank as gr
+from grouprank.files import run_lock
 from grouprank.recipes import kuairand_models, table1
 from grouprank.recipes.ctr_study import run_ctr_study
-from grouprank.recipes.run_lock import run_lock
 from grouprank.recipes.study_settings import StudySettings
 
 # The module alone, without Keras: it starts at once. It says that it holds the folder, and waits to be killed.

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import grouprank as gr
+from grouprank.files import RunFolder
 from grouprank.recipes import ctr_study, table1
 from grouprank.recipes.choose_batch_size import choose_batch_size
 from grouprank.recipes.epoch_report import EpochReport
-from grouprank.recipes.run_folder import RunFolder
 from grouprank.recipes.study_comparison import compare_models
 from grouprank.recipes.study_settings import StudySettings
 from grouprank.reports.terminal import Terminal

@@ -9,7 +9,7 @@ from .whole_file import whole_file
 
 
 class RunFolder:
-    """The folder in which a recipe writes, and from which it resumes after it was killed. Recipes hold its `run_lock`.
+    """The folder in which a run writes, and from which it resumes after it was killed. Hold its `run_lock`.
 
     Args:
         path: the folder; made if it does not exist.
@@ -39,7 +39,8 @@ class RunFolder:
             names = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
             differ = ", ".join(f"{name}: {found.get(name)!r} there, {wanted.get(name)!r} now" for name in names)
             raise ValueError(
-                f"{path} holds a run with other settings ({differ}). Pass --run another/folder, or delete this one."
+                f"{path} holds a run with other settings ({differ}). Pass another folder (--run "
+                "another/folder), or delete this one."
             )
 
     def folder(self, *names: str) -> Path:

@@ -14,7 +14,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a hidden path beside `path`; what was written there becomes `path` in one step.
 
     If the process is killed, the machine loses power or the disk is full, the earlier file stays, or none if there was
-    none. Only one process at a time may write the same file: recipes hold a `run_lock`.
+    none. Only one process at a time may write the same file: hold a `run_lock`.
 
     Args:
         path: the file to write, replaced if it exists.
@@ -35,9 +35,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".partial-{path.name}")
     try:
         yield partial
-        _sync(partial)
+        sync(partial)
         os.replace(partial, path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
@@ -50,7 +50,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Wait until a file's bytes, or a folder's names, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -1,0 +1,104 @@
+"""Labels that arrive after their period."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from ..datasets import TableDescription
+from ..datasets.kinds import LabelColumn
+from .period import Period
+from .period_rows import PeriodRows
+
+
+@dataclasses.dataclass(frozen=True)
+class LateLabels:
+    """Labels of an earlier period that arrived after it was trained, such as conversions days after the click.
+
+    The rows that they name are trained once more, with their late labels, together with the period of the step that
+    they are given to. Other labels of these rows are left out, but for those of tasks that another task is given, since
+    they decide its sample space. A row that was trained with a label of 0 stays
+    trained with it: give conversions that are not known yet as missing rather than as 0 in their own period.
+
+    Args:
+        period: the earlier period, whose files hold the rows.
+        labels: a frame, or the path of a Parquet file, with columns of labels named as in the description of the table,
+            missing where nothing is new. Without a `key` it has a row for each row of the period, in the same order.
+        key: the column, here and in the period, by which rows are found; each key names one row. Defaults to `None`.
+
+    Example:
+
+    ```python
+    late = gr.incremental.LateLabels(days[3], "late/2024-01-04.parquet", key="impression_id")
+    trainer.step(days[6], late=[late])
+    ```
+    """
+
+    period: Period
+    labels: pl.DataFrame | str | Path
+    key: str | None = None
+
+    def rows(self, rows: PeriodRows) -> tuple[pl.DataFrame, np.ndarray]:
+        """The rows that have a late label, with these labels alone, and their numbers in the period.
+
+        Args:
+            rows: what reads periods.
+
+        Raises:
+            ValueError: if the labels do not fit the period's rows.
+        """
+        description = rows.typed.description
+        given = self._labels(description)
+        given_tasks = {task.given for task in description.tasks if task.given is not None}
+        found, numbers = [], []
+        read = 0
+        for chunk in rows.chunks(self.period, [] if self.key is None else [self.key]):
+            read += len(chunk.frame)
+            if self.key is None:
+                labels = given.slice(chunk.numbers[0], len(chunk.frame))
+                if len(labels) < len(chunk.frame):
+                    continue
+            else:
+                keys = chunk.extras.select(pl.col(self.key).cast(pl.String))
+                labels = keys.join(given, on=self.key, how="left", maintain_order="left").drop(self.key)
+            late = labels.select(~pl.all_horizontal(pl.all().is_null())).to_series()
+            kept = labels.with_columns(labels[task].fill_null(chunk.frame[task]) for task in given_tasks)
+            found.append(chunk.frame.with_columns(kept.get_columns()).filter(late))
+            numbers.append(chunk.numbers[late.to_numpy()])
+        if self.key is None and read != len(given):
+            raise ValueError(
+                f"Late labels of period {self.period.name}: expected a row for each of its {read} rows. Received: "
+                f"{len(given)} rows. Name a `key` to give fewer."
+            )
+        if not any(len(frame) for frame in found):
+            raise ValueError(
+                f"Late labels of period {self.period.name}: none of the {len(given)} rows given names a row of it with "
+                "a known label. Look at the key, or leave the period out."
+            )
+        return pl.concat(found), np.concatenate(numbers)
+
+    def _labels(self, description: TableDescription) -> pl.DataFrame:
+        """The labels by task, null where nothing is new, and the key as text."""
+        where = f"Late labels of period {self.period.name}"
+        frame = self.labels if isinstance(self.labels, pl.DataFrame) else pl.read_parquet(self.labels)
+        raw = {task: label for task, label in description.labels.items() if label in frame.columns}
+        if not raw or (self.key is not None and self.key not in frame.columns):
+            wanted = [*description.labels.values(), *([] if self.key is None else [self.key])]
+            raise ValueError(f"{where}: expected columns of {wanted}. Received: {frame.columns}.")
+        columns = {}
+        for task, label in description.labels.items():
+            values = frame[label] if task in raw else pl.Series(label, [None] * len(frame), pl.Float32)
+            columns[task] = LabelColumn(label).typed(values, functools.partial(_refuse, f"{where}: column {label!r}"))
+        if self.key is not None:
+            columns[self.key] = frame[self.key].cast(pl.String)
+            if columns[self.key].is_duplicated().any():
+                twice = columns[self.key].filter(columns[self.key].is_duplicated())[0]
+                raise ValueError(f"{where}: each {self.key!r} must name one row. Received twice: {twice!r}.")
+        return pl.DataFrame([values.alias(name) for name, values in columns.items()])
+
+
+def _refuse(where: str, wrong: np.ndarray, expected: str) -> None:
+    if wrong.any():
+        raise ValueError(f"{where}, row {int(np.flatnonzero(wrong)[0])}: expected {expected}.")

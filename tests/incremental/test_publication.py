@@ -1,0 +1,99 @@
+"""Versions with their lineage, and the way back."""
+
+import json
+
+import numpy as np
+import pytest
+from support.daily_log import DESCRIPTION, make_model, make_trainer, untimed, write_days
+from support.fake_export import fake_export
+from support.fixed_weights import as_array
+
+import grouprank as gr
+from grouprank.reports import GateRule
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """Three days, of which the second was refused."""
+    monkeypatch.setattr(gr.serving, "export", fake_export)
+    days = write_days(tmp_path / "log", range(4))
+    trainer = make_trainer(tmp_path / "run", days, export=tmp_path / "export")
+    trainer.step(days[0])
+    strict = {"gate": [GateRule(calibration=(3.0, 4.0))]}
+    with monkeypatch.context() as gate:
+        gate.setattr(trainer, "_settings", make_trainer(tmp_path / "strict", days, **strict)._settings)
+        trainer.step(days[1])
+    trainer.step(days[2])
+    return trainer, days, tmp_path / "export"
+
+
+def weights_of(trainer, step):
+    return [as_array(variable) for variable in trainer.load(step)[0].weights]
+
+
+def exported(folder, version):
+    with np.load(folder / str(version) / "weights.npz") as saved:
+        return [saved[name] for name in saved.files]
+
+
+def test_versions_and_their_lineage(published):
+    trainer, _, folder = published
+    assert [(e["status"], e["published"]) for e in trainer.ledger] == [
+        ("admitted", 1),
+        ("refused", None),
+        ("admitted", 3),
+    ]
+    assert sorted(path.name for path in folder.iterdir()) == ["1", "1.lineage.json", "3", "3.lineage.json"]
+    lineage = json.loads((folder / "3.lineage.json").read_text())
+    entry = untimed(trainer.ledger[2])
+    del entry["published"]
+    assert lineage == entry
+    assert (lineage["parent"], lineage["period"], lineage["trained_rows"] > 200) == (1, "2024-01-03", True)
+    assert {"new", "handed_on"} <= set(lineage["growth"]["ad"])
+    assert lineage["progressive"]["click"]["normalized_entropy"] > 0
+    provenance = json.loads((folder / "3" / "assets.extra" / "provenance.json").read_text())
+    assert provenance["lineage"] == lineage
+    for found, wanted in zip(exported(folder, 3), weights_of(trainer, 3), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_rollback_is_a_version_and_an_entry(published):
+    trainer, days, folder = published
+    entry = trainer.rollback(1)
+    assert (entry["status"], entry["step"], entry["parent"], entry["base"]) == ("rolled back", 4, 3, 1)
+    assert entry["published"] == 4
+    for found, wanted in zip(exported(folder, 4), exported(folder, 1), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert json.loads((folder / "4.lineage.json").read_text())["base"] == 1
+    after = trainer.step(days[3])
+    assert (after["step"], after["parent"], after["scored_by"], after["periods"]) == (5, 1, 1, 2)
+    with pytest.raises(ValueError, match="The run has no version 4. It has: \\[1, 2, 3, 5\\]"):
+        trainer.rollback(4)
+    assert trainer.rollback(2)["base"] == 2, "a refused version may be taken after all"
+
+
+def test_versions_of_others_are_never_touched(published, tmp_path):
+    trainer, days, folder = published
+    (folder / "4").mkdir()
+    with pytest.raises(FileExistsError, match="4 exists and is not of this run"):
+        trainer.step(days[3])
+    assert len(trainer.ledger) == 3
+    (folder / "4").rmdir()
+    assert trainer.run(days) == [], "the step was finished before"
+    assert trainer.ledger[3]["published"] == 4
+    (folder / "77").mkdir()
+    with pytest.raises(ValueError, match="holds versions of another run: 77"):
+        make_trainer(tmp_path / "run", days, export=folder)
+
+
+def test_a_version_is_a_saved_model(tmp_path):
+    days = write_days(tmp_path / "log", [0])
+    transforms = gr.incremental.fit_transforms(DESCRIPTION, days)
+    model = make_model(transforms, group_structure=(), residual_learning=False)
+    trainer = make_trainer(tmp_path / "run", days, model, export=tmp_path / "export" / "clicks")
+    (entry,) = trainer.run(days)
+    version = tmp_path / "export" / "clicks" / "1"
+    provenance = json.loads((version / "assets.extra" / "provenance.json").read_text())
+    assert (version / "saved_model.pb").is_file()
+    assert provenance["lineage"]["growth"] == entry["growth"]
+    assert provenance["verified_rows"] > 0
