@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras
+import numpy as np
 import torch
 
 from .base_row_store import BaseRowStore, Update, masked_zeros
@@ -64,7 +65,9 @@ class RowStore(BaseRowStore):
     def uniform(shape: tuple[int, ...], seed: int, iteration: Any) -> Any:
         """Draws from `[0, 1)`, others at each step."""
         generator = torch.Generator(device=iteration.device)
-        generator.manual_seed((seed << 32) + int(iteration))
+        # torch's generator on CPUs reads 32 bits of its seed, so both numbers are mixed into them.
+        (mixed,) = np.random.SeedSequence((seed, int(iteration))).generate_state(1)
+        generator.manual_seed(int(mixed))
         return torch.rand(shape, generator=generator, device=iteration.device)
 
 
