@@ -1,28 +1,21 @@
 """Trains a model period by period on a log that goes on."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..datasets import TableDescription, TableTransforms
-from ..files import RunFolder, run_lock, whole_folder
-from ..models import RankingModel, grow
+from ..models import RankingModel
 from ..reports import GateRule
 from .late_labels import LateLabels
-from .ledger import ADMITTED, GIVEN_ROOM, REFUSED, ROLLED_BACK, WAITING, Entry, Ledger
-from .model_files import load_model, save_model
+from .ledger import WAITING, Entry
 from .period import Period
 from .period_rows import PeriodRows
-from .period_step import Base, PeriodStep
 from .publication import Publication
-from .replay import Replay
+from .run import Run
 from .run_identity import run_identity
 from .settings import Settings
-
-_OUTCOME, _PREDICTIONS = "outcome.json", "predictions.npz"
 
 
 class IncrementalTrainer:
@@ -34,7 +27,8 @@ class IncrementalTrainer:
        (NE, calibration, AUC and cross entropy by task), and with `ResidualLearning(teacher="yesterday")` the same
        predictions are the period's pseudo-labels;
     2. the transforms are extended by its tokens (`growing` columns) and the tables of the model follow;
-    3. the model is trained on its rows, from yesterday's weights, codebooks and optimizer;
+    3. the model is trained on its rows, from yesterday's weights, codebooks and optimizer, and calibrated if it has
+       calibration layers;
     4. the gate holds today's model against yesterday's on a share of the rows that was not trained. A model that is
        clearly worse is refused: it is kept for inspection, and tomorrow goes on from yesterday's;
     5. today's model is exported as the next version for TF Serving, with its lineage beside it.
@@ -42,6 +36,11 @@ class IncrementalTrainer:
     A model that was not trained before has nothing to predict: in the first period there is no progressive validation,
     no gate, and no pseudo-label, so that its residual and distillation losses are 0. Rows that are replayed, and those
     with late labels, have no pseudo-labels either, since yesterday's model was trained on them.
+
+    **Calibration** (`CTRModel(calibration=True)`) is fitted anew after the training of each period, to what the new
+    model predicts for rows that were never trained: half of the rows that the period holds out, and all that the six
+    periods before it held out. The other half of the period's decide at the gate, so that no row judges a map that was
+    fitted to it.
 
     **The run folder** has a ledger with an entry a finished step, and a folder for each step with its model (optimizer
     included), its transforms and yesterday's predictions. A process that was killed, at whatever moment, is replaced by
@@ -66,7 +65,8 @@ class IncrementalTrainer:
         batch_size: rows per step of the optimizer. Defaults to 4096.
         epochs: passes over the rows of a period. Defaults to 1.
         replay: how many rows of earlier periods are trained along with a period's, as a share of these. Defaults to 0.
-        held_out: share of a period's rows that are not trained but decide at the gate. Defaults to 0.05.
+        held_out: share of a period's rows that are not trained but decide at the gate. Of a model with calibration
+            layers every period holds them out, and half of them calibrate it. Defaults to 0.05.
         gate: rules that today's model must not break (see `gr.reports.check_gate`); without any, every model is
             admitted and all rows are trained. Defaults to none by which any task loses more than 1 % of NE.
         late_weight: weight of rows with late labels. Defaults to 1.0.
@@ -76,8 +76,13 @@ class IncrementalTrainer:
         allow_gaps: whether periods may be missing. Defaults to `False`.
         chunk_rows: rows read at a time. Defaults to 100,000.
         max_bad_rows: rows of a period that do not fit the description and may be skipped. Defaults to 0.
-        on_progress: called with the part of the work that begins (`"score"`, `"extend"`, `"train"`, `"judge"`,
-            `"save"`, `"publish"`, `"record"`) and the name of the period.
+        negative_rate: share of the negatives that are trained, of all tasks or by task (see
+            `gr.datasets.BatchLoader`). Rows that are predicted, held out or calibrate are never sampled. Defaults to
+            `None`, all.
+        recalibrate: what makes up for the negatives left out: `"loss"`, or `"logit"` for a model of the same
+            `negative_rate`. Defaults to `"loss"`.
+        on_progress: called with the part of the work that begins (`"score"`, `"extend"`, `"train"`,
+            `"calibrate"`, `"judge"`, `"save"`, `"publish"`, `"record"`) and the name of the period.
 
     Raises:
         ValueError: on settings out of range, or a folder of a run with other settings; says which.
@@ -121,26 +126,22 @@ class IncrementalTrainer:
         allow_gaps: bool = False,
         chunk_rows: int = 100_000,
         max_bad_rows: int = 0,
+        negative_rate: float | Mapping[str, float] | None = None,
+        recalibrate: str | None = "loss",
         on_progress: Callable[[str, str], None] | None = None,
     ) -> None:
         if not isinstance(description, TableDescription):
             description = TableDescription.read(description)
         self.folder = Path(folder)
-        self._settings = Settings(batch_size, epochs, replay, held_out, tuple(gate), late_weight, user, seed)
+        settings = Settings(
+            batch_size, epochs, replay, held_out, tuple(gate), late_weight, user, seed, negative_rate, recalibrate
+        )
         self._rows = PeriodRows(description, chunk_rows, max_bad_rows)
-        self._publication = None if export is None else Publication(Path(export))
-        self._allow_gaps = allow_gaps
-        self._on_progress = on_progress or (lambda part, period: None)
-        # The model in memory, with the step that made it.
-        self._live: tuple[int, RankingModel, TableTransforms] | None = None
-        with run_lock(self.folder):
-            RunFolder(self.folder, {**self._settings.to_dict(), **run_identity(model, transforms, description)})
-            self._ledger = Ledger(self.folder / "ledger")
-            if self._publication is not None:
-                self._publication.check(self._ledger.next_step)
-            if not self._step_folder(0).is_dir():
-                with whole_folder(self._step_folder(0)) as work:
-                    save_model(work, model, transforms)
+        publication = None if export is None else Publication(Path(export))
+        identity = {**settings.to_dict(), **run_identity(model, transforms, description)}
+        settings.check_sampling(model)
+        self._run = Run(self.folder, settings, self._rows, publication, allow_gaps, on_progress)
+        self._run.open(identity, model, transforms)
 
     @property
     def ledger(self) -> list[Entry]:
@@ -149,9 +150,10 @@ class IncrementalTrainer:
         Each has `step`, `status` (`"admitted"`, `"refused"`, `"waiting"`, `"rolled back"` or `"given room"`), `period`,
         `rows`, `parent` (the step whose model it went on from), `base` (the step whose model the next one goes on
         from), `progressive` (figures of yesterday's model by prediction), `unknown` (share of unknown tokens by
-        feature), `growth`, `late`, `gate`, `published` (a version, or `None`) and `seconds`.
+        feature), `growth`, `trained_rows`, `calibrated_rows`, `late`, `gate`, `published` (a version, or `None`) and
+        `seconds`.
         """
-        return [dict(entry) for entry in self._ledger.entries]
+        return [dict(entry) for entry in self._run.ledger.entries]
 
     def run(self, periods: Sequence[Period], late: Mapping[str, Sequence[LateLabels]] | None = None) -> list[Entry]:
         """Train all periods that are new, and those that waited for labels and have them now.
@@ -167,13 +169,13 @@ class IncrementalTrainer:
             ValueError: if a period is not the next one, or does not fit the description. Steps before it are kept.
         """
         made = []
-        with self._locked():
+        with self._run.locked() as ledger:
             for period in periods:
-                known = self._ledger.of(period)
+                known = ledger.of(period)
                 if known is None or (known["status"] == WAITING and self._rows.has_labels(period)):
-                    made.append(self._step(period, (late or {}).get(period.name, ()), None))
+                    made.append(self._run.step(period, (late or {}).get(period.name, ()), None))
                 else:
-                    self._ledger.check_unchanged(period)
+                    ledger.check_unchanged(period)
         return made
 
     def step(self, period: Period, late: Sequence[LateLabels] = (), held_out: Period | None = None) -> Entry:
@@ -190,8 +192,8 @@ class IncrementalTrainer:
         Raises:
             ValueError: if it is not the next one, or does not fit the description; nothing is then written.
         """
-        with self._locked():
-            return self._step(period, late, held_out)
+        with self._run.locked():
+            return self._run.step(period, late, held_out)
 
     def rollback(self, version: int) -> Entry:
         """Make an earlier version the model that the next period goes on from, and publish it as the newest version.
@@ -207,18 +209,8 @@ class IncrementalTrainer:
         Raises:
             ValueError: if there is no such version.
         """
-        with self._locked():
-            self._ledger.version(version)
-            entry: Entry = {
-                "step": self._ledger.next_step,
-                "status": ROLLED_BACK,
-                "parent": self._ledger.base,
-                "base": version,
-                "seconds": {},
-            }
-            with whole_folder(self._step_folder(entry["step"])) as work:
-                (work / _OUTCOME).write_text(json.dumps(entry), encoding="utf-8")
-            return self._record()
+        with self._run.locked():
+            return self._run.rollback(version)
 
     def give_room(self, capacities: Mapping[str, int]) -> Entry:
         """Let tables of `growing` columns hold more tokens from the next period on; what was learned stays as it is.
@@ -232,25 +224,8 @@ class IncrementalTrainer:
         Raises:
             ValueError: if a feature does not grow, or its capacity would not.
         """
-        with self._locked():
-            number, base = self._ledger.next_step, self._base()
-            transforms = base.transforms.with_capacity(capacities)
-            self._live = None
-            model = grow(base.model, transforms.schema, seed=number)
-            entry: Entry = {
-                "step": number,
-                "status": GIVEN_ROOM,
-                "parent": base.step,
-                "base": number,
-                "periods": base.periods,
-                "capacities": dict(capacities),
-                "seconds": {},
-            }
-            with whole_folder(self._step_folder(number)) as work:
-                save_model(work, model, transforms)
-                Replay(self._settings.replay).keep(work, base.replayed)
-                (work / _OUTCOME).write_text(json.dumps(entry), encoding="utf-8")
-            return self._record()
+        with self._run.locked():
+            return self._run.give_room(capacities)
 
     def load(self, step: int | None = None) -> tuple[RankingModel, TableTransforms]:
         """The model and the transforms that a step made, admitted or refused.
@@ -258,7 +233,7 @@ class IncrementalTrainer:
         Args:
             step: its number, 0 for the model that the run began with. Defaults to `None`, the base of the next step.
         """
-        return load_model(self._step_folder(self._ledger.base if step is None else step), self._settings.seed)
+        return self._run.load(self._run.ledger.base if step is None else step)
 
     def predictions(self, period: str) -> dict[str, np.ndarray]:
         """What yesterday's model predicted for the rows of a period, by prediction; nothing where it was untrained.
@@ -266,97 +241,4 @@ class IncrementalTrainer:
         Args:
             period: name of the period.
         """
-        entry = next((e for e in reversed(self._ledger.entries) if e.get("period") == period), None)
-        if entry is None:
-            raise ValueError(f"The run has not seen a period {period!r}.")
-        with np.load(self._step_folder(entry["step"]) / _PREDICTIONS) as saved:
-            return {name: saved[name] for name in saved.files}
-
-    # === A step ===
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Alone in the folder, with what others did there meanwhile, and with the interrupted step recorded."""
-        with run_lock(self.folder):
-            self._ledger = Ledger(self.folder / "ledger")
-            if (self._step_folder(self._ledger.next_step) / _OUTCOME).is_file():
-                self._record()
-            yield
-
-    def _step(self, period: Period, late: Sequence[LateLabels], held_out: Period | None) -> Entry:
-        waited = self._ledger.of(period)
-        if waited is None or waited["status"] != WAITING:
-            waited = None
-            self._ledger.check_order(period, self._allow_gaps)
-        then = [(labels, self._predictions_then(labels)) for labels in late]
-        number, base = self._ledger.next_step, self._base()
-        step = PeriodStep(self._rows, self._settings, number, lambda part: self._on_progress(part, period.name))
-        live, self._live = self._live, None
-        with whole_folder(self._step_folder(number)) as work:
-            scores = step.score(base, period, predict=base.trained and waited is None)
-            if waited is not None:
-                scores = scores.with_predictions(self.predictions(period.name), period.name)
-            np.savez(work / _PREDICTIONS, **scores.predictions)  # type: ignore[arg-type]
-            entry: Entry = {
-                "step": number,
-                "status": WAITING,
-                "period": period.name,
-                "place": period.place,
-                "rows": scores.rows,
-                "counted_rows": period.rows,
-                "parent": base.step,
-                "base": base.step,
-                "scored_by": waited["scored_by"] if waited else base.step if scores.predictions else None,
-                "unknown": scores.unknown,
-                "progressive": None,
-            }
-            if scores.labelled:
-                model, transforms, said = step.train(base, period, scores, work, then, held_out, fresh=waited is None)
-                admitted = said["gate"] is None or said["gate"]["passed"]
-                entry |= {"status": ADMITTED if admitted else REFUSED, "base": number if admitted else base.step}
-                entry |= {"progressive": scores.metrics(), "periods": base.periods + 1, **said}
-                save_model(work, model, transforms)
-                # A model that took another place in memory is read from its file, as after a kill.
-                live = (number, model, transforms) if admitted and model is base.model else None
-            elif not base.trained:
-                raise ValueError(f"Period {period.name} has no labels, and there is no trained model to score it.")
-            step.end()
-            (work / _OUTCOME).write_text(json.dumps({**entry, "seconds": step.seconds}), encoding="utf-8")
-        self._live = live
-        return self._record()
-
-    def _base(self) -> Base:
-        number = self._ledger.base
-        if self._live is None or self._live[0] != number:
-            self._live = (number, *self.load(number))
-        folder = self._step_folder(number)
-        periods = next((e["periods"] for e in self._ledger.entries if e["step"] == number), 0)
-        return Base(*self._live, periods, Replay(self._settings.replay).load(folder))
-
-    def _record(self) -> Entry:
-        """Publish what a finished step made, and write its entry."""
-        number = self._ledger.next_step
-        entry = json.loads((self._step_folder(number) / _OUTCOME).read_text(encoding="utf-8"))
-        entry["published"] = None
-        period = entry.get("period", "")
-        if self._publication is not None and entry["status"] in (ADMITTED, ROLLED_BACK):
-            self._on_progress("publish", period)
-            base = entry["base"]
-            live = self._live
-            model, transforms = live[1:] if live is not None and live[0] == base else self.load(base)
-            lineage = {name: value for name, value in entry.items() if name not in ("seconds", "published")}
-            self._publication.publish(number, model, transforms, lineage)
-            entry["published"] = number
-        self._on_progress("record", period)
-        self._ledger.add(entry)
-        return dict(entry)
-
-    def _predictions_then(self, late: LateLabels) -> dict[str, np.ndarray] | None:
-        known = self._ledger.of(late.period)
-        if known is None or known["status"] == WAITING:
-            said = "was not seen yet" if known is None else "still waits for labels: give its own step its labels"
-            raise ValueError(f"Late labels are for an earlier period that was trained. {late.period.name} {said}.")
-        return self.predictions(late.period.name) or None
-
-    def _step_folder(self, step: int) -> Path:
-        return self.folder / "steps" / f"{step:06d}"
+        return self._run.predictions(period)

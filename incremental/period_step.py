@@ -12,8 +12,9 @@ import polars as pl
 from ..datasets import TableTransforms
 from ..datasets.kinds import LabelColumn
 from ..datasets.transforms.uniform_numbers import uniform_numbers
-from ..models import RankingModel, grow
+from ..models import CTRModel, RankingModel, grow
 from ..reports import task_metrics
+from .held_out_rows import HeldOutRows
 from .judge import judge
 from .late_labels import LateLabels
 from .model_files import reseed, step_seed
@@ -37,6 +38,7 @@ class Base(NamedTuple):
         transforms: yesterday's transforms.
         periods: number of periods that it was trained on in this run.
         replayed: rows of earlier periods to train again, or `None`.
+        held_out: rows of earlier periods that were never trained, or `None`.
     """
 
     step: int
@@ -44,6 +46,7 @@ class Base(NamedTuple):
     transforms: TableTransforms
     periods: int
     replayed: pl.DataFrame | None
+    held_out: pl.DataFrame | None
 
     @property
     def trained(self) -> bool:
@@ -100,7 +103,7 @@ class PeriodStep:
             base: yesterday's model and transforms; the model is changed.
             period: the period, which has labels.
             scores: yesterday's predictions for it, none if nothing was trained before.
-            work: the step's folder; the rows that the next step trains again are written there.
+            work: the step's folder; the rows that the next step trains again or calibrates on are written there.
             late: labels of earlier periods, each with the predictions made for its period then.
             held_out: rows to judge by, `None` for a share of the period's.
             fresh: whether `scores` are those of `base`. Otherwise the period has waited for its labels, and the gate
@@ -108,13 +111,13 @@ class PeriodStep:
         """
         settings = self._settings
         judged = base.trained and bool(settings.gate)
-        held = np.zeros(scores.rows, bool)
-        if judged and held_out is None:
-            held = uniform_numbers(np.arange(scores.rows), step_seed(self._seed, _HELD_OUT)) < settings.held_out
+        calibrated = isinstance(base.model, CTRModel) and bool(base.model.calibrations)
+        judging, fitting = self._held_out(scores.rows, judged and held_out is None, calibrated)
+        held = judging | fitting
         if held_out is not None:
             yesterday = self.score(base, held_out, predict=judged)
         else:
-            yesterday = (scores if fresh or not judged else self.score(base, period, predict=True)).of(held)
+            yesterday = (scores if fresh or not judged else self.score(base, period, predict=True)).of(judging)
         late_rows = [(labels, *labels.rows(self._rows), then) for labels, then in late]
         self._begin("extend")
         reseed(base.model, self._seed)
@@ -128,12 +131,13 @@ class PeriodStep:
         said: dict[str, Any] = {
             "growth": growth.to_dict(),
             "trained_rows": trained,
+            "calibrated_rows": self._calibrate(base, model, transforms, period, fitting, work) if calibrated else 0,
             "late": [_late_figures(model, *entry) for entry in late_rows],
             "gate": None,
         }
         if judged and yesterday.rows:
             self._begin("judge")
-            chunks = self._chunks(period, held) if held_out is None else self._rows.chunks(held_out, self._users)
+            chunks = self._chunks(period, judging) if held_out is None else self._rows.chunks(held_out, self._users)
             today = score(model, transforms, chunks, settings.batch_size).predictions
             said["gate"] = judge(yesterday, today, settings.gate)
         self._begin("save")
@@ -170,13 +174,41 @@ class PeriodStep:
         more = sum(len(frame) for frame in [*late, *([] if base.replayed is None else [base.replayed])])
         columns = TrainingColumns(work / "train.npy", transforms, teacher.values(), weighted=bool(late))
         columns.write(parts(), rows + more)
-        loader = columns.batches(settings.batch_size, self._seed)
+        loader = columns.batches(settings.batch_size, self._seed, settings.negative_rate, settings.recalibrate)
         if not base.trained:
             model.adapt(loader)
         model.fit(loader, epochs=settings.epochs, shuffle=False, verbose=0, callbacks=[loader.follow()])
         (work / "train.npy").unlink()
         replay.save(work, base.replayed, pl.concat(sample), base.periods + 1, self._seed)
         return rows
+
+    def _held_out(self, rows: int, judged: bool, calibrated: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Which rows judge today's model, and which calibrate it. No row does both, and none of them is trained."""
+        numbers = uniform_numbers(np.arange(rows), step_seed(self._seed, _HELD_OUT))
+        share = self._settings.held_out if judged or calibrated else 0.0
+        to_judge = share / (2 if calibrated else 1) if judged else 0.0
+        return numbers < to_judge, (numbers >= to_judge) & (numbers < share)
+
+    def _calibrate(
+        self,
+        base: Base,
+        model: RankingModel,
+        transforms: TableTransforms,
+        period: Period,
+        fitting: np.ndarray,
+        work: Path,
+    ) -> int:
+        """Fit the calibration of a trained model to rows that it has not learned from; returns their number."""
+        self._begin("calibrate")
+        kept = HeldOutRows(work)
+        new = [chunk.frame for chunk in self._chunks(period, fitting)]
+        kept.save(base.held_out, pl.concat(new), base.periods + 1)
+        (chunk,) = kept.chunks(kept.load())
+        if not len(chunk.frame):
+            return 0
+        labels = {task: LabelColumn(task).encode(chunk.frame[task]) for task in model.schema.task_names}
+        model.calibrate(score(model, transforms, [chunk], self._settings.batch_size).predictions, labels)
+        return len(chunk.frame)
 
     @property
     def _users(self) -> list[str]:

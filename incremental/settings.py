@@ -1,8 +1,14 @@
 """What decides how a run trains."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from ..datasets import BatchLoader
+from ..models import RankingModel
+from ..models.calibrations import check_loader_rates
 from ..reports import GateRule
 
 
@@ -14,11 +20,13 @@ class Settings:
         batch_size: rows per step of the optimizer.
         epochs: passes over the rows of a period.
         replay: rows of earlier periods that are trained again, as a share of the period's rows.
-        held_out: share of a period's rows that are not trained but decide at the gate.
+        held_out: share of a period's rows that are not trained but decide at the gate and calibrate.
         gate: the rules of the gate.
         late_weight: weight of rows with late labels.
         user: column that says whose rows they are, or `None`.
         seed: of everything random.
+        negative_rate: share of the negatives that are trained, of all tasks or by task, or `None`.
+        recalibrate: what makes up for the negatives left out (see `BatchLoader`).
 
     Raises:
         ValueError: if one of them is out of range.
@@ -39,6 +47,8 @@ class Settings:
     late_weight: float = 1.0
     user: str | None = None
     seed: int = 0
+    negative_rate: float | Mapping[str, float] | None = None
+    recalibrate: str | None = "loss"
 
     def __post_init__(self) -> None:
         for name, least in (("batch_size", 1), ("epochs", 1), ("seed", 0)):
@@ -51,6 +61,22 @@ class Settings:
                 raise ValueError(f"`{name}` must be a share in [0, {below:g}]. Received: {name}={value!r}.")
         if not self.late_weight > 0:
             raise ValueError(f"`late_weight` must be above 0. Received: late_weight={self.late_weight!r}.")
+
+    def check_sampling(self, model: RankingModel) -> None:
+        """Raise unless the negatives that are left out are made up for once.
+
+        Args:
+            model: the model to train.
+
+        Raises:
+            ValueError: on a rate out of range, an unknown task, or a model that corrects its logits for other rates.
+        """
+        row = np.zeros(1, "float32")
+        targets = dict.fromkeys(model.schema.task_names, row)
+        loader = BatchLoader(
+            {"row": row}, targets, schema=model.schema, negative_rate=self.negative_rate, recalibrate=self.recalibrate
+        )
+        check_loader_rates(loader, getattr(model, "negative_rate", {}))
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values."""

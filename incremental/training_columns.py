@@ -79,12 +79,20 @@ class TrainingColumns:
                 arrays[_WEIGHT] = np.full(len(frame), weight, "float32")
             yield arrays
 
-    def batches(self, batch_size: int, seed: int) -> BatchLoader:
+    def batches(
+        self,
+        batch_size: int,
+        seed: int,
+        negative_rate: float | Mapping[str, float] | None = None,
+        recalibrate: str | None = "loss",
+    ) -> BatchLoader:
         """Shuffled batches of all rows.
 
         Args:
             batch_size: rows per batch.
             seed: seed of the shuffle.
+            negative_rate: share of the negatives that are served (see `BatchLoader`). Defaults to `None`, all.
+            recalibrate: what makes up for the others. Defaults to `"loss"`.
         """
         schema = self._transforms.schema
         targets = [*schema.task_names, *self._targets]
@@ -98,4 +106,6 @@ class TrainingColumns:
             seed=seed,
             sample_weight=columns.get(_WEIGHT),
             schema=schema,
+            negative_rate=negative_rate,
+            recalibrate=recalibrate,
         )

@@ -21,7 +21,7 @@ def published(tmp_path, monkeypatch):
     trainer.step(days[0])
     strict = {"gate": [GateRule(calibration=(3.0, 4.0))]}
     with monkeypatch.context() as gate:
-        gate.setattr(trainer, "_settings", make_trainer(tmp_path / "strict", days, **strict)._settings)
+        gate.setattr(trainer._run, "_settings", make_trainer(tmp_path / "strict", days, **strict)._run._settings)
         trainer.step(days[1])
     trainer.step(days[2])
     return trainer, days, tmp_path / "export"

@@ -185,6 +185,25 @@ def test_every_number_is_copied(ads, monday, name):
 
 
 @pytest.mark.any_backend
+@pytest.mark.parametrize("sizes", [{}, LARGER], ids=["in place", "larger"])
+def test_a_calibration_moves_along(ads, monday, sizes):
+    model = ads.model((), False, monday, calibration=True)
+    for task, layer in model.calibrations.items():
+        layer.fit(wave(200) * 3.0 - 1.0, np.arange(200) % (3 + len(task)) == 0)
+    expected = {task: [np.array(as_array(v)) for v in layer.weights] for task, layer in model.calibrations.items()}
+    grown = grow(model, later(monday, "tuesday", **sizes))
+    assert (grown is model) == (not sizes)
+    for task, (knots, shifts) in expected.items():
+        assert np.abs(shifts).max() > 0
+        found = grown.calibrations[task]
+        np.testing.assert_array_equal(as_array(found.knots), knots)
+        np.testing.assert_array_equal(as_array(found.shifts), shifts)
+    x = ads.columns()
+    for task, probabilities in model.predict_proba(x).items():
+        np.testing.assert_allclose(grown.predict_proba(x)[task], probabilities, atol=1e-6)
+
+
+@pytest.mark.any_backend
 def test_new_ids_begin_as_ids_that_are_handed_on(ads, monday):
     """Their rows are drawn by the seed, their slots are initial, and a moving average is the row itself."""
 
