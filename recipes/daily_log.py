@@ -96,8 +96,16 @@ def _growing(column: Column, capacity: int) -> Column:
     own = _checked(column)
     if isinstance(own, GrowingColumn):
         return own
-    shape = {"capacity": capacity, "min_count": own.min_count}
-    return GrowingColumn(own.name, own.side, own.raw, own.dtype, own.missing, **shape, eviction="lfu")
+    return GrowingColumn(
+        own.name,
+        own.side,
+        own.raw,
+        own.dtype,
+        own.missing,
+        capacity=capacity,
+        min_count=own.min_count,
+        eviction="lfu",
+    )
 
 
 def _hashed(column: Column, capacity: int) -> Column:
