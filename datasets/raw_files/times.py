@@ -39,7 +39,7 @@ def guess_unit(values: pl.Series) -> str | None:
     >>> guess_unit(pl.Series([1_714_521_600_000])), guess_unit(pl.Series(["2024-05-01"]))
     ('ms', None)
     """
-    values = _plain(values)
+    values = _points_in_time(values)
     if values.dtype.is_temporal():
         return None
     numbers = values.cast(pl.Float64, strict=False).drop_nulls().head(1)
@@ -62,7 +62,7 @@ def microseconds(values: pl.Series, unit: str | None) -> pl.Series:
     >>> microseconds(pl.Series([19700102]), "%Y%m%d").to_list()
     [86400000000]
     """
-    values = _plain(values)
+    values = _points_in_time(values)
     if values.dtype.is_temporal():
         if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None:
             values = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
@@ -90,7 +90,15 @@ def microseconds(values: pl.Series, unit: str | None) -> pl.Series:
 def _plain(values: pl.Series) -> pl.Series:
     if values.dtype in (pl.Binary, pl.Categorical, pl.Enum):
         values = decoded(values, pl.String)
-    if values.dtype.is_nested() or values.dtype in (pl.Object, pl.Time, pl.Duration):
+    if values.dtype.is_nested() or values.dtype == pl.Object:
+        raise misfit(values, "`time`", "numbers or dates")
+    return values
+
+
+def _points_in_time(values: pl.Series) -> pl.Series:
+    """As `_plain`, without times of day and durations: they have an order, but do not say on which day."""
+    values = _plain(values)
+    if values.dtype in (pl.Time, pl.Duration):
         raise misfit(values, "`time`", "numbers or dates")
     return values
 
