@@ -1,4 +1,7 @@
-"""The SavedModel answers raw rows as the Keras model answers prepared ones, and nothing half-written is seen."""
+"""The SavedModel answers raw rows as the Keras model answers prepared ones, and nothing half-written is seen.
+
+`tests/models/test_zoo.py` exports a model that was trained on each backend.
+"""
 
 import itertools
 import sys
@@ -13,6 +16,7 @@ import grouprank as gr
 from grouprank.datasets import NumericTransform, TableTransforms
 
 
+@pytest.mark.any_backend
 def test_raw_rows_get_the_keras_models_probabilities(exported):
     model, path, report = exported
     assert report.path == path
@@ -38,6 +42,7 @@ def test_raw_rows_get_the_keras_models_probabilities(exported):
     assert "largest difference" in str(report)
 
 
+@pytest.mark.any_backend
 def test_only_the_version_appears(exported):
     _, path, _ = exported
     beside = ["7", "batching_parameters.txt", "compose.yaml", "models.config", "monitoring.config"]
@@ -45,6 +50,7 @@ def test_only_the_version_appears(exported):
     assert sorted(p.name for p in (path / "assets").iterdir()) == ["hour.txt", "os.txt", "tags.txt", "user_id.txt"]
 
 
+@pytest.mark.any_backend
 def test_an_existing_version_is_never_touched(exported):
     model, path, _ = exported
     before = {p: p.stat().st_mtime_ns for p in path.rglob("*")}
@@ -96,6 +102,7 @@ def test_a_disagreement_publishes_nothing(exported, tmp_path):
     assert list((tmp_path / "other").iterdir()) == []
 
 
+@pytest.mark.any_backend
 def test_what_the_user_gets_wrong(exported, tmp_path):
     model, path, _ = exported
     with pytest.raises(ValueError, match=r"a version in it must be an integer.*Received: .*latest"):
