@@ -153,6 +153,7 @@ def test_sample_weights_by_task_reach_the_joint_outcome():
     assert found["click_and_cart_and_purchase_mean_squared_error"] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.any_backend
 def test_calibrated_among_clicks_and_among_impressions():
     """Clicks and conversions share a cause, so that CVR among clicks and CVR everywhere differ."""
     rng = np.random.default_rng(0)

@@ -112,5 +112,6 @@ def test_real_rows(name, real_data, tmp_path):
     report = gr.serving.check_skew(path, table.transforms, rows, prepared, model.predict_proba(prepared))
     assert report.equal, report
     assert report.max_score_difference <= 1e-6
-    odd = odd_rows(row_columns(rows.head(2000), table.transforms.raw_columns))
-    assert gr.serving.check_skew(path, table.transforms, odd).equal
+    if name == "kuairand-pure":  # it has columns of most kinds, and each comparison is a process of its own
+        odd = odd_rows(row_columns(rows.head(2000), table.transforms.raw_columns))
+        assert gr.serving.check_skew(path, table.transforms, odd).equal
