@@ -97,8 +97,8 @@ def main(
 
         variants = DailyVariants(folder / "variants", days, description, chosen, user, settings, tell, max_bad_rows)
         table = Table(title=f"Growing ids on {name}, before training on the day")
-        for head in ("day", "rows", "NE", "calibration", "new ids", "handed on", "unknown", "seconds"):
-            table.add_column(head, justify="left" if head == "day" else "right")
+        for head in ("day", "rows", "task", "NE", "calibration", "new ids", "handed on", "unknown", "seconds"):
+            table.add_column(head, justify="left" if head in ("day", "task") else "right")
 
         def add(entry: dict[str, Any]) -> None:
             table.add_row(*_cells(entry, chosen))
@@ -124,6 +124,7 @@ def _cells(entry: dict[str, Any], ids: list[str]) -> list[str]:
     return [
         entry["period"],
         f"{entry['rows']:,}",
+        "\n".join(figures) or "–",
         joined("normalized_entropy", ".5f"),
         joined("calibration", ".3f"),
         f"{sum(one['new'] for one in grown):,}",
