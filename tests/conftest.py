@@ -3,6 +3,7 @@
 import fnmatch
 import gc
 import os
+import pickle
 from pathlib import Path
 
 # Tiny models spend their time in XLA's optimiser; it is read when the backend starts.
@@ -14,6 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import keras
 import numpy as np
 import pytest
+from filelock import FileLock
 
 import grouprank as gr
 
@@ -100,7 +102,21 @@ def real_data():
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
-    """A model with optimizer slots, its folder and the report of its export; copy the folder before you change it."""
+    """A model with optimizer slots, its folder and the report of its export; copy the folder before you change it.
+
+    The workers of a suite share the export, since it takes a third of a minute.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder, report = folder / "exported", folder / "exported" / "report.pickle"
+    with FileLock(f"{folder}.lock"):
+        if not report.is_file():
+            report.write_bytes(pickle.dumps(_export(folder)))
+    return keras.models.load_model(folder / "model.keras"), folder / "tiny" / "7", pickle.loads(report.read_bytes())
+
+
+def _export(folder):
     from support.raw_ads import ROWS, TRANSFORMS, raw_rows, tiny_model
 
     model = tiny_model(embedding_optimizer="adagrad", calibration=["click"], negative_rate={"like": 0.5})
@@ -118,11 +134,12 @@ def exported(tmp_path_factory):
     # Labels that were drawn anew, with more clicks at small predictions: the map bends.
     again = {"click": (np.arange(ROWS) % 3 == 0).astype("float32"), "like": np.full(ROWS, np.nan)}
     model.calibrate(model.predict_proba(inputs), again)
-    path = tmp_path_factory.mktemp("export") / "tiny" / "7"
-    return (
+    folder.mkdir(exist_ok=True)
+    model.save(folder / "model.keras")
+    return gr.serving.export(
         model,
-        path,
-        gr.serving.export(
-            model, path, transforms=TRANSFORMS, rows=raw_rows(), provenance={"metrics": {"click": {"auc": 0.5}}}
-        ),
+        folder / "tiny" / "7",
+        transforms=TRANSFORMS,
+        rows=raw_rows(),
+        provenance={"metrics": {"click": {"auc": 0.5}}},
     )

@@ -61,9 +61,12 @@ def test_trains_overfits_and_is_served(preset, tmp_path):
     compiled = {"jit_compile": False} if keras.backend.backend() == "tensorflow" else {}
     model.compile(keras.optimizers.Adam(0.02), metrics={}, **compiled)
     before = {weight.path: np.array(weight) for weight in model.trainable_weights}
-    history = model.fit(x, y, batch_size=ROWS, epochs=120, verbose=0).history["loss"]
-    loss = model.evaluate(x, y, batch_size=ROWS, verbose=0)
-    assert loss < 0.1, f"64 rows are not learned by heart: cross entropy {loss:.3f}, at first {history[0]:.3f}"
+    for _ in range(6):  # many need few epochs
+        model.fit(x, y, batch_size=ROWS, epochs=20, verbose=0)
+        loss = model.evaluate(x, y, batch_size=ROWS, verbose=0)
+        if loss < 0.1:
+            break
+    assert loss < 0.1, f"64 rows are not learned by heart: cross entropy {loss:.3f}"
     still = {w.path for w in model.trainable_weights if np.array_equal(before[w.path], np.array(w))}
     assert not still, "weights without a gradient"
     model.save(tmp_path / "model.keras")

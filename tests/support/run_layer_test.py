@@ -43,12 +43,13 @@ def run_layer_test(
         tmp_path: folder for the file.
     """
     layer = _check_build(layer_class, init_kwargs, input_data)
-    _check_shapes(layer, input_data, expected_output_shape)
     _check_config(layer)
     set_fixed_weights(layer)
-    _check_golden(layer, input_data, golden)
+    # Each call is compiled on JAX, so that the same outputs serve several checks.
+    outputs = _call(layer, input_data)
+    _check_shapes(layer, input_data, outputs, expected_output_shape)
+    _check_golden(outputs, golden)
     model = _model_of(layer, input_data)
-    outputs = _call(model, input_data)
     _check_file(model, input_data, outputs, tmp_path / "layer.keras")
     _check_batches(model, input_data, outputs)
     _check_mixed_precision(layer_class, init_kwargs, input_data)
@@ -92,8 +93,7 @@ def _takes_training(layer):
     return "training" in inspect.signature(layer.call).parameters
 
 
-def _check_shapes(layer, input_data, expected):
-    outputs = _call(layer, input_data)
+def _check_shapes(layer, input_data, outputs, expected):
     rows = len(tree.flatten(input_data)[0])
     real = tree.map_structure(lambda output: tuple(output.shape), outputs)
     symbolic = layer(_symbolic(input_data))
@@ -117,8 +117,7 @@ def _check_config(layer):
     assert type(layer).from_config(copy.deepcopy(config)).get_config() == config
 
 
-def _check_golden(layer, input_data, golden):
-    outputs = _call(layer, input_data)
+def _check_golden(outputs, golden):
     first = tree.map_structure(lambda output: as_array(output)[0], outputs)
     if isinstance(golden, dict):
         assert set(first) == set(golden)
