@@ -110,6 +110,8 @@ class Client:
     def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Probabilities of many ads for one user each: `(requests, ads)` by task.
 
+        A single ad per request is sent to `serving_default`, which gives the same scores and is faster for it.
+
         Args:
             request: columns of users and context, `(requests, ...)`.
             candidates: columns of the ads, `(requests, ads, ...)`; without ads there are no scores.
@@ -122,6 +124,9 @@ class Client:
         if not count:
             requests = len(next(iter(columns.values())))
             return {name: np.zeros((requests, 0), "float32") for name in self._signature("rank").outputs}
+        if count == 1:
+            rows = {name: values[:, 0] if name in candidates else values for name, values in columns.items()}
+            return {name: scores[:, np.newaxis] for name, scores in self._in_batches("serving_default", rows).items()}
         answer = self._in_batches("rank", columns)
         for name, scores in answer.items():
             if scores.ndim != 2 or scores.shape[1] < count:

@@ -129,6 +129,20 @@ def test_many_ads_for_one_user(exported, client):
     close(found["like"][0, same], model.predict_proba(TRANSFORMS(flat))["like"][same])
 
 
+def test_one_ad_is_asked_as_a_row(exported, client, monkeypatch):
+    model, _, _ = exported
+    raw = raw_rows(ROWS)
+    asked, call = [], client._transport.predict
+    monkeypatch.setattr(client._transport, "predict", lambda name, *rest: (asked.append(name), call(name, *rest))[1])
+    request = {name: raw[name] for name in REQUEST}
+    ads = {name: values[:, np.newaxis] for name, values in raw.items() if name not in REQUEST}
+    found = client.rank(request, ads)
+    assert asked == ["serving_default"]
+    assert found["like"].shape == (ROWS, 1)
+    same = same_groups(model, client, raw)
+    close(found["like"][same, 0], model.predict_proba(TRANSFORMS(raw))["like"][same])
+
+
 def test_examples_may_lack_columns(client):
     raw = raw_rows(ROWS)
     whole = client.predict_examples(raw)
