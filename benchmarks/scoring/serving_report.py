@@ -36,7 +36,8 @@ REMARK = """`rank` embeds, groups and multiplies the user's columns once, and co
 (`models/ranking/crosses_by_side.py`). The remaining work bounds the ratio: with embeddings of 16 and the groups' codes,
 528 of the 720 inputs of the crosses are the request's. At 500 ads the multiplications of the model, with those done
 once per request, are 0.58 of the flat ones (0.36 at 2,000). In both signatures, turning columns into
-fields and the many small operations take about as long as a whole request for one ad."""
+fields and the many small operations take about as long as a whole request for one ad. For a single ad `rank` costs
+more than `serving_default`, so that `gr.serving.Client.rank` asks for that one."""
 
 HALF = """The same network with a fused table whose rows are kept as bfloat16 (`embedding_storage_dtype="bfloat16"`)."""
 
