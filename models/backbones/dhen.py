@@ -112,6 +112,6 @@ class DHEN(Backbone):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         stage = self.stages[0].get_config()
-        shared = ("num_embeddings", "interactions", "ensemble", "num_heads", "units", "dropout")
-        shared += ("activation", "normalization")
+        shared = ["num_embeddings", "interactions", "ensemble", "num_heads", "units", "dropout"]
+        shared += ["activation", "normalization"]
         return {**super().get_config(), "num_layers": self.num_layers, **{name: stage[name] for name in shared}}
