@@ -9,7 +9,6 @@ from keras import ops
 
 from ..layers import (
     GroupConcat,
-    GroupIds,
     JointLogit,
     LogitCalibration,
     MultiTask,
@@ -27,6 +26,7 @@ from .calibrations import check_order, make_calibrations
 from .distinct_names import distinct_names
 from .feature_encoders import make_semantic_ids, make_sequence_encoders
 from .group_placements import make_group_concats
+from .learned_groups import LearnedGroups
 from .make_embedder import make_embedder, make_inputs
 from .model_config import model_config, read_model_config
 from .multi_task_model import MultiTaskModel
@@ -35,7 +35,6 @@ from .ranking_graph import RankingNetwork, make_ranking_graph
 from .ranking_model import RankingModel, probabilities_of
 from .rate_start import RateStart
 from .residual_learning import ResidualLearning
-from .some_batches import some_batches
 from .structures import make_structure, make_task_weighting
 
 
@@ -232,7 +231,7 @@ class CTRModel(MultiTaskModel):
         self.tables = tables
         self.calibrations = calibrations
         check_order(structure, self.negative_rate)
-        self._placement_inputs = graph.placement_inputs
+        self._learned_groups = LearnedGroups(inputs, group_concats, graph.placement_inputs)
         self._rate_start = RateStart(graph.biases, learning)
         self._ranker = CandidateRanker(embedder, network)
         self._task_loss = ObservedBinaryCrossentropy()
@@ -265,20 +264,11 @@ class CTRModel(MultiTaskModel):
 
     def group_ids_model(self) -> keras.Model:
         """A model of the same weights from columns to `{placement: group ids}`."""
-        ids = {
-            p: GroupIds(layer, name=f"{p}_ids")(self._placement_inputs[p]) for p, layer in self.group_concats.items()
-        }
-        distinct_names(ids, self.schema.feature_names)
-        return keras.Model(self.input, ids)
+        return self._learned_groups.ids_model()
 
     def residual_norms(self, x: Any, batch_size: int | None = None) -> dict[str, np.ndarray]:
         """Mean length of what each level of the groups leaves over, float32 `(num_levels,)` by placement."""
-        x, _ = self._checked(x)
-        vectors = keras.Model(self.input, dict(self._placement_inputs)).predict(x, batch_size=batch_size, verbose=0)
-        return {
-            placement: ops.convert_to_numpy(layer.residual_norms(vectors[placement]))
-            for placement, layer in self.group_concats.items()
-        }
+        return self._learned_groups.residual_norms(self._checked(x)[0], batch_size)
 
     def adapt(self, x: Any, max_rows: int = 50_000, y: Any = None) -> None:
         """Start every placement's codebooks from k-means, and every task at its rate; call it before `fit`.
@@ -290,14 +280,7 @@ class CTRModel(MultiTaskModel):
         """
         x, y = self._checked(x, y)
         self._start_at_rates(x, y, None)
-        for placement, layer in self.group_concats.items():
-            # One after another: the representation depends on the groups before it.
-            vectors = keras.Model(self.input, self._placement_inputs[placement])
-            if isinstance(x, Mapping):
-                layer.adapt(vectors.predict(x, verbose=0), max_rows)
-            else:
-                # Called as they are: compiling a prediction for a glance at the data takes longer.
-                layer.adapt((vectors(batch[0], training=False) for batch in some_batches(x, 2 * max_rows)), max_rows)
+        self._learned_groups.adapt(x, max_rows)
 
     def rank(self, request: Mapping[str, Any], candidates: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Probabilities of many ads for one user each: float32 `(requests, candidates)` by task.
