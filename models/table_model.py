@@ -111,7 +111,7 @@ class TableModel(SteeredModel):
 
     def compile(
         self,
-        optimizer: Any = None,
+        optimizer: str | keras.optimizers.Optimizer | None = None,
         loss: Any = None,
         loss_weights: Any = None,
         metrics: Any = None,
