@@ -87,7 +87,7 @@ class PreparedTable:
         batch_size: int = 4096,
         shuffle: bool = False,
         seed: int = 0,
-        targets: Sequence[str] | Mapping[str, Any] | None = None,
+        targets: Sequence[str] | Mapping[str, np.ndarray] | None = None,
         sample_weight: str | np.ndarray | None = None,
         rows: slice | None = None,
         read_ahead: int = 1,

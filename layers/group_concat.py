@@ -7,8 +7,9 @@ import keras
 from keras import ops
 
 from .codebook_adaptation import collect_rows
+from .dense_network import apply_network, build_network, make_network
 from .residual_quantizer import ResidualQuantizer
-from .row_weights import row_weight, squared_norm
+from .row_weights import row_weight, squared_norm, without_junk
 from .running_variance import RunningVariance
 
 AGGREGATES = ("sum", "mean", "concat")
@@ -194,11 +195,14 @@ class GroupConcat(keras.layers.Layer):
             raise ValueError(f"The last axis of the inputs must be known. Received: input_shape={input_shape}.")
         width = self.code_dim or dim
         code_shape = (*input_shape[:-1], width)
-        self._encoder = self._network("encoder", (*self.encoder_units, width)) if self.has_encoder else []
-        self._decoder = self._network("decoder", (*self.decoder_units, dim)) if self.has_encoder else []
-        _build_network(self._encoder, input_shape)
+        self._encoder, self._decoder = [], []
+        if self.has_encoder:
+            options = (self.activation, self.seed, self.dtype_policy)
+            self._encoder = make_network("encoder", (*self.encoder_units, width), *options)
+            self._decoder = make_network("decoder", (*self.decoder_units, dim), *options)
+        build_network(self._encoder, input_shape)
         self.quantizer.build(code_shape)
-        _build_network(self._decoder, code_shape)
+        build_network(self._decoder, code_shape)
         if self._relative is not None:
             self._relative.build((None, dim))
         self._offsets = None
@@ -216,21 +220,6 @@ class GroupConcat(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(axes={-1: dim})
         self.built = True
 
-    def _network(self, name: str, units: tuple[int, ...]) -> list[keras.layers.Dense]:
-        last = len(units) - 1
-        return [
-            keras.layers.Dense(
-                width,
-                activation=None if index == last else self.activation,
-                kernel_initializer=keras.initializers.GlorotUniform(
-                    seed=None if self.seed is None else self.seed + index
-                ),
-                dtype=self.dtype_policy,
-                name=f"{name}_{index}",
-            )
-            for index, width in enumerate(units)
-        ]
-
     def call(
         self,
         inputs: Any,
@@ -241,7 +230,7 @@ class GroupConcat(keras.layers.Layer):
     ) -> Any:
         """Append the aggregated codes of the inputs' groups."""
         x = inputs if self.input_gradient else ops.stop_gradient(inputs)
-        x = _without_junk(x, mask, sample_weight)
+        x = without_junk(x, mask, sample_weight)
         z = self._encode(x)
         # In training the call moves the codebooks (on torch in place); a row gets the codes it was matched with.
         table = self._code_table()
@@ -267,8 +256,7 @@ class GroupConcat(keras.layers.Layer):
         Args:
             outputs: what `first` gives, with its activation.
         """
-        for layer in self._encoder[1:]:
-            outputs = layer(outputs)
+        outputs = apply_network(self._encoder[1:], outputs)
         groups = self._groups(outputs, self.quantizer.encode(outputs), self._code_table())
         return ops.cast(groups, self.compute_dtype)
 
@@ -277,9 +265,7 @@ class GroupConcat(keras.layers.Layer):
         return groups if self._projection is None else self._projection(groups)
 
     def _encode(self, x: Any) -> Any:
-        for layer in self._encoder:
-            x = layer(x)
-        return x
+        return apply_network(self._encoder, x)
 
     def _code_table(self) -> Any:
         """What a code stands for in the output, `(num_levels, codebook_size, width)`, with its gradient."""
@@ -310,8 +296,7 @@ class GroupConcat(keras.layers.Layer):
         return width * self.num_levels if self.aggregate == "concat" else width
 
     def _reconstruction_loss(self, x: Any, quantized: Any, mask: Any, sample_weight: Any) -> Any:
-        for layer in self._decoder:
-            quantized = layer(quantized)
+        quantized = apply_network(self._decoder, quantized)
         dim = x.shape[-1]
         original, decoded = (ops.reshape(ops.cast(v, "float32"), (-1, dim)) for v in (x, quantized))
         weight = row_weight(mask, sample_weight)
@@ -380,18 +365,3 @@ class GroupConcat(keras.layers.Layer):
             "commitment_weight": self.commitment_weight,
             "seed": self.seed,
         }
-
-
-def _build_network(layers: list[keras.layers.Dense], input_shape: tuple[int | None, ...]) -> None:
-    for layer in layers:
-        layer.build(input_shape)
-        input_shape = layer.compute_output_shape(input_shape)
-
-
-def _without_junk(x: Any, mask: Any, sample_weight: Any) -> Any:
-    """Zeros for what is not finite in rows that do not count: 0 · NaN in a gradient would be NaN."""
-    for given in (mask, sample_weight):
-        if given is not None:
-            counted = ops.reshape(ops.cast(given, "float32"), (*ops.shape(x)[:-1], 1)) > 0
-            x = ops.where(ops.logical_or(counted, ops.isfinite(x)), x, ops.zeros_like(x))
-    return x

@@ -6,12 +6,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from .check_arguments import check_positive, check_rate
 from .codebook_adaptation import collect_rows, fit_codebooks
 from .codebook_averages import average_codebooks
 from .dead_codes import move_dead_codes
+from .quantization_loss import quantization_loss
 from .replicas import refuse_replicas
 from .residual_search import residual_search
-from .row_weights import row_weight, squared_norm
+from .row_weights import row_weight
 from .running_variance import RunningVariance
 
 CODEBOOK_UPDATES = ("ema", "gradient")
@@ -121,23 +123,14 @@ class ResidualQuantizer(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for argument, value in (
-            ("num_levels", num_levels),
-            ("codebook_size", codebook_size),
-            ("reset_interval", reset_interval),
-        ):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{argument}` must be a positive integer. Received: {argument}={value!r}.")
+        check_positive(num_levels=num_levels, codebook_size=codebook_size, reset_interval=reset_interval)
+        check_rate(ema_decay=ema_decay, reset_threshold=reset_threshold)
         if codebook_update not in CODEBOOK_UPDATES:
             raise ValueError(
                 f"`codebook_update` must be one of {CODEBOOK_UPDATES}. Received: codebook_update={codebook_update!r}."
             )
         if loss_scale not in LOSS_SCALES:
             raise ValueError(f"`loss_scale` must be one of {LOSS_SCALES}. Received: loss_scale={loss_scale!r}.")
-        if not 0.0 <= ema_decay < 1.0:
-            raise ValueError(f"`ema_decay` must lie in [0, 1). Received: ema_decay={ema_decay}.")
-        if not 0.0 <= reset_threshold < 1.0:
-            raise ValueError(f"`reset_threshold` must lie in [0, 1). Received: reset_threshold={reset_threshold}.")
         for argument, weight in (("commitment_weight", commitment_weight), ("codebook_weight", codebook_weight)):
             if weight < 0:
                 raise ValueError(f"`{argument}` must not be negative. Received: {argument}={weight}.")
@@ -203,7 +196,12 @@ class ResidualQuantizer(keras.layers.Layer):
     @property
     def loss_weight(self) -> float:
         """Sum of the factors of the losses that the layer adds in training."""
-        return self.commitment_weight + (self.codebook_weight if self.codebook_update == "gradient" else 0.0)
+        return self.commitment_weight + self._codebook_factor
+
+    @property
+    def _codebook_factor(self) -> float:
+        """Factor of the codebook term, which moving averages have no use for."""
+        return self.codebook_weight if self.codebook_update == "gradient" else 0.0
 
     @property
     def codebooks(self) -> Any:
@@ -236,33 +234,16 @@ class ResidualQuantizer(keras.layers.Layer):
                 counted = ops.expand_dims(weight > 0, -1)
                 z = ops.where(counted, z, 0.0)
                 residuals = [ops.where(counted, r, 0.0) for r in residuals]
-            self._add_losses(z, codes, residuals, codebooks, weight)
+            factors = (self.commitment_weight, self._codebook_factor)
+            loss = quantization_loss(z, codes, residuals, codebooks, weight, *factors)
+            if loss is not None:
+                self.add_loss(loss if self._relative is None else self._relative(z, loss, weight))
             self._update(codes, residuals[:-1], ops.stop_gradient(codebooks), weight)
         shape = ops.shape(inputs)
         outputs = ops.cast(ops.reshape(straight_through, shape), self.compute_dtype)
         if not return_codes:
             return outputs
         return outputs, ops.reshape(ops.stack(codes, axis=-1), (*shape[:-1], self.num_levels))
-
-    def _add_losses(self, z: Any, codes: list[Any], residuals: list[Any], codebooks: Any, weight: Any) -> None:
-        dim = z.shape[-1]
-        terms = []
-        if self.commitment_weight:
-            # What a level leaves over is the distance from its code; it moves as `z` does.
-            moving = z - ops.stop_gradient(z)
-            commitment = sum(squared_norm(moving + r[:, :dim], weight) for r in residuals[1:])
-            terms.append(self.commitment_weight * commitment)
-        if self.codebook_update == "gradient" and self.codebook_weight:
-            vectors = [ops.take(codebooks[level], code, axis=0) for level, code in enumerate(codes)]
-            pairs = zip(residuals[:-1], vectors, strict=True)
-            codebook = sum(squared_norm(r[:, :dim] - e, weight) for r, e in pairs)
-            terms.append(self.codebook_weight * codebook)
-        if not terms:
-            return
-        loss = sum(terms)
-        if self._relative is not None:
-            loss = self._relative(z, loss, weight)
-        self.add_loss(loss)
 
     def _update(self, codes: list[Any], residuals: list[Any], codebooks: Any, weight: Any) -> None:
         """Move the averages toward the batch and dead codes onto its rows."""

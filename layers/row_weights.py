@@ -35,3 +35,12 @@ def draw_rows(draws: Any, weight: Any, rows: Any) -> Any:
         places = ops.searchsorted(cumulative, ops.reshape(draws, (-1,)) * cumulative[-1], side="right")
         index = ops.cast(ops.reshape(places, ops.shape(draws)), "int32")
     return ops.minimum(index, rows - 1)
+
+
+def without_junk(x: Any, mask: Any, sample_weight: Any) -> Any:
+    """The rows `(..., dim)`, zero where they do not count and are not finite: 0 · NaN in a gradient would be NaN."""
+    for given in (mask, sample_weight):
+        if given is not None:
+            counted = ops.reshape(ops.cast(given, "float32"), (*ops.shape(x)[:-1], 1)) > 0
+            x = ops.where(ops.logical_or(counted, ops.isfinite(x)), x, ops.zeros_like(x))
+    return x

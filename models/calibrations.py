@@ -11,7 +11,9 @@ from ..schema import Schema
 
 
 def make_calibrations(
-    calibration: Any, negative_rate: float | Mapping[str, float] | None, schema: Schema
+    calibration: bool | Iterable[str] | Mapping[str, LogitCalibration],
+    negative_rate: float | Mapping[str, float] | None,
+    schema: Schema,
 ) -> dict[str, LogitCalibration]:
     """The calibration layer of each task that has one.
 

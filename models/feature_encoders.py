@@ -9,7 +9,9 @@ from ..schema import Categorical, Schema, Sequence, Weights
 from .feature_embedder import target_of
 
 
-def make_sequence_encoders(identifier: Any, schema: Schema) -> dict[str, SequenceEncoder]:
+def make_sequence_encoders(
+    identifier: str | Mapping[str, str | SequenceEncoder], schema: Schema
+) -> dict[str, SequenceEncoder]:
     """An encoder for each sequence that the embedding table does not simply average.
 
     Args:
@@ -59,7 +61,9 @@ def _check_target(name: str, schema: Schema) -> None:
         )
 
 
-def make_semantic_ids(given: Any, schema: Schema, embedding_dim: int) -> dict[str, SemanticIdEmbedding]:
+def make_semantic_ids(
+    given: Mapping[str, SemanticIds | SemanticIdEmbedding] | None, schema: Schema, embedding_dim: int
+) -> dict[str, SemanticIdEmbedding]:
     """The embedding by semantic id of each feature that has one.
 
     Args:

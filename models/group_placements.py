@@ -11,7 +11,9 @@ from .layer_calls import LayerCalls
 PLACEMENTS: dict[str, tuple[str, ...]] = {"user": ("user",), "user_ad": ("user", "ad"), "representation": ()}
 
 
-def make_group_concats(group_structure: Any, schema: Schema, embedding_dim: int) -> dict[str, GroupConcat]:
+def make_group_concats(
+    group_structure: str | Iterable[str] | Mapping[str, GroupConcat], schema: Schema, embedding_dim: int
+) -> dict[str, GroupConcat]:
     """A `GroupConcat` for each placement asked for, in the order in which data flows through them."""
     if isinstance(group_structure, str):
         group_structure = (group_structure,)

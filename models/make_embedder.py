@@ -14,6 +14,7 @@ from ..layers import (
     TableConfig,
     WeightedPooling,
 )
+from ..layers.embedding.optimizers import RowOptimizer
 from ..schema import Categorical, Numeric, Schema, Sequence, Vector, Weights
 from .feature_embedder import FeatureEmbedder
 
@@ -30,8 +31,8 @@ def make_inputs(schema: Schema) -> dict[str, keras.KerasTensor]:
 def make_embedder(
     schema: Schema,
     embedding_dim: int,
-    embeddings_regularizer: Any = None,
-    embedding_optimizer: Any = None,
+    embeddings_regularizer: keras.regularizers.Regularizer | None = None,
+    embedding_optimizer: str | RowOptimizer | None = None,
     sequence_encoders: Mapping[str, SequenceEncoder] | None = None,
     semantic_ids: Mapping[str, SemanticIdEmbedding] | None = None,
     storage_dtype: str = "float32",
@@ -88,10 +89,10 @@ def make_embedder(
 
 def _make_collection(
     schema: Schema,
-    ids: list[Any],
+    ids: list[Categorical | Sequence],
     embedding_dim: int,
-    regularizer: Any,
-    optimizer: Any,
+    regularizer: keras.regularizers.Regularizer | None,
+    optimizer: str | RowOptimizer | None,
     unpooled: list[str],
     storage_dtype: str,
     tables: Iterable[TableConfig],
@@ -99,7 +100,7 @@ def _make_collection(
     """The tables: trained by the optimizer of `compile`, or fused with their own."""
     sizes = {f.name: f.vocabulary_size for f in ids}
     configs = {table.name: table for table in tables}
-    arguments = {
+    arguments: dict[str, Any] = {
         "sequences": [f.name for f in ids if isinstance(f, Sequence)],
         "shares": {f.name: f.shares for f in ids if isinstance(f, Sequence) and f.shares},
         "embeddings_regularizer": regularizer,

@@ -11,7 +11,7 @@ from ..layers.task_weighting import TASK_WEIGHTING
 from ..schema import Schema
 
 
-def make_structure(identifier: Any, schema: Schema, dropout: float) -> MultiTask:
+def make_structure(identifier: str | MultiTask | dict[str, Any], schema: Schema, dropout: float) -> MultiTask:
     """The layer from one representation to one for each task.
 
     Args:
@@ -48,7 +48,9 @@ def make_structure(identifier: Any, schema: Schema, dropout: float) -> MultiTask
     return identifier
 
 
-def make_task_weighting(identifier: Any, schema: Schema, task_weights: Mapping[str, float] | None) -> TaskWeighting:
+def make_task_weighting(
+    identifier: str | TaskWeighting | dict[str, Any], schema: Schema, task_weights: Mapping[str, float] | None
+) -> TaskWeighting:
     """The layer that combines the tasks' losses.
 
     Args:

@@ -9,6 +9,7 @@ import yaml
 
 from .check_batch import check_batch
 from .check_fitted import check_fitted
+from .check_references import check_references, table_of
 from .check_table import check_table
 from .features import SIDES, Categorical, Feature, Numeric, Sequence, Vector, Weights
 from .read_yaml import read_yaml
@@ -64,87 +65,7 @@ class Schema:
         if not self.tasks:
             raise ValueError('A schema needs at least one task. Received: tasks=[]. Add e.g. Task("click").')
         self._by_name = {feature.name: feature for feature in self.features}
-        self._check_unique()
-        self._check_shared_tables()
-        self._check_weights()
-        self._check_parents()
-
-    def _check_unique(self) -> None:
-        seen: set[str] = set()
-        for name in [*self.feature_names, *self.task_names]:
-            if name in seen:
-                raise ValueError(
-                    f"The name {name!r} is used more than once. Every feature and task of a schema needs its own."
-                )
-            seen.add(name)
-
-    def _check_shared_tables(self) -> None:
-        for feature in self.features:
-            if not isinstance(feature, Sequence) or feature.shares is None:
-                continue
-            owner = self._by_name.get(feature.shares)
-            if owner is feature or not isinstance(owner, Categorical | Sequence) or getattr(owner, "shares", None):
-                candidates = [f.name for f in self.features if isinstance(f, Categorical)]
-                raise ValueError(
-                    f"Sequence {feature.name!r}: `shares` must name a Categorical (or a Sequence that owns its table) "
-                    f"of the schema. Received: shares={feature.shares!r}. Categorical features: {candidates}."
-                )
-            if owner.vocabulary_size != feature.vocabulary_size:
-                raise ValueError(
-                    f"Sequence {feature.name!r} shares the table of {owner.name!r} but their sizes differ: "
-                    f"vocabulary_size={feature.vocabulary_size} against {owner.vocabulary_size}. Give both the same."
-                )
-            if None not in (owner.vocabulary, feature.vocabulary) and owner.vocabulary != feature.vocabulary:
-                raise ValueError(
-                    f"Sequence {feature.name!r} shares the table of {owner.name!r} but their ids stand for other "
-                    f"tokens: vocabulary={feature.vocabulary!r} against {owner.vocabulary!r}. Fit both together."
-                )
-
-        first: dict[str, Categorical | Sequence] = {}
-        for feature in self.features:
-            if not isinstance(feature, Categorical | Sequence):
-                continue
-            other = first.setdefault(self.table_of(feature.name), feature)
-            if other.vocabulary_size != feature.vocabulary_size or (
-                None not in (other.vocabulary, feature.vocabulary) and other.vocabulary != feature.vocabulary
-            ):
-                raise ValueError(
-                    f"The features {other.name!r} and {feature.name!r} use the table {self.table_of(feature.name)!r}, "
-                    f"but their ids differ: vocabulary_size={other.vocabulary_size} against "
-                    f"{feature.vocabulary_size}, vocabulary={other.vocabulary!r} against {feature.vocabulary!r}. Fit "
-                    "both together, or give them tables of their own."
-                )
-
-    def _check_weights(self) -> None:
-        taken: dict[str, str] = {}
-        for feature in self.features:
-            if not isinstance(feature, Weights):
-                continue
-            found = self._by_name.get(feature.of)
-            alike = isinstance(found, Sequence) and (found.length, found.side) == (feature.length, feature.side)
-            if not alike or feature.of in taken:
-                raise ValueError(
-                    f"Weights {feature.name!r}: `of` must name a Sequence of the same length and side that has no "
-                    f"other weights. Received: {feature!r} of {taken.get(feature.of, found)!r}."
-                )
-            taken[feature.of] = feature.name
-
-    def _check_parents(self) -> None:
-        parents = {task.name: task.given for task in self.tasks}
-        for name, parent in parents.items():
-            path = [name]
-            while parent is not None:
-                if parent not in parents:
-                    raise ValueError(
-                        f"Task {path[-1]!r}: `given` must name another task of the schema. "
-                        f"Received: given={parent!r}. Tasks: {list(parents)}."
-                    )
-                if parent in path:
-                    raise ValueError(
-                        f"The tasks' parents form a cycle: {' given '.join([*path, parent])}. Remove one `given`."
-                    )
-                path.append(parent)
-                parent = parents[parent]
+        check_references(self.features, self.tasks)
 
     @property
     def feature_names(self) -> list[str]:
@@ -168,10 +89,7 @@ class Schema:
         >>> Schema([Categorical("ad_id", 9), history], [Task("click")]).table_of("history")
         'ad_id'
         """
-        feature = self[name]
-        if isinstance(feature, Sequence) and feature.shares is not None:
-            feature = self[feature.shares]
-        return getattr(feature, "table", None) or feature.name
+        return table_of(self[name], self._by_name)
 
     def path(self, task: str) -> tuple[str, ...]:
         """A task and what it is given, from the root down: `("click", "purchase")`."""

@@ -3,7 +3,8 @@
 from .bucketized import BucketizedColumn, BucketizedTransform
 from .categorical import CategoricalColumn, VocabularyTransform
 from .growing import GrowingColumn, GrowingTransform
-from .hashed import HashedColumn, HashedSequenceColumn, HashedSequenceTransform, HashedTransform
+from .hashed import HashedColumn, HashedTransform
+from .hashed_sequence import HashedSequenceColumn, HashedSequenceTransform
 from .kind import Column, Transform
 from .label import LabelColumn
 from .numeric import NumericColumn, NumericTransform

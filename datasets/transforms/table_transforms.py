@@ -1,10 +1,9 @@
 """All fitted transforms of a table with its schema; they turn raw columns into model inputs."""
 
 import dataclasses
-import json
 import warnings
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -12,17 +11,12 @@ import numpy as np
 import polars as pl
 
 from ...schema import Categorical, Schema, Sequence
-from ...schema.features import fingerprint_of, with_fingerprint
-from ..kinds import TRANSFORMS, Transform
+from ...schema.features import with_fingerprint
+from ..kinds import Transform
 from .growth import Growth
 from .raw_values import Encoded
+from .transform_files import read_transforms, write_transforms
 from .unknown_tokens import UnknownTokens, UnknownTokenWatch
-
-_FILE = "transforms.json"
-_VOCABULARIES = "vocabularies"
-_FRAMES = "frames"
-# In version 1 the unknown tokens of sequences have the id of padding; such transforms are encoded as they were fitted.
-_VERSION = 2
 
 
 class TableTransforms:
@@ -228,27 +222,7 @@ class TableTransforms:
 
     def save(self, folder: str | Path) -> None:
         """Write `transforms.json`, the vocabularies and the frames into a folder."""
-        folder = Path(folder)
-        (folder / _VOCABULARIES).mkdir(parents=True, exist_ok=True)
-        columns = {}
-        for name, transform in self.columns.items():
-            entry = transform.to_entry()
-            if name in self.oov_share:
-                entry["oov_share"] = self.oov_share[name]
-            tokens = getattr(transform, "tokens", None)
-            if tokens is not None:
-                entry["vocabulary"] = f"{_VOCABULARIES}/{name}.txt"
-                entry["tokens"] = len(tokens)
-                text = "".join(f"{token}\n" for token in tokens)
-                (folder / entry["vocabulary"]).write_text(text, encoding="utf-8", newline="\n")
-            for field, frame in transform.frames.items():
-                file = f"{_FRAMES}/{name}.{field}.parquet"
-                (folder / _FRAMES).mkdir(exist_ok=True)
-                frame.write_parquet(folder / file)
-                entry.setdefault("frames", {})[field] = file
-            columns[name] = entry
-        config = {"version": _VERSION, "schema": self.schema.to_dict(), "columns": columns}
-        (folder / _FILE).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_transforms(Path(folder), self.schema, self.columns, self.oov_share)
 
     @classmethod
     def load(cls, folder: str | Path) -> "TableTransforms":
@@ -257,31 +231,7 @@ class TableTransforms:
         Raises:
             ValueError: if a file is missing, of another version, truncated, changed, or outside of the folder.
         """
-        path = Path(folder) / _FILE
-        if not path.is_file():
-            raise ValueError(f"{path} does not exist. Pass a folder that TableTransforms.save wrote.")
-        config = json.loads(path.read_text(encoding="utf-8"))
-        version = config.get("version")
-        if version not in (1, _VERSION):
-            raise ValueError(
-                f"{path}: expected version 1 or {_VERSION}. Received: {version!r}. Prepare the data again, or read the "
-                "folder with the version of grouprank that wrote it."
-            )
-        entries = {name: dict(entry) for name, entry in config["columns"].items()}
-        if version == 1:
-            entries = {name: {**entry, "unknown_id": 0} for name, entry in entries.items()}
-        shares = {name: float(entry.pop("oov_share")) for name, entry in entries.items() if "oov_share" in entry}
-        columns = {name: _load_transform(Path(folder), entry) for name, entry in entries.items()}
-        schema = Schema.from_dict(config["schema"])
-        for name, transform in columns.items():
-            # The last digits of moments may differ between machines, ids may not.
-            if transform.vocabulary_size and fingerprint_of(schema[name]) not in (None, transform.fingerprint):
-                raise ValueError(
-                    f"{path}: feature {name!r} was fitted with another vocabulary than this folder holds. A file "
-                    f"was edited, "
-                    "or comes from another run. Copy the whole folder again, or prepare the data again."
-                )
-        return cls(schema, columns, shares)
+        return cls(*read_transforms(Path(folder)))
 
 
 def raw_dtypes(features: Mapping[str, tuple[str, str]]) -> dict[str, str]:
@@ -291,57 +241,10 @@ def raw_dtypes(features: Mapping[str, tuple[str, str]]) -> dict[str, str]:
         if dtypes.setdefault(raw, dtype) != dtype:
             raise ValueError(
                 f"Feature {name!r} reads the raw column {raw!r} as {dtype}, and an earlier feature reads it as "
-                f"{dtypes[raw]}. A raw  "
-                f"column is one input of the serving signature and has one type: use the same dtype, or drop a feature."
+                f"{dtypes[raw]}. A raw column is one input of the serving signature and has one type: use the same "
+                "dtype, or drop a feature."
             )
     return dtypes
-
-
-def _load_transform(folder: Path, entry: dict[str, Any]) -> Transform:
-    kind = entry["kind"]
-    if kind not in TRANSFORMS:
-        raise ValueError(f"{folder / _FILE}: expected a kind of transform this version knows. Received: {kind!r}.")
-    tokens = None
-    if "vocabulary" in entry:
-        tokens = _load_tokens(_inside(folder, entry["vocabulary"]), entry["dtype"], entry["tokens"])
-        del entry["tokens"]
-    files = entry.pop("frames", {})
-    frames = {field: _load_frame(_inside(folder, file)) for field, file in files.items()}
-    return TRANSFORMS[kind].from_entry(entry, tokens, frames)
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """A file of the folder; a name that leads out of it is an error."""
-    paths = (PurePosixPath(name), PureWindowsPath(name))
-    if any(path.anchor or ".." in path.parts for path in paths):
-        raise ValueError(
-            f"{folder / _FILE} names a file outside of its folder: {name!r}. Expected: a path inside of it, such "
-            f"as {_VOCABULARIES + '/os.txt'!r}. Take the folder from whoever wrote it again."
-        )
-    return folder / name
-
-
-def _load_tokens(path: Path, dtype: str, expected: int) -> np.ndarray:
-    if not path.is_file():
-        raise ValueError(f"The vocabulary {path} is missing. Prepare the data again.")
-    with path.open(encoding="utf-8", newline="\n") as file:  # splitlines() would also cut at other Unicode breaks
-        lines = file.read().split("\n")[:-1]
-    if len(lines) != expected:
-        raise ValueError(
-            f"The vocabulary {path} must have {expected} lines. Received: {len(lines)}. Prepare the data again."
-        )
-    return np.array(lines, dtype=object) if dtype == "string" else np.array(lines, dtype=object).astype("int64")
-
-
-def _load_frame(path: Path) -> pl.DataFrame:
-    if not path.is_file():
-        raise ValueError(f"The file {path} is missing. Take the folder from whoever wrote it again.")
-    try:
-        return pl.read_parquet(path)
-    except pl.exceptions.PolarsError as error:
-        raise ValueError(
-            f"The file {path} is damaged ({error}). Take the folder from whoever wrote it again."
-        ) from error
 
 
 def _check_columns(table: Any, needed: list[str]) -> None:

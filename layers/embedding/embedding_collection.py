@@ -251,16 +251,17 @@ class EmbeddingCollection(keras.layers.Layer):
         blocks, counted = [], []
         if singles:
             blocks.append(
-                self._rows(stack, singles, _concatenate([ops.reshape(inputs[name], (1, -1)) for name in singles]))
+                stack.rows_of_ids(singles, _concatenate([ops.reshape(inputs[name], (1, -1)) for name in singles]))
             )
             counted.append(ops.ones_like(blocks[0], dtype="bool"))
         for name in sequences:
-            rows = self._rows(stack, [name], ops.transpose(ops.convert_to_tensor(inputs[name])))
+            rows = stack.rows_of_ids([name], ops.transpose(ops.convert_to_tensor(inputs[name])))
             blocks.append(rows)
             mask = masks.get(name)
-            counted.append(self._counts(stack, name, rows, None if mask is None else ops.transpose(mask)))
+            counted.append(stack.counted(name, rows, self.padding_id, None if mask is None else ops.transpose(mask)))
         mask = ops.concatenate([_flat(block) for block in counted], axis=0) if sequences else None
-        vectors = self._lookup(stack, ops.concatenate([_flat(block) for block in blocks], axis=0), mask, training)
+        rows = ops.concatenate([_flat(block) for block in blocks], axis=0)
+        vectors = ops.cast(stack.lookup(rows, mask, training), self.compute_dtype)
         outputs: dict[str, Any] = {}
         width, start = stack.config.width, 0
         for number, block in enumerate(blocks):
@@ -273,7 +274,7 @@ class EmbeddingCollection(keras.layers.Layer):
             else:
                 name = sequences[number - bool(singles)]
                 if name in self.unpooled:
-                    outputs[name] = self._leave_unpooled(block_vectors, counted[number])
+                    outputs[name] = _unpooled(block_vectors, counted[number])
                 else:
                     weight = ops.cast(counted[number], block_vectors.dtype)
                     if name in weights:
@@ -299,33 +300,8 @@ class EmbeddingCollection(keras.layers.Layer):
             if not isinstance(ids, keras.KerasTensor):
                 ids = ops.convert_to_tensor(ids)
             stack = next(stack for stack in self.stacks if name in stack.first_row)
-            found[name] = self._counts(stack, name, self._rows(stack, [name], ids), masks.get(name))
+            found[name] = stack.counted(name, stack.rows_of_ids([name], ids), self.padding_id, masks.get(name))
         return found
-
-    def _rows(self, stack: StackedTables, names: list[str], ids: Any) -> Any:
-        """Rows of the stack for ids `(lines, batch)`, all of one feature or a line per feature."""
-        sizes = ops.convert_to_tensor([[stack.num_ids[name]] for name in names], dtype=ids.dtype)
-        first = ops.convert_to_tensor([[stack.first_row[name]] for name in names], dtype="int32")
-        inside = ops.logical_and(ids >= 0, ids < sizes)
-        return ops.cast(ops.where(inside, ids, ops.zeros_like(ids)), "int32") + first
-
-    def _counts(self, stack: StackedTables, name: str, rows: Any, mask: Any) -> Any:
-        """Which ids of a sequence count, in the layout of the rows and the mask."""
-        counts = ops.ones_like(rows, dtype="bool")
-        if self.padding_id is not None:
-            counts = rows != stack.first_row[name] + self.padding_id
-        return counts if mask is None else ops.logical_and(counts, ops.cast(mask, "bool"))
-
-    def _leave_unpooled(self, vectors: Any, counted: Any) -> Any:
-        """The vectors batch first, zeros where an id does not count."""
-        vectors = ops.where(ops.expand_dims(counted, -1), vectors, ops.zeros_like(vectors))
-        return ops.transpose(vectors, (1, 0, 2))
-
-    def _lookup(self, stack: StackedTables, rows: Any, mask: Any, training: bool | None) -> Any:
-        """Vectors of rows; where `mask` is `False` they do not matter."""
-        if stack.layer is not None:
-            return stack.layer(rows, training=training, mask=mask)
-        return ops.cast(ops.take(stack.variable, rows, axis=0), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Mapping[str, Any]) -> dict[str, tuple[int | None, ...]]:
         """Shapes of the output dict."""
@@ -356,6 +332,12 @@ class EmbeddingCollection(keras.layers.Layer):
             "storage_dtype": self.storage_dtype,
             "seed": self.seed,
         }
+
+
+def _unpooled(vectors: Any, counted: Any) -> Any:
+    """The vectors batch first, zeros where an id does not count."""
+    vectors = ops.where(ops.expand_dims(counted, -1), vectors, ops.zeros_like(vectors))
+    return ops.transpose(vectors, (1, 0, 2))
 
 
 def _flat(block: Any) -> Any:

@@ -71,6 +71,38 @@ class StackedTables:
         """The rows of all tables."""
         return self.layer.embeddings if self.layer is not None else self.variable
 
+    def rows_of_ids(self, features: Sequence[str], ids: Any) -> Any:
+        """Rows of the stack, int32; an id outside its feature's range has the row of id 0.
+
+        Args:
+            features: names of features of the stack.
+            ids: `(lines, batch)`, all of one feature or a line for each.
+        """
+        sizes = ops.convert_to_tensor([[self.num_ids[name]] for name in features], dtype=ids.dtype)
+        first = ops.convert_to_tensor([[self.first_row[name]] for name in features], dtype="int32")
+        inside = ops.logical_and(ids >= 0, ids < sizes)
+        return ops.cast(ops.where(inside, ids, ops.zeros_like(ids)), "int32") + first
+
+    def counted(self, feature: str, rows: Any, padding_id: int | None, mask: Any) -> Any:
+        """Which ids of a sequence count, in the layout of the rows and the mask.
+
+        Args:
+            feature: name of the sequence.
+            rows: rows of its ids.
+            padding_id: the id that does not count, `None` if every id does.
+            mask: booleans, or `None`.
+        """
+        counts = ops.ones_like(rows, dtype="bool")
+        if padding_id is not None:
+            counts = rows != self.first_row[feature] + padding_id
+        return counts if mask is None else ops.logical_and(counts, ops.cast(mask, "bool"))
+
+    def lookup(self, rows: Any, mask: Any, training: bool | None) -> Any:
+        """Vectors of rows; where `mask` is `False` they do not matter."""
+        if self.layer is not None:
+            return self.layer(rows, training=training, mask=mask)
+        return ops.take(self.variable, rows, axis=0)
+
     def reset(self, ids: Mapping[str, np.ndarray], seed: int) -> np.ndarray:
         """Let rows begin anew: they get initial values, and so do a fused table's slots.
 

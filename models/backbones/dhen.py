@@ -1,6 +1,6 @@
 """A deep hierarchical ensemble of feature interactions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -29,11 +29,14 @@ class DHEN(Backbone):
         num_heads: attention heads of `"self_attention"`. Defaults to `2`.
         units: widths of the dense layers of `"mlp"`. Defaults to `(128,)`.
         dropout: dropout rate of `"self_attention"` and `"mlp"`. Defaults to `0.0`.
+        activation: activation of the dense layers of `"mlp"`. Defaults to `"relu"`.
+        normalization: `"batch"` or `"layer"` normalization between each of these dense layers and its activation, or
+            `None`. Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
         fields: dict of embedded fields by name.
-        training: dropout is active only if `True`.
+        training: whether dropout is active and batch normalization uses the batch's moments.
 
     Input shape:
         A dict of `(batch, width)`.
@@ -66,6 +69,9 @@ class DHEN(Backbone):
         num_heads: int = 2,
         units: Sequence[int] = (128,),
         dropout: float = 0.0,
+        *,
+        activation: str | Callable[[Any], Any] | None = "relu",
+        normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -80,6 +86,8 @@ class DHEN(Backbone):
                 num_heads,
                 units,
                 dropout,
+                activation=activation,
+                normalization=normalization,
                 dtype=self.dtype_policy,
                 name=f"layer_{index}",
             )
@@ -104,5 +112,6 @@ class DHEN(Backbone):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         stage = self.stages[0].get_config()
-        shared = ("num_embeddings", "interactions", "ensemble", "num_heads", "units", "dropout")
+        shared = ["num_embeddings", "interactions", "ensemble", "num_heads", "units", "dropout"]
+        shared += ["activation", "normalization"]
         return {**super().get_config(), "num_layers": self.num_layers, **{name: stage[name] for name in shared}}

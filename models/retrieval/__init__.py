@@ -2,6 +2,7 @@
 
 from .candidate_index import CandidateIndex
 from .corpus_recall import corpus_recall
+from .corpus_search_model import CorpusSearchModel
 from .in_batch_softmax import InBatchSoftmax
 from .retrieval_model import RetrievalModel
 from .sampling_frequency import SamplingFrequency
@@ -12,6 +13,7 @@ from .unit_vector import UnitVector
 
 __all__ = [
     "CandidateIndex",
+    "CorpusSearchModel",
     "InBatchSoftmax",
     "RetrievalModel",
     "SamplingFrequency",

@@ -72,10 +72,9 @@ class TestUnpooled:
     def test_one_lookup(self, collection_class, monkeypatch):
         layer, _ = collection(collection_class, unpooled=["seen"])
         lookups = []
-        lookup = layer._lookup
-        monkeypatch.setattr(
-            layer, "_lookup", lambda s, rows, *rest: (lookups.append(rows.shape), lookup(s, rows, *rest))[1]
-        )
+        (stack,) = layer.stacks
+        lookup = stack.lookup
+        monkeypatch.setattr(stack, "lookup", lambda rows, *rest: (lookups.append(rows.shape), lookup(rows, *rest))[1])
         look_up(layer, user=[2, 0], ad=[1, 2], seen=[[1, 3, 0], [0, 2, 9]], tags=[[4, 0, 0]] * 2)
         assert lookups == [(2 * 2 + 6 + 6,)]
 

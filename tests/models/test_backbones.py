@@ -121,11 +121,11 @@ def test_a_backbone_of_the_users(ads, tmp_path):
 
 
 @pytest.mark.any_backend
-@pytest.mark.parametrize("name", ["autoint", "dcn_v2", "deepfm", "dlrm", "final_mlp", "masknet", "mlp", "ncf"])
+@pytest.mark.parametrize("name", ["autoint", "dcn_v2", "deepfm", "dhen", "dlrm", "final_mlp", "masknet", "mlp", "ncf"])
 def test_dense_layers_are_normalized_where_asked(name):
-    # AutoInt has no dense layers by default.
-    units = {"units": (8,)} if name == "autoint" else {}
-    backbone = get(name, SCHEMA, normalization="batch", **units)
+    # AutoInt and DHEN have no dense layers by default.
+    dense = {"autoint": {"units": (8,)}, "dhen": {"interactions": ("linear", "mlp")}}
+    backbone = get(name, SCHEMA, normalization="batch", **dense.get(name, {}))
     fields = {"user": wave(6, 4), "ad": wave(6, 4, start=1.0)}
     backbone.build(dict.fromkeys(fields, (None, 4)))
     found = [path for path in (weight.path for weight in backbone.weights) if "moving_variance" in path]

@@ -113,6 +113,23 @@ def test_interaction_against_numpy(name, make):
     np.testing.assert_allclose(as_array(layer(X)), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("normalization", "axis"), [(None, None), ("batch", 0), ("layer", 1)])
+def test_dense_layers_of_the_users_choice_against_numpy(normalization, axis):
+    backbone = DHEN(1, 3, ("mlp",), units=(5,), activation="tanh", normalization=normalization)
+    built(backbone, dict.fromkeys("abc", (None, 6)))
+    layer = backbone.stages[0].interactions[0]
+    hidden = X.reshape(4, -1) @ weight(layer, "dense_0/kernel") + weight(layer, "dense_0/bias")
+    if normalization is not None:
+        gamma, beta = (weight(layer, f"{normalization}_normalization_0/{part}") for part in ("gamma", "beta"))
+        hidden = (hidden - hidden.mean(axis, keepdims=True)) / np.sqrt(hidden.var(axis, keepdims=True) + 1e-3)
+        hidden = gamma * hidden + beta
+    expected = np.tanh(hidden) @ weight(layer, "output/kernel") + weight(layer, "output/bias")
+    found = as_array(layer(X, training=True)).reshape(4, -1)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    config = DHEN.from_config(backbone.get_config()).get_config()
+    assert (config["activation"], config["normalization"]) == ("tanh", normalization)
+
+
 def test_dot_products_by_hand():
     layer = DotProductInteraction(1)
     layer.build((None, 3, 2))
@@ -201,6 +218,10 @@ def test_in_a_model():
         (
             lambda: gr.layers.DHENLayer(2, ("dot",)).build((None, 1, 4)),
             r"at least two embeddings.*input_shape=\(None, 1, 4\)",
+        ),
+        (
+            lambda: gr.layers.DHENLayer(2, ("mlp",), normalization="group").build((None, 3, 4)),
+            "`normalization` must be one of .*normalization='group'",
         ),
         (lambda: DHEN(0), "`num_layers` must be a positive integer.*num_layers=0"),
     ],

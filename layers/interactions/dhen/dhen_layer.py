@@ -1,6 +1,6 @@
 """Interactions of several kinds side by side, behind a shortcut and a normalization."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -56,11 +56,14 @@ class DHENLayer(keras.layers.Layer):
         num_heads: attention heads of `"self_attention"`. Defaults to `2`.
         units: widths of the dense layers of `"mlp"`. Defaults to `(128,)`.
         dropout: dropout rate of `"self_attention"` and `"mlp"`. Defaults to `0.0`.
+        activation: activation of the dense layers of `"mlp"`. Defaults to `"relu"`.
+        normalization: `"batch"` or `"layer"` normalization between each of these dense layers and its activation, or
+            `None`. Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
         inputs: the stacked embeddings, of floating dtype.
-        training: dropout is active only if `True`.
+        training: whether dropout is active and batch normalization uses the batch's moments.
 
     Input shape:
         `(batch, embeddings, dim)`.
@@ -72,7 +75,7 @@ class DHENLayer(keras.layers.Layer):
     Raises:
         ValueError: on a number below 1, an unknown, repeated or missing interaction,
             an unknown `ensemble`, a dropout rate outside `[0, 1)`, or inputs of
-            another rank or of unknown size.
+            another rank or of unknown size; when it is built, on an unknown `normalization`.
 
     Example:
 
@@ -92,6 +95,9 @@ class DHENLayer(keras.layers.Layer):
         num_heads: int = 2,
         units: Sequence[int] = (128,),
         dropout: float = 0.0,
+        *,
+        activation: str | Callable[[Any], Any] | None = "relu",
+        normalization: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -113,6 +119,9 @@ class DHENLayer(keras.layers.Layer):
         self.num_heads = num_heads
         self.units = tuple(units)
         self.dropout = dropout
+        self.activation = keras.activations.get(activation)
+        # `normalization` is the layer that ends this one.
+        self._normalization_of_dense = normalization
         self.interactions = [self._make(name) for name in self.interaction_names]
         self.normalization = keras.layers.LayerNormalization(
             epsilon=1e-5, dtype=self.dtype_policy, name="normalization"
@@ -128,7 +137,13 @@ class DHENLayer(keras.layers.Layer):
             return DotProductInteraction(**common)
         if name == "linear":
             return LinearInteraction(**common)
-        return MLPInteraction(units=self.units, dropout=self.dropout, **common)
+        return MLPInteraction(
+            units=self.units,
+            dropout=self.dropout,
+            activation=self.activation,
+            normalization=self._normalization_of_dense,
+            **common,
+        )
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         """Build interactions, shortcut and normalization."""
@@ -169,4 +184,6 @@ class DHENLayer(keras.layers.Layer):
             "num_heads": self.num_heads,
             "units": list(self.units),
             "dropout": self.dropout,
+            "activation": keras.activations.serialize(self.activation),
+            "normalization": self._normalization_of_dense,
         }

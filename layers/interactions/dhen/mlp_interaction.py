@@ -1,6 +1,6 @@
 """Dense layers over all embeddings of a row."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -21,11 +21,14 @@ class MLPInteraction(EmbeddingInteraction):
         num_embeddings: number of embeddings of the output.
         units: widths of the dense layers. Defaults to `(128,)`.
         dropout: dropout rate of these layers. Defaults to `0.0`.
+        activation: their activation. Defaults to `"relu"`.
+        normalization: `"batch"` or `"layer"` normalization between each dense layer and its activation, or `None`. The
+            last linear layer has none. Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
         inputs: the embeddings, of floating dtype.
-        training: dropout is active only if `True`.
+        training: whether dropout is active and batch normalization uses the batch's moments.
 
     Input shape:
         `(batch, embeddings, dim)`.
@@ -34,8 +37,8 @@ class MLPInteraction(EmbeddingInteraction):
         `(batch, num_embeddings, dim)`.
 
     Raises:
-        ValueError: on a number below 1, a dropout rate outside `[0, 1)`, or, when it is built, on a width below 1 or
-            inputs of another rank or of unknown size.
+        ValueError: on a number below 1, a dropout rate outside `[0, 1)`, or, when it is built, on a width below 1, an
+            unknown `normalization`, or inputs of another rank or of unknown size.
 
     Example:
 
@@ -47,19 +50,32 @@ class MLPInteraction(EmbeddingInteraction):
         Zhang et al., *DHEN*, [arXiv:2203.11014](https://arxiv.org/abs/2203.11014), section 3.
     """
 
-    def __init__(self, num_embeddings: int, units: Sequence[int] = (128,), dropout: float = 0.0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_embeddings: int,
+        units: Sequence[int] = (128,),
+        dropout: float = 0.0,
+        *,
+        activation: str | Callable[[Any], Any] | None = "relu",
+        normalization: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(num_embeddings, **kwargs)
         check_rate(dropout=dropout)
         self.units = tuple(units)
         self.dropout = dropout
+        self.activation = keras.activations.get(activation)
+        self.normalization = normalization
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create the dense layers."""
         fields, dim = known_sizes(input_shape)
         self.mlp = MLP(
             self.units,
-            dropout=self.dropout,
-            output_units=self.num_embeddings * dim,
+            self.activation,
+            self.dropout,
+            self.num_embeddings * dim,
+            normalization=self.normalization,
             dtype=self.dtype_policy,
             name="mlp",
         )
@@ -78,4 +94,6 @@ class MLPInteraction(EmbeddingInteraction):
             **super().get_config(),
             "units": list(self.units),
             "dropout": self.dropout,
+            "activation": keras.activations.serialize(self.activation),
+            "normalization": self.normalization,
         }
