@@ -24,6 +24,7 @@ from ..losses import ObservedBinaryCrossentropy, OrderedProbabilityLoss
 from ..schema import Schema
 from . import backbones
 from .calibrations import (
+    check_evaluated_loader,
     check_loader_rates,
     check_order,
     fit_calibrations,
@@ -390,6 +391,9 @@ class CTRModel(RankingModel):
             # Before the step is traced: an error inside it leaves JAX models unusable.
             self.residual_learning.check_columns(self._targets(y), self.schema.task_names)
         self._start_at_rates(x, y, sample_weight)
+
+    def _before_evaluation(self, x: Any) -> None:
+        check_evaluated_loader(x)
 
     def _start_at_rates(self, x: Any, y: Any, sample_weight: Any) -> None:
         optimizer = getattr(self, "optimizer", None)
