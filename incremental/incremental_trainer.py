@@ -74,6 +74,9 @@ class IncrementalTrainer:
             `None`.
         seed: of everything random. Defaults to 0.
         allow_gaps: whether periods may be missing. Defaults to `False`.
+        keep: number of the newest steps whose models stay in the run folder, beside the model that the next step goes
+            on from. Those of older steps are removed, and can neither be loaded nor rolled back to; the predictions of
+            all steps stay. Defaults to `None`, all.
         chunk_rows: rows read at a time. Defaults to 100,000.
         max_bad_rows: rows of a period that do not fit the description and may be skipped. Defaults to 0.
         negative_rate: share of the negatives that are trained, of all tasks or by task (see
@@ -124,6 +127,7 @@ class IncrementalTrainer:
         user: str | None = None,
         seed: int = 0,
         allow_gaps: bool = False,
+        keep: int | None = None,
         chunk_rows: int = 100_000,
         max_bad_rows: int = 0,
         negative_rate: float | Mapping[str, float] | None = None,
@@ -137,10 +141,14 @@ class IncrementalTrainer:
             batch_size, epochs, replay, held_out, tuple(gate), late_weight, user, seed, negative_rate, recalibrate
         )
         self._rows = PeriodRows(description, chunk_rows, max_bad_rows)
+        if keep is not None and (isinstance(keep, bool) or not isinstance(keep, int) or keep < 1):
+            raise ValueError(
+                f"`keep` must be an integer of at least 1, or None for all models. Received: keep={keep!r}."
+            )
         publication = None if export is None else Publication(Path(export))
         identity = {**settings.to_dict(), **run_identity(model, transforms, description)}
         settings.check_sampling(model)
-        self._run = Run(self.folder, settings, self._rows, publication, allow_gaps, on_progress)
+        self._run = Run(self.folder, settings, self._rows, publication, allow_gaps, keep, on_progress)
         self._run.open(identity, model, transforms)
 
     @property
@@ -207,7 +215,7 @@ class IncrementalTrainer:
             The entry in the ledger.
 
         Raises:
-            ValueError: if there is no such version.
+            ValueError: if there is no such version, or its model was removed (`keep`).
         """
         with self._run.locked():
             return self._run.rollback(version)
@@ -232,6 +240,9 @@ class IncrementalTrainer:
 
         Args:
             step: its number, 0 for the model that the run began with. Defaults to `None`, the base of the next step.
+
+        Raises:
+            ValueError: if the step made no model, or the model was removed (`keep`).
         """
         return self._run.load(self._run.ledger.base if step is None else step)
 

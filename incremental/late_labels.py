@@ -20,7 +20,8 @@ class LateLabels:
     The rows that they name are trained once more, with their late labels, together with the period of the step that
     they are given to. Other labels of these rows are left out, but for those of tasks that another task is given, since
     they decide its sample space. A row that was trained with a label of 0 stays
-    trained with it: give conversions that are not known yet as missing rather than as 0 in their own period.
+    trained with it: give conversions that are not known yet as missing rather than as 0 in their own period. Rows that
+    were held out to calibrate the model are not trained with their late labels either, but calibrate it with them.
 
     Args:
         period: the earlier period, whose files hold the rows.

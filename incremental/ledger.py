@@ -55,16 +55,10 @@ class Ledger:
         """The newest entry of a period; `None` if it was never seen."""
         return next((e for e in reversed(self.entries) if e.get("period") == period.name), None)
 
-    def version(self, version: int) -> Entry:
-        """The entry of a version.
-
-        Raises:
-            ValueError: if no step made that version.
-        """
-        made = {e["step"]: e for e in self.entries if e["status"] in (ADMITTED, REFUSED, GIVEN_ROOM)}
-        if version not in made:
-            raise ValueError(f"The run has no version {version!r}. It has: {list(made)}.")
-        return made[version]
+    @property
+    def versions(self) -> list[int]:
+        """The steps that made a model, admitted or not, oldest first."""
+        return [entry["step"] for entry in self.entries if entry["status"] in (ADMITTED, REFUSED, GIVEN_ROOM)]
 
     def check_order(self, period: Period, allow_gaps: bool) -> None:
         """Raise unless a period is the next one.

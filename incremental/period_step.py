@@ -118,21 +118,19 @@ class PeriodStep:
             yesterday = self.score(base, held_out, predict=judged)
         else:
             yesterday = (scores if fresh or not judged else self.score(base, period, predict=True)).of(judging)
-        late_rows = [(labels, *labels.rows(self._rows), then) for labels, then in late]
+        base, late_rows, late_figures = self._late_rows(base, late)
         self._begin("extend")
         reseed(base.model, self._seed)
         transforms, growth = base.transforms.extended(chunk.frame for chunk in self._chunks(period, ~held))
         model = grow(base.model, transforms.schema, reset=growth.handed_on, seed=self._number)
         reseed(model, self._seed)
         self._begin("train")
-        trained = self._fit(
-            base, model, transforms, period, scores, ~held, [frame for _, frame, _, _ in late_rows], work
-        )
+        trained = self._fit(base, model, transforms, period, scores, ~held, late_rows, work)
         said: dict[str, Any] = {
             "growth": growth.to_dict(),
             "trained_rows": trained,
             "calibrated_rows": self._calibrate(base, model, transforms, period, fitting, work) if calibrated else 0,
-            "late": [_late_figures(model, *entry) for entry in late_rows],
+            "late": late_figures,
             "gate": None,
         }
         if judged and yesterday.rows:
@@ -142,6 +140,24 @@ class PeriodStep:
             said["gate"] = judge(yesterday, today, settings.gate)
         self._begin("save")
         return model, transforms, said
+
+    def _late_rows(
+        self, base: Base, late: Sequence[tuple[LateLabels, dict[str, np.ndarray] | None]]
+    ) -> tuple[Base, list[pl.DataFrame], list[dict[str, Any]]]:
+        """Rows with late labels to train, and what the ledger says of them.
+
+        Held-out rows of an earlier period calibrate the model with their late labels, and stay out of training.
+        """
+        frames, figures = [], []
+        for labels, then in late:
+            frame, numbers = labels.rows(self._rows)
+            held_out, theirs = HeldOutRows.with_late_labels(
+                base.held_out, frame, numbers, labels.period.name, base.model.schema.task_names
+            )
+            base = base._replace(held_out=held_out)
+            figures.append({**_late_figures(base.model, labels, frame, numbers, then), "held_out": int(theirs.sum())})
+            frames.append(frame.filter(pl.Series(~theirs)))
+        return base, frames, figures
 
     def _fit(
         self,
@@ -201,8 +217,8 @@ class PeriodStep:
         """Fit the calibration of a trained model to rows that it has not learned from; returns their number."""
         self._begin("calibrate")
         kept = HeldOutRows(work)
-        new = [chunk.frame for chunk in self._chunks(period, fitting)]
-        kept.save(base.held_out, pl.concat(new), base.periods + 1)
+        new = pl.concat([chunk.frame for chunk in self._chunks(period, fitting)])
+        kept.save(base.held_out, new, np.flatnonzero(fitting), period.name, base.periods + 1)
         (chunk,) = kept.chunks(kept.load())
         if not len(chunk.frame):
             return 0
