@@ -273,8 +273,8 @@ def _late_figures(
     """What the ledger says of late labels: their rows, and how well they were predicted at the time."""
     labels = model.labels({task: LabelColumn(task).encode(frame[task]) for task in model.schema.task_names})
     metrics = {}
-    for task in model.schema.task_names:
-        values = np.reshape(keras.ops.convert_to_numpy(labels[task]), -1)
-        predicted = np.full(len(values), np.nan) if then is None else then[task][numbers]
-        metrics[task] = task_metrics(np.where(np.isnan(predicted), np.nan, values), predicted).to_dict()
+    for name, known in labels.items():
+        values = np.reshape(keras.ops.convert_to_numpy(known), -1)
+        predicted = np.full(len(values), np.nan) if then is None else then[name][numbers]
+        metrics[name] = task_metrics(np.where(np.isnan(predicted), np.nan, values), predicted).to_dict()
     return {"period": late.period.name, "rows": len(frame), "metrics": metrics}

@@ -106,7 +106,7 @@ class Run:
             scores = step.score(base, period, predict=base.trained and waited is None)
             if waited is not None:
                 scores = scores.with_predictions(self.predictions(period.name), period.name)
-            np.savez(work / _PREDICTIONS, **scores.predictions)  # type: ignore[arg-type]
+            np.savez(work / _PREDICTIONS, **dict[str, Any](scores.predictions))
             entry: Entry = {
                 "step": number,
                 "status": WAITING,
