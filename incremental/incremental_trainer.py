@@ -85,7 +85,7 @@ class IncrementalTrainer:
         recalibrate: what makes up for the negatives left out: `"loss"`, or `"logit"` for a model of the same
             `negative_rate`. Defaults to `"loss"`.
         on_progress: called with the part of the work that begins (`"score"`, `"extend"`, `"train"`,
-            `"calibrate"`, `"judge"`, `"save"`, `"publish"`, `"record"`) and the name of the period.
+            `"calibrate"`, `"judge"`, `"save"`, `"publish"`, `"record"`) and the name of the period. Defaults to `None`.
 
     Raises:
         ValueError: on settings out of range, or a folder of a run with other settings; says which.
@@ -174,8 +174,15 @@ class IncrementalTrainer:
             The ledger's entries of the steps made here.
 
         Raises:
-            ValueError: if a period is not the next one, or does not fit the description. Steps before it are kept.
+            ValueError: if a period is not the next one, or does not fit the description, where steps before it are
+                kept; or if `late` names another period.
         """
+        unknown = sorted(set(late or {}) - {period.name for period in periods})
+        if unknown:
+            raise ValueError(
+                f"`late` has labels to train along with the periods {unknown}, which are not among `periods`. Name the "
+                "new period to train them with, not the one whose rows they are."
+            )
         made = []
         with self._run.locked() as ledger:
             for period in periods:

@@ -87,9 +87,10 @@ class Ledger:
             )
         missing = period.place - newest["place"] - 1
         if missing and not allow_gaps:
+            missed = "a period is" if missing == 1 else f"{missing} periods are"
             raise ValueError(
-                f"Between {newest['period']}, the newest period of the run, and {period.name} {missing} periods are "
-                "missing. Give them first, or pass allow_gaps=True if they never existed."
+                f"Between {newest['period']}, the newest period of the run, and {period.name} {missed} missing. Train "
+                "all periods in order, or pass allow_gaps=True if there is nothing for the time between."
             )
 
     def check_unchanged(self, period: Period) -> None:

@@ -13,7 +13,6 @@ from ..datasets import TableTransforms
 from ..datasets.kinds import LabelColumn
 from ..datasets.transforms.uniform_numbers import uniform_numbers
 from ..models import CTRModel, RankingModel, grow
-from ..reports import task_metrics
 from .held_out_rows import HeldOutRows
 from .judge import judge
 from .late_labels import LateLabels
@@ -155,7 +154,7 @@ class PeriodStep:
                 base.held_out, frame, numbers, labels.period.name, base.model.schema.task_names
             )
             base = base._replace(held_out=held_out)
-            figures.append({**_late_figures(base.model, labels, frame, numbers, then), "held_out": int(theirs.sum())})
+            figures.append({**labels.figures(base.model, frame, numbers, then), "held_out": int(theirs.sum())})
             frames.append(frame.filter(pl.Series(~theirs)))
         return base, frames, figures
 
@@ -265,16 +264,3 @@ def pseudo_label_columns(model: RankingModel) -> dict[str, str]:
             f'ResidualLearning(teacher="yesterday"). Received: teacher={learning.teacher!r}.'
         )
     return {task: learning.column(task) for task in model.schema.task_names if learning.concerns(task)}
-
-
-def _late_figures(
-    model: RankingModel, late: LateLabels, frame: pl.DataFrame, numbers: np.ndarray, then: dict[str, np.ndarray] | None
-) -> dict[str, Any]:
-    """What the ledger says of late labels: their rows, and how well they were predicted at the time."""
-    labels = model.labels({task: LabelColumn(task).encode(frame[task]) for task in model.schema.task_names})
-    metrics = {}
-    for name, known in labels.items():
-        values = np.reshape(keras.ops.convert_to_numpy(known), -1)
-        predicted = np.full(len(values), np.nan) if then is None else then[name][numbers]
-        metrics[name] = task_metrics(np.where(np.isnan(predicted), np.nan, values), predicted).to_dict()
-    return {"period": late.period.name, "rows": len(frame), "metrics": metrics}

@@ -129,7 +129,10 @@ class Run:
                 # A model that took another place in memory is read from its file, as after a kill.
                 live = (number, model, transforms) if admitted and model is base.model else None
             elif not base.trained:
-                raise ValueError(f"Period {period.name} has no labels, and there is no trained model to score it.")
+                raise ValueError(
+                    f"Period {period.name} has no labels, and there is no trained model to score it. Begin with a "
+                    "period that has labels, or with a model that was trained before."
+                )
             step.end()
             (work / _OUTCOME).write_text(json.dumps({**entry, "seconds": step.seconds}), encoding="utf-8")
         self._live = live

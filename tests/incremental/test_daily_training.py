@@ -199,7 +199,7 @@ def test_order_and_gaps(tmp_path):
     before = sorted(path.name for path in trainer.folder.rglob("*"))
     with pytest.raises(ValueError, match=f"Period {date_of(0)} is earlier than {date_of(1)}"):
         trainer.run(days)
-    with pytest.raises(ValueError, match=f"Between {date_of(1)}.* and {date_of(3)} 1 periods are missing"):
+    with pytest.raises(ValueError, match=f"Between {date_of(1)}.* and {date_of(3)} a period is missing"):
         trainer.step(days[3])
     assert sorted(path.name for path in trainer.folder.rglob("*")) == before
     gaps = make_trainer(tmp_path / "run", days, gate=[], allow_gaps=True)
@@ -296,18 +296,18 @@ def test_a_model_that_is_not_compiled(tmp_path, one_day):
         make_trainer(tmp_path / "other", [one_day[1]], model)
 
 
-def test_room_for_more_tokens(tmp_path):
+def test_room_for_more_tokens(tmp_path, run):
     days = write_days(tmp_path / "log", range(4))
-    trainer = make_trainer(tmp_path / "run", days, gate=[])
-    trainer.run(days[:2])
+    shutil.copytree(run[0].folder, tmp_path / "run")
+    trainer = make_trainer(tmp_path / "run", days)
     entry = trainer.give_room({"ad": 50})
-    assert (entry["status"], entry["step"], entry["base"]) == ("given room", 3, 3)
-    (small, before), (large, after) = trainer.load(2), trainer.load(3)
+    assert (entry["status"], entry["step"], entry["base"]) == ("given room", 4, 4)
+    (small, before), (large, after) = trainer.load(3), trainer.load(4)
     assert (before.columns["ad"].capacity, after.columns["ad"].capacity) == (22, 50)
-    frame = day_rows(1)
+    frame = day_rows(2)
     np.testing.assert_array_equal(before(frame)["ad"], after(frame)["ad"])
     assert large.count_params() > small.count_params()
-    np.testing.assert_allclose(predicted(trainer, 3, frame)["click"], predicted(trainer, 2, frame)["click"], rtol=1e-5)
+    np.testing.assert_allclose(predicted(trainer, 4, frame)["click"], predicted(trainer, 3, frame)["click"], rtol=1e-5)
     last = trainer.run(days)[-1]
     assert (last["periods"], last["growth"]["ad"]["capacity"], last["growth"]["ad"]["used"]) == (4, 50, 23)
     with pytest.raises(ValueError, match="22"):
