@@ -170,7 +170,7 @@ class PeriodStep:
         work: Path,
     ) -> int:
         """Train the chosen rows of a period, earlier ones and late ones; returns the number of the first."""
-        settings, replay = self._settings, Replay(self._settings.replay)
+        settings = self._settings
         sampled = uniform_numbers(np.arange(scores.rows), step_seed(self._seed, _SAMPLE)) < settings.replay
         sample: list[pl.DataFrame] = []
         teacher = pseudo_label_columns(model)
@@ -194,7 +194,7 @@ class PeriodStep:
             model.adapt(loader)
         model.fit(loader, epochs=settings.epochs, shuffle=False, verbose=0, callbacks=[loader.follow()])
         (work / "train.npy").unlink()
-        replay.save(work, base.replayed, pl.concat(sample), base.periods + 1, self._seed)
+        Replay(work, settings.replay).save(base.replayed, pl.concat(sample), base.periods + 1, self._seed)
         return rows
 
     def _held_out(self, rows: int, judged: bool, calibrated: bool) -> tuple[np.ndarray, np.ndarray]:

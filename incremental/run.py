@@ -171,7 +171,7 @@ class Run:
         }
         with whole_folder(self._step_folder(number)) as work:
             save_model(work, model, transforms)
-            Replay(self._settings.replay).keep(work, base.replayed)
+            Replay(work, self._settings.replay).keep(base.replayed)
             HeldOutRows(work).keep(base.held_out)
             (work / _OUTCOME).write_text(json.dumps(entry), encoding="utf-8")
         return self._record()
@@ -197,7 +197,7 @@ class Run:
             self._live = (number, *self._saved_model(number))
         folder = self._step_folder(number)
         periods = next((e["periods"] for e in self.ledger.entries if e["step"] == number), 0)
-        return Base(*self._live, periods, Replay(self._settings.replay).load(folder), HeldOutRows(folder).load())
+        return Base(*self._live, periods, Replay(folder, self._settings.replay).load(), HeldOutRows(folder).load())
 
     def _record(self) -> Entry:
         """Publish what a finished step made, and write its entry."""
