@@ -38,9 +38,9 @@ class IncrementalTrainer:
     with late labels, have no pseudo-labels either, since yesterday's model was trained on them.
 
     **Calibration** (`CTRModel(calibration=True)`) is fitted anew after the training of each period, to what the new
-    model predicts for rows that were never trained: half of the rows that the period holds out, and all that the six
-    periods before it held out. The other half of the period's decide at the gate, so that no row judges a map that was
-    fitted to it.
+    model predicts for rows that were never trained: half of the rows that the period holds out, and the same rows of
+    the six periods before it, with the labels that arrived late. The other half of the period's decide at the gate, so
+    that no row judges a map that was fitted to it.
 
     **The run folder** has a ledger with an entry a finished step, and a folder for each step with its model (optimizer
     included), its transforms and yesterday's predictions. A process that was killed, at whatever moment, is replaced by
@@ -158,8 +158,9 @@ class IncrementalTrainer:
         Each has `step`, `status` (`"admitted"`, `"refused"`, `"waiting"`, `"rolled back"` or `"given room"`), `period`,
         `rows`, `parent` (the step whose model it went on from), `base` (the step whose model the next one goes on
         from), `progressive` (figures of yesterday's model by prediction), `unknown` (share of unknown tokens by
-        feature), `growth`, `trained_rows`, `calibrated_rows`, `late`, `gate`, `published` (a version, or `None`) and
-        `seconds`.
+        feature), `growth`, `trained_rows`, `calibrated_rows`, `late` (for each `LateLabels` its `period`, its `rows`,
+        how many of them are `held_out` and calibrate, and `metrics` of what was predicted for them), `gate`,
+        `published` (a version, or `None`) and `seconds`.
         """
         return [dict(entry) for entry in self._run.ledger.entries]
 
