@@ -6,28 +6,26 @@ The ledger, the weights and the published versions must be those of a run that w
 """
 
 import contextlib
-import io
-import json
 import os
 import shutil
 import signal
 import sys
-import zipfile
+import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-import h5py  # type: ignore[import-untyped]
 import keras
 import numpy as np
 import polars as pl
 import typer
 
 from .. import incremental
-from ..datasets import TableDescription, TableTransforms
-from ..files import whole_folder
+from ..datasets import TableDescription
 from ..models import CTRModel, ResidualLearning
 from ..reports import GateRule
+from .run_contents import different, run_contents
 
 DESCRIPTION = TableDescription.from_dict(
     {
@@ -48,99 +46,63 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the moments.")] = 0,
     folder: Annotated[Path, typer.Option(help="Where logs and runs live.")] = Path(".benchmarks/killed_runs"),
 ) -> None:
-    """Train a log in processes that are killed at random file operations, and compare with a run that was not killed.
+    """Train a log in processes that are killed at random moments, and compare with a run that was not killed.
 
-    A process counts the files that it opens, moves, makes and removes in its run, and kills itself before a random one
-    of them. The next one goes on. When a run has ended before all kills were made, another one begins.
+    A process counts the files that it opens, moves, makes and removes in its run. Half of the processes kill themselves
+    before a random one of them, the others up to some seconds after it, when they may be computing or waiting for the
+    process that writes a SavedModel. The next process goes on. When a run has ended before all kills were made, another
+    one begins.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    # Loaded before the processes fork, as TensorFlow takes long; polars' threads must not have started by then.
+    # Loaded before the processes fork, as TensorFlow takes long; neither its threads nor those of polars may have
+    # started by then. So the runs are compared when the last process has ended.
     keras.utils.set_random_seed(0)
-    from .. import serving
-
-    serving.export = _write_version  # type: ignore[assignment]
     _forked(lambda: _write_log(folder / "log", days))
     _forked(lambda: _train(folder / "whole", folder / "log", None))
-    operations = int((folder / "whole" / "operations").read_text(encoding="utf-8"))
+    operations = int((folder / "operations").read_text(encoding="utf-8"))
     typer.echo(f"a run that is not killed: {operations} file operations in {days} days")
     generator = np.random.default_rng(seed)
-    made, runs, failed = 0, 0, False
-    while made < kills:
-        runs += 1
-        run = folder / f"killed-{runs}"
-        moments: list[int] = []
+    runs: list[list[Moment]] = []
+    while sum(map(len, runs)) < kills:
+        runs.append([])
         killed = True
         while killed:
-            # About every second process comes to the end of a day.
-            moment = int(generator.integers(1, 2 * operations // days)) if made < kills else None
-            killed = _forked(lambda run=run, moment=moment: _train(run, folder / "log", moment))  # type: ignore[misc]
+            moment = _moment(generator, 3 * operations // (2 * days)) if sum(map(len, runs)) < kills else None
+            run = folder / f"killed-{len(runs)}"
+            killed = _forked(partial(_train, run, folder / "log", moment))
             if killed and moment is not None:
-                made += 1
-                moments.append(moment)
-        differ = compare(folder / "whole", run)
+                runs[-1].append(moment)
+    rows = {name: np.array([f"{name[0]}{i}" for i in range(50)], object) for name in ("user", "ad")}
+    whole, failed = run_contents(folder / "whole", rows), False
+    for number, moments in enumerate(runs, start=1):
+        differ = different(whole, run_contents(folder / f"killed-{number}", rows))
         failed |= bool(differ)
-        said = f"differs in {', '.join(differ)}" if differ else "ledger, weights and versions are those of the other"
-        typer.echo(f"run {runs}, killed {len(moments)} times before file operations {moments}: {said}")
-    typer.echo(f"{made} kills in {runs} runs: {'FAILED' if failed else 'all runs end alike'}")
+        said = f"differs in {', '.join(differ)}" if differ else "all files are those of the other"
+        typer.echo(f"run {number}, killed {len(moments)} times ({', '.join(map(str, moments))}): {said}")
+    made = sum(map(len, runs))
+    typer.echo(f"{made} kills in {len(runs)} runs: {'FAILED' if failed else 'all runs end alike'}")
     if failed:
         raise typer.Exit(1)
 
 
-def compare(whole: Path, killed: Path) -> list[str]:
-    """What differs between two runs: names of files.
+class Moment(NamedTuple):
+    """When a process kills itself.
 
     Args:
-        whole: the folder of a run that was not killed.
-        killed: that of one that was.
+        operation: before which of its file operations, counted from 1.
+        seconds: how long after that.
     """
-    expected, found = _contents(whole), _contents(killed)
-    return sorted(
-        name
-        for name in {*expected, *found}
-        if name not in expected or name not in found or expected[name] != found[name]
-    )
+
+    operation: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.operation} + {self.seconds:.1f} s" if self.seconds else str(self.operation)
 
 
-def _contents(folder: Path) -> dict[str, Any]:
-    """All files, without what tells the time."""
-    found: dict[str, Any] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder).as_posix()
-        if path.suffix == ".keras":
-            found[name] = _weights(path)
-        elif path.suffix == ".npz":
-            with np.load(path) as arrays:
-                found[name] = {key: arrays[key].tobytes() for key in arrays.files}
-        elif path.suffix == ".json":
-            values = json.loads(path.read_text(encoding="utf-8"))
-            found[name] = {key: value for key, value in values.items() if key != "seconds"}
-        elif name not in ("operations", "run/lock"):
-            found[name] = path.read_bytes()
-    return found
-
-
-def _weights(path: Path) -> dict[str, bytes]:
-    """The arrays of a saved model, optimizer included; the same arrays may lie at other places of a file."""
-    found: dict[str, bytes] = {}
-
-    def add(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[name] = np.asarray(item).tobytes()
-
-    with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
-        file.visititems(add)
-    return found
-
-
-def _write_version(model: Any, path: Path, transforms: TableTransforms, provenance: dict[str, Any]) -> None:
-    """Stands in for `serving.export`, which takes ten times as long as a day's training here."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_folder(path) as work:
-        arrays = [keras.ops.convert_to_numpy(variable) for variable in model.weights]
-        np.savez(work / "weights.npz", *arrays)
-        transforms.save(work / "transforms")
-        (work / "assets.extra").mkdir()
-        (work / "assets.extra" / "provenance.json").write_text(json.dumps(provenance), encoding="utf-8")
+def _moment(generator: np.random.Generator, operations: int) -> Moment:
+    seconds = generator.uniform(0, 8) if generator.random() < 0.5 else 0.0
+    return Moment(int(generator.integers(1, operations)), float(seconds))
 
 
 def _forked(work: Callable[[], None]) -> bool:
@@ -176,8 +138,8 @@ def _write_log(folder: Path, days: int) -> None:
         pl.DataFrame(columns).write_parquet(folder / f"2024-01-{day + 1:02d}.parquet")
 
 
-def _train(folder: Path, log: Path, kill_before: int | None) -> None:
-    """Train all days that are left, until this process kills itself before a file operation."""
+def _train(folder: Path, log: Path, moment: Moment | None) -> None:
+    """Train all days that are left, until this process kills itself."""
     place, done = str(folder.absolute()), 0
 
     def count(event: str, arguments: tuple[Any, ...]) -> None:
@@ -185,8 +147,12 @@ def _train(folder: Path, log: Path, kill_before: int | None) -> None:
         path = arguments[0] if event in _FILE_EVENTS and arguments else None
         if isinstance(path, str | os.PathLike) and os.path.abspath(path).startswith(place):
             done += 1
-            if done == kill_before:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if moment is not None and done == moment.operation:
+                if not moment.seconds:
+                    _kill()
+                timer = threading.Timer(moment.seconds, _kill)
+                timer.daemon = True
+                timer.start()
 
     days = incremental.periods(log)
     transforms = incremental.fit_transforms(DESCRIPTION, days[:1])
@@ -215,9 +181,14 @@ def _train(folder: Path, log: Path, kill_before: int | None) -> None:
         gate=[GateRule(max_loss=50.0)],
         replay=0.1,
         negative_rate=0.8,
+        keep=2,
     ).run(days)
-    if kill_before is None and not (folder / "operations").exists():
-        (folder / "operations").write_text(str(done), encoding="utf-8")
+    if moment is None and not (log.parent / "operations").exists():
+        (log.parent / "operations").write_text(str(done), encoding="utf-8")
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

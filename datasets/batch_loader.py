@@ -63,7 +63,8 @@ class BatchLoader(keras.utils.PyDataset):
         recalibrate: what makes up for the negatives left out. With `"loss"` those that are kept weigh
             `1 / negative_rate`, so that a model is calibrated for all rows. With `"logit"` the model learns the sample
             as it is, and adds `log(negative_rate)` to its logits when it predicts: give `CTRModel` the same
-            `negative_rate`. With `None` its predictions are too high. Defaults to `"loss"`.
+            `negative_rate`, and evaluate it on another loader, since its predictions are those for all rows. With
+            `None` its predictions are too high. Defaults to `"loss"`.
 
     Raises:
         ValueError: if the columns' lengths differ or an argument is out of range; when a batch is read, if it

@@ -1,5 +1,6 @@
 """Rows that no step has trained, to fit calibration layers to."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import polars as pl
 from .period_rows import Chunk
 
 _FILE = "held_out.parquet"
-_PERIOD = "period of the row"
+# Which row it is: how many periods were trained then, the name of its period, and its number there.
+_COUNT, _PERIOD, _NUMBER = "count of periods", "period of the row", "number of the row"
 
 
 class HeldOutRows:
@@ -26,8 +28,8 @@ class HeldOutRows:
 
     >>> import tempfile
     >>> today, tomorrow = (HeldOutRows(Path(tempfile.mkdtemp()), periods=1) for _ in range(2))
-    >>> today.save(None, pl.DataFrame({"ad": ["a"]}), period=1)
-    >>> tomorrow.save(today.load(), pl.DataFrame({"ad": ["b"]}), period=2)
+    >>> today.save(None, pl.DataFrame({"ad": ["a"]}), np.array([7]), "2024-01-31", count=1)
+    >>> tomorrow.save(today.load(), pl.DataFrame({"ad": ["b"]}), np.array([9]), "2024-02-01", count=2)
     >>> [chunk.frame["ad"].to_list() for chunk in tomorrow.chunks(tomorrow.load())]
     [['b']]
     """
@@ -48,17 +50,51 @@ class HeldOutRows:
         if rows is not None:
             rows.write_parquet(self._file)
 
-    def save(self, before: pl.DataFrame | None, rows: pl.DataFrame, period: int) -> None:
+    def save(
+        self, before: pl.DataFrame | None, rows: pl.DataFrame, numbers: np.ndarray, period: str, count: int
+    ) -> None:
         """Write what the next step has.
 
         Args:
             before: the rows so far, `None` in the first period.
             rows: the new period's.
-            period: number of the new period.
+            numbers: their numbers in the period.
+            period: name of the new period.
+            count: number of periods, the new one included.
         """
-        rows = rows.with_columns(pl.lit(period, pl.Int64).alias(_PERIOD))
+        rows = rows.with_columns(
+            pl.lit(count, pl.Int64).alias(_COUNT),
+            pl.lit(period, pl.String).alias(_PERIOD),
+            pl.Series(_NUMBER, numbers, pl.Int64),
+        )
         kept = rows if before is None else pl.concat([before, rows])
-        self.keep(kept.filter(pl.col(_PERIOD) > period - self._periods))
+        self.keep(kept.filter(pl.col(_COUNT) > count - self._periods))
+
+    @staticmethod
+    def with_late_labels(
+        kept: pl.DataFrame | None, late: pl.DataFrame, numbers: np.ndarray, period: str, labels: Sequence[str]
+    ) -> tuple[pl.DataFrame | None, np.ndarray]:
+        """The rows with labels that arrived since, and which of these labels are theirs.
+
+        Args:
+            kept: what `load` gave.
+            late: rows of a period with labels that were not known, null where nothing is new.
+            numbers: their numbers in the period.
+            period: name of the period.
+            labels: the columns of labels.
+
+        Returns:
+            The rows, and a mask of the late ones that are among them. Those must not be trained either.
+        """
+        if kept is None:
+            return None, np.zeros(len(late), bool)
+        new = late.select(pl.col(label).alias(f"late {label}") for label in labels).with_columns(
+            pl.lit(period, pl.String).alias(_PERIOD), pl.Series(_NUMBER, numbers, pl.Int64)
+        )
+        theirs = np.isin(numbers, kept.filter(pl.col(_PERIOD) == period)[_NUMBER].to_numpy())
+        joined = kept.join(new, on=[_PERIOD, _NUMBER], how="left", maintain_order="left")
+        replaced = [pl.coalesce(f"late {label}", label).alias(label) for label in labels]
+        return joined.with_columns(replaced).select(kept.columns), theirs
 
     @staticmethod
     def chunks(rows: pl.DataFrame | None) -> list[Chunk]:
@@ -67,4 +103,6 @@ class HeldOutRows:
         Args:
             rows: what `load` gave.
         """
-        return [] if rows is None else [Chunk(rows.drop(_PERIOD), pl.DataFrame(), np.arange(len(rows)))]
+        return (
+            [] if rows is None else [Chunk(rows.drop(_COUNT, _PERIOD, _NUMBER), pl.DataFrame(), np.arange(len(rows)))]
+        )

@@ -38,9 +38,9 @@ class IncrementalTrainer:
     with late labels, have no pseudo-labels either, since yesterday's model was trained on them.
 
     **Calibration** (`CTRModel(calibration=True)`) is fitted anew after the training of each period, to what the new
-    model predicts for rows that were never trained: half of the rows that the period holds out, and all that the six
-    periods before it held out. The other half of the period's decide at the gate, so that no row judges a map that was
-    fitted to it.
+    model predicts for rows that were never trained: half of the rows that the period holds out, and the same rows of
+    the six periods before it, with the labels that arrived late. The other half of the period's decide at the gate, so
+    that no row judges a map that was fitted to it.
 
     **The run folder** has a ledger with an entry a finished step, and a folder for each step with its model (optimizer
     included), its transforms and yesterday's predictions. A process that was killed, at whatever moment, is replaced by
@@ -74,6 +74,9 @@ class IncrementalTrainer:
             `None`.
         seed: of everything random. Defaults to 0.
         allow_gaps: whether periods may be missing. Defaults to `False`.
+        keep: number of the newest steps whose models stay in the run folder, beside the model that the next step goes
+            on from. Those of older steps are removed, and can neither be loaded nor rolled back to; the predictions of
+            all steps stay. Defaults to `None`, all.
         chunk_rows: rows read at a time. Defaults to 100,000.
         max_bad_rows: rows of a period that do not fit the description and may be skipped. Defaults to 0.
         negative_rate: share of the negatives that are trained, of all tasks or by task (see
@@ -82,7 +85,7 @@ class IncrementalTrainer:
         recalibrate: what makes up for the negatives left out: `"loss"`, or `"logit"` for a model of the same
             `negative_rate`. Defaults to `"loss"`.
         on_progress: called with the part of the work that begins (`"score"`, `"extend"`, `"train"`,
-            `"calibrate"`, `"judge"`, `"save"`, `"publish"`, `"record"`) and the name of the period.
+            `"calibrate"`, `"judge"`, `"save"`, `"publish"`, `"record"`) and the name of the period. Defaults to `None`.
 
     Raises:
         ValueError: on settings out of range, or a folder of a run with other settings; says which.
@@ -124,6 +127,7 @@ class IncrementalTrainer:
         user: str | None = None,
         seed: int = 0,
         allow_gaps: bool = False,
+        keep: int | None = None,
         chunk_rows: int = 100_000,
         max_bad_rows: int = 0,
         negative_rate: float | Mapping[str, float] | None = None,
@@ -137,10 +141,14 @@ class IncrementalTrainer:
             batch_size, epochs, replay, held_out, tuple(gate), late_weight, user, seed, negative_rate, recalibrate
         )
         self._rows = PeriodRows(description, chunk_rows, max_bad_rows)
+        if keep is not None and (isinstance(keep, bool) or not isinstance(keep, int) or keep < 1):
+            raise ValueError(
+                f"`keep` must be an integer of at least 1, or None for all models. Received: keep={keep!r}."
+            )
         publication = None if export is None else Publication(Path(export))
         identity = {**settings.to_dict(), **run_identity(model, transforms, description)}
         settings.check_sampling(model)
-        self._run = Run(self.folder, settings, self._rows, publication, allow_gaps, on_progress)
+        self._run = Run(self.folder, settings, self._rows, publication, allow_gaps, keep, on_progress)
         self._run.open(identity, model, transforms)
 
     @property
@@ -150,8 +158,9 @@ class IncrementalTrainer:
         Each has `step`, `status` (`"admitted"`, `"refused"`, `"waiting"`, `"rolled back"` or `"given room"`), `period`,
         `rows`, `parent` (the step whose model it went on from), `base` (the step whose model the next one goes on
         from), `progressive` (figures of yesterday's model by prediction), `unknown` (share of unknown tokens by
-        feature), `growth`, `trained_rows`, `calibrated_rows`, `late`, `gate`, `published` (a version, or `None`) and
-        `seconds`.
+        feature), `growth`, `trained_rows`, `calibrated_rows`, `late` (for each `LateLabels` its `period`, its `rows`,
+        how many of them are `held_out` and calibrate, and `metrics` of what was predicted for them), `gate`,
+        `published` (a version, or `None`) and `seconds`.
         """
         return [dict(entry) for entry in self._run.ledger.entries]
 
@@ -166,8 +175,15 @@ class IncrementalTrainer:
             The ledger's entries of the steps made here.
 
         Raises:
-            ValueError: if a period is not the next one, or does not fit the description. Steps before it are kept.
+            ValueError: if a period is not the next one, or does not fit the description, where steps before it are
+                kept; or if `late` names another period.
         """
+        unknown = sorted(set(late or {}) - {period.name for period in periods})
+        if unknown:
+            raise ValueError(
+                f"`late` has labels to train along with the periods {unknown}, which are not among `periods`. Name the "
+                "new period to train them with, not the one whose rows they are."
+            )
         made = []
         with self._run.locked() as ledger:
             for period in periods:
@@ -207,7 +223,7 @@ class IncrementalTrainer:
             The entry in the ledger.
 
         Raises:
-            ValueError: if there is no such version.
+            ValueError: if there is no such version, or its model was removed (`keep`).
         """
         with self._run.locked():
             return self._run.rollback(version)
@@ -232,6 +248,9 @@ class IncrementalTrainer:
 
         Args:
             step: its number, 0 for the model that the run began with. Defaults to `None`, the base of the next step.
+
+        Raises:
+            ValueError: if the step made no model, or the model was removed (`keep`).
         """
         return self._run.load(self._run.ledger.base if step is None else step)
 

@@ -2,13 +2,18 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import polars as pl
 
 from ..datasets import TableDescription
 from ..datasets.kinds import LabelColumn
+from ..models import RankingModel
+from ..reports import task_metrics
 from .period import Period
 from .period_rows import PeriodRows
 
@@ -20,7 +25,8 @@ class LateLabels:
     The rows that they name are trained once more, with their late labels, together with the period of the step that
     they are given to. Other labels of these rows are left out, but for those of tasks that another task is given, since
     they decide its sample space. A row that was trained with a label of 0 stays
-    trained with it: give conversions that are not known yet as missing rather than as 0 in their own period.
+    trained with it: give conversions that are not known yet as missing rather than as 0 in their own period. Rows that
+    were held out to calibrate the model are not trained with their late labels either, but calibrate it with them.
 
     Args:
         period: the earlier period, whose files hold the rows.
@@ -78,6 +84,29 @@ class LateLabels:
                 "a known label. Look at the key, or leave the period out."
             )
         return pl.concat(found), np.concatenate(numbers)
+
+    def figures(
+        self,
+        model: RankingModel,
+        frame: pl.DataFrame,
+        numbers: np.ndarray,
+        predictions: Mapping[str, np.ndarray] | None,
+    ) -> dict[str, Any]:
+        """What the ledger says of the rows: how many there are, and how well they were predicted at the time.
+
+        Args:
+            model: the model, whose tasks the labels are.
+            frame: the rows, as `rows` gives them.
+            numbers: their numbers in the period.
+            predictions: what was predicted for the rows of the period when it came, `None` if nothing was.
+        """
+        labels = model.labels({task: LabelColumn(task).encode(frame[task]) for task in model.schema.task_names})
+        metrics = {}
+        for name, known in labels.items():
+            values = np.reshape(keras.ops.convert_to_numpy(known), -1)
+            predicted = np.full(len(values), np.nan) if predictions is None else predictions[name][numbers]
+            metrics[name] = task_metrics(np.where(np.isnan(predicted), np.nan, values), predicted).to_dict()
+        return {"period": self.period.name, "rows": len(frame), "metrics": metrics}
 
     def _labels(self, description: TableDescription) -> pl.DataFrame:
         """The labels by task, null where nothing is new, and the key as text."""

@@ -55,16 +55,10 @@ class Ledger:
         """The newest entry of a period; `None` if it was never seen."""
         return next((e for e in reversed(self.entries) if e.get("period") == period.name), None)
 
-    def version(self, version: int) -> Entry:
-        """The entry of a version.
-
-        Raises:
-            ValueError: if no step made that version.
-        """
-        made = {e["step"]: e for e in self.entries if e["status"] in (ADMITTED, REFUSED, GIVEN_ROOM)}
-        if version not in made:
-            raise ValueError(f"The run has no version {version!r}. It has: {list(made)}.")
-        return made[version]
+    @property
+    def versions(self) -> list[int]:
+        """The steps that made a model, admitted or not, oldest first."""
+        return [entry["step"] for entry in self.entries if entry["status"] in (ADMITTED, REFUSED, GIVEN_ROOM)]
 
     def check_order(self, period: Period, allow_gaps: bool) -> None:
         """Raise unless a period is the next one.
@@ -93,9 +87,10 @@ class Ledger:
             )
         missing = period.place - newest["place"] - 1
         if missing and not allow_gaps:
+            missed = "a period is" if missing == 1 else f"{missing} periods are"
             raise ValueError(
-                f"Between {newest['period']}, the newest period of the run, and {period.name} {missing} periods are "
-                "missing. Give them first, or pass allow_gaps=True if they never existed."
+                f"Between {newest['period']}, the newest period of the run, and {period.name} {missed} missing. Train "
+                "all periods in order, or pass allow_gaps=True if there is nothing for the time between."
             )
 
     def check_unchanged(self, period: Period) -> None:

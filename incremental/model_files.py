@@ -1,5 +1,6 @@
 """A model and its transforms on disk, and the seeds with which it goes on."""
 
+import shutil
 from pathlib import Path
 
 import keras
@@ -29,6 +30,17 @@ def load_model(folder: Path, seed: int) -> tuple[RankingModel, TableTransforms]:
     """
     keras.utils.set_random_seed(seed)
     return keras.models.load_model(folder / _MODEL), TableTransforms.load(folder / _TRANSFORMS)
+
+
+def has_model(folder: Path) -> bool:
+    """Whether `load_model` finds a model."""
+    return (folder / _MODEL).is_file()
+
+
+def remove_model(folder: Path) -> None:
+    """Inverse of `save_model`. If it is interrupted, `has_model` is false already, and another call does the rest."""
+    (folder / _MODEL).unlink(missing_ok=True)
+    shutil.rmtree(folder / _TRANSFORMS, ignore_errors=True)
 
 
 def reseed(model: RankingModel, seed: int) -> None:

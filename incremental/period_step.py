@@ -13,7 +13,6 @@ from ..datasets import TableTransforms
 from ..datasets.kinds import LabelColumn
 from ..datasets.transforms.uniform_numbers import uniform_numbers
 from ..models import CTRModel, RankingModel, grow
-from ..reports import task_metrics
 from .held_out_rows import HeldOutRows
 from .judge import judge
 from .late_labels import LateLabels
@@ -118,21 +117,19 @@ class PeriodStep:
             yesterday = self.score(base, held_out, predict=judged)
         else:
             yesterday = (scores if fresh or not judged else self.score(base, period, predict=True)).of(judging)
-        late_rows = [(labels, *labels.rows(self._rows), then) for labels, then in late]
+        base, late_rows, late_figures = self._late_rows(base, late)
         self._begin("extend")
         reseed(base.model, self._seed)
         transforms, growth = base.transforms.extended(chunk.frame for chunk in self._chunks(period, ~held))
         model = grow(base.model, transforms.schema, reset=growth.handed_on, seed=self._number)
         reseed(model, self._seed)
         self._begin("train")
-        trained = self._fit(
-            base, model, transforms, period, scores, ~held, [frame for _, frame, _, _ in late_rows], work
-        )
+        trained = self._fit(base, model, transforms, period, scores, ~held, late_rows, work)
         said: dict[str, Any] = {
             "growth": growth.to_dict(),
             "trained_rows": trained,
             "calibrated_rows": self._calibrate(base, model, transforms, period, fitting, work) if calibrated else 0,
-            "late": [_late_figures(model, *entry) for entry in late_rows],
+            "late": late_figures,
             "gate": None,
         }
         if judged and yesterday.rows:
@@ -142,6 +139,24 @@ class PeriodStep:
             said["gate"] = judge(yesterday, today, settings.gate)
         self._begin("save")
         return model, transforms, said
+
+    def _late_rows(
+        self, base: Base, late: Sequence[tuple[LateLabels, dict[str, np.ndarray] | None]]
+    ) -> tuple[Base, list[pl.DataFrame], list[dict[str, Any]]]:
+        """Rows with late labels to train, and what the ledger says of them.
+
+        Held-out rows of an earlier period calibrate the model with their late labels, and stay out of training.
+        """
+        frames, figures = [], []
+        for labels, then in late:
+            frame, numbers = labels.rows(self._rows)
+            held_out, theirs = HeldOutRows.with_late_labels(
+                base.held_out, frame, numbers, labels.period.name, base.model.schema.task_names
+            )
+            base = base._replace(held_out=held_out)
+            figures.append({**labels.figures(base.model, frame, numbers, then), "held_out": int(theirs.sum())})
+            frames.append(frame.filter(pl.Series(~theirs)))
+        return base, frames, figures
 
     def _fit(
         self,
@@ -155,7 +170,7 @@ class PeriodStep:
         work: Path,
     ) -> int:
         """Train the chosen rows of a period, earlier ones and late ones; returns the number of the first."""
-        settings, replay = self._settings, Replay(self._settings.replay)
+        settings = self._settings
         sampled = uniform_numbers(np.arange(scores.rows), step_seed(self._seed, _SAMPLE)) < settings.replay
         sample: list[pl.DataFrame] = []
         teacher = pseudo_label_columns(model)
@@ -179,7 +194,7 @@ class PeriodStep:
             model.adapt(loader)
         model.fit(loader, epochs=settings.epochs, shuffle=False, verbose=0, callbacks=[loader.follow()])
         (work / "train.npy").unlink()
-        replay.save(work, base.replayed, pl.concat(sample), base.periods + 1, self._seed)
+        Replay(work, settings.replay).save(base.replayed, pl.concat(sample), base.periods + 1, self._seed)
         return rows
 
     def _held_out(self, rows: int, judged: bool, calibrated: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -201,8 +216,8 @@ class PeriodStep:
         """Fit the calibration of a trained model to rows that it has not learned from; returns their number."""
         self._begin("calibrate")
         kept = HeldOutRows(work)
-        new = [chunk.frame for chunk in self._chunks(period, fitting)]
-        kept.save(base.held_out, pl.concat(new), base.periods + 1)
+        new = pl.concat([chunk.frame for chunk in self._chunks(period, fitting)])
+        kept.save(base.held_out, new, np.flatnonzero(fitting), period.name, base.periods + 1)
         (chunk,) = kept.chunks(kept.load())
         if not len(chunk.frame):
             return 0
@@ -249,16 +264,3 @@ def pseudo_label_columns(model: RankingModel) -> dict[str, str]:
             f'ResidualLearning(teacher="yesterday"). Received: teacher={learning.teacher!r}.'
         )
     return {task: learning.column(task) for task in model.schema.task_names if learning.concerns(task)}
-
-
-def _late_figures(
-    model: RankingModel, late: LateLabels, frame: pl.DataFrame, numbers: np.ndarray, then: dict[str, np.ndarray] | None
-) -> dict[str, Any]:
-    """What the ledger says of late labels: their rows, and how well they were predicted at the time."""
-    labels = model.labels({task: LabelColumn(task).encode(frame[task]) for task in model.schema.task_names})
-    metrics = {}
-    for task in model.schema.task_names:
-        values = np.reshape(keras.ops.convert_to_numpy(labels[task]), -1)
-        predicted = np.full(len(values), np.nan) if then is None else then[task][numbers]
-        metrics[task] = task_metrics(np.where(np.isnan(predicted), np.nan, values), predicted).to_dict()
-    return {"period": late.period.name, "rows": len(frame), "metrics": metrics}

@@ -15,50 +15,48 @@ class Replay:
     sample is added. So neither the size nor the time to read it grows with the log.
 
     Args:
+        folder: a step's folder.
         share: rows to keep, as a share of a period's rows; with 0 nothing is kept.
 
     Example:
 
     >>> import tempfile
-    >>> folder, replay = Path(tempfile.mkdtemp()), Replay(0.5)
-    >>> replay.save(folder, pl.DataFrame({"ad": ["a"]}), pl.DataFrame({"ad": ["b"]}), periods=2, seed=0)
-    >>> len(replay.load(folder)) <= 2
+    >>> replay = Replay(Path(tempfile.mkdtemp()), 0.5)
+    >>> replay.save(pl.DataFrame({"ad": ["a"]}), pl.DataFrame({"ad": ["b"]}), periods=2, seed=0)
+    >>> len(replay.load()) <= 2
     True
     """
 
-    def __init__(self, share: float) -> None:
-        self.share = share
+    def __init__(self, folder: Path, share: float) -> None:
+        self._file, self._share = folder / _FILE, share
 
-    def load(self, folder: Path) -> pl.DataFrame | None:
-        """The sample that a step has left, `None` if there is none."""
-        file = folder / _FILE
-        return pl.read_parquet(file) if self.share and file.is_file() else None
+    def load(self) -> pl.DataFrame | None:
+        """The sample that the step has left, `None` if there is none."""
+        return pl.read_parquet(self._file) if self._share and self._file.is_file() else None
 
-    def keep(self, folder: Path, sample: pl.DataFrame | None) -> None:
+    def keep(self, sample: pl.DataFrame | None) -> None:
         """Write a sample as it is.
 
         Args:
-            folder: the step's folder.
-            sample: the sample, `None` if there is none.
+            sample: what `load` gave.
         """
         if sample is not None:
-            sample.write_parquet(folder / _FILE)
+            sample.write_parquet(self._file)
 
-    def save(self, folder: Path, before: pl.DataFrame | None, sample: pl.DataFrame, periods: int, seed: int) -> None:
+    def save(self, before: pl.DataFrame | None, sample: pl.DataFrame, periods: int, seed: int) -> None:
         """Write the sample that the next step trains.
 
         Args:
-            folder: the step's folder.
             before: the sample so far, `None` in the first period.
             sample: the share of the new period's rows.
             periods: number of periods, the new one included.
             seed: of this step.
         """
-        if not self.share:
+        if not self._share:
             return
         if before is not None:
             generator = np.random.default_rng(seed)
             stays = generator.random(len(before)) < (periods - 1) / periods
             comes = generator.random(len(sample)) < 1 / periods
             sample = pl.concat([before.filter(pl.Series(stays)), sample.filter(pl.Series(comes))])
-        self.keep(folder, sample)
+        self.keep(sample)

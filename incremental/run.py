@@ -14,7 +14,7 @@ from ..models import RankingModel, grow
 from .held_out_rows import HeldOutRows
 from .late_labels import LateLabels
 from .ledger import ADMITTED, GIVEN_ROOM, REFUSED, ROLLED_BACK, WAITING, Entry, Ledger
-from .model_files import load_model, save_model
+from .model_files import has_model, load_model, remove_model, save_model
 from .period import Period
 from .period_rows import PeriodRows
 from .period_step import Base, PeriodStep
@@ -38,6 +38,7 @@ class Run:
         rows: what reads periods.
         publication: where versions go, or `None`.
         allow_gaps: whether periods may be missing.
+        keep: number of the newest models that stay beside the base of the next step, `None` for all.
         on_progress: called with each part of the work and the name of the period, or `None`.
 
     Example:
@@ -52,10 +53,11 @@ class Run:
         rows: PeriodRows,
         publication: Publication | None,
         allow_gaps: bool,
+        keep: int | None,
         on_progress: Callable[[str, str], None] | None,
     ) -> None:
         self.folder, self._settings, self._rows = folder, settings, rows
-        self._publication, self._allow_gaps = publication, allow_gaps
+        self._publication, self._allow_gaps, self._keep = publication, allow_gaps, keep
         self._on_progress = on_progress or (lambda part, period: None)
         # The model in memory, with the step that made it.
         self._live: tuple[int, RankingModel, TableTransforms] | None = None
@@ -85,6 +87,8 @@ class Run:
             if (self._step_folder(self.ledger.next_step) / _OUTCOME).is_file():
                 self._record()
             yield self.ledger
+            # Once more, for a process that was killed before it had removed all.
+            self._remove_old_models()
 
     # `step`, `rollback` and `give_room` are called inside `locked`.
 
@@ -102,7 +106,7 @@ class Run:
             scores = step.score(base, period, predict=base.trained and waited is None)
             if waited is not None:
                 scores = scores.with_predictions(self.predictions(period.name), period.name)
-            np.savez(work / _PREDICTIONS, **scores.predictions)  # type: ignore[arg-type]
+            np.savez(work / _PREDICTIONS, **dict[str, Any](scores.predictions))
             entry: Entry = {
                 "step": number,
                 "status": WAITING,
@@ -125,7 +129,10 @@ class Run:
                 # A model that took another place in memory is read from its file, as after a kill.
                 live = (number, model, transforms) if admitted and model is base.model else None
             elif not base.trained:
-                raise ValueError(f"Period {period.name} has no labels, and there is no trained model to score it.")
+                raise ValueError(
+                    f"Period {period.name} has no labels, and there is no trained model to score it. Begin with a "
+                    "period that has labels, or with a model that was trained before."
+                )
             step.end()
             (work / _OUTCOME).write_text(json.dumps({**entry, "seconds": step.seconds}), encoding="utf-8")
         self._live = live
@@ -133,7 +140,9 @@ class Run:
 
     def rollback(self, version: int) -> Entry:
         """Record an earlier version as the next base (see `IncrementalTrainer.rollback`)."""
-        self.ledger.version(version)
+        if version not in self.ledger.versions:
+            raise ValueError(f"The run has no version {version!r}. It has: {self.ledger.versions}.")
+        self._check_kept(version)
         entry: Entry = {
             "step": self.ledger.next_step,
             "status": ROLLED_BACK,
@@ -162,14 +171,17 @@ class Run:
         }
         with whole_folder(self._step_folder(number)) as work:
             save_model(work, model, transforms)
-            Replay(self._settings.replay).keep(work, base.replayed)
+            Replay(work, self._settings.replay).keep(base.replayed)
             HeldOutRows(work).keep(base.held_out)
             (work / _OUTCOME).write_text(json.dumps(entry), encoding="utf-8")
         return self._record()
 
     def load(self, step: int) -> tuple[RankingModel, TableTransforms]:
         """The model and the transforms that a step made."""
-        return load_model(self._step_folder(step), self._settings.seed)
+        if step not in (made := [0, *self.ledger.versions]):
+            raise ValueError(f"Step {step!r} made no model. Steps that made one: {made}.")
+        self._check_kept(step)
+        return self._saved_model(step)
 
     def predictions(self, period: str) -> dict[str, np.ndarray]:
         """What was predicted for a period when it came (see `IncrementalTrainer.predictions`)."""
@@ -182,10 +194,10 @@ class Run:
     def _base(self) -> Base:
         number = self.ledger.base
         if self._live is None or self._live[0] != number:
-            self._live = (number, *self.load(number))
+            self._live = (number, *self._saved_model(number))
         folder = self._step_folder(number)
         periods = next((e["periods"] for e in self.ledger.entries if e["step"] == number), 0)
-        return Base(*self._live, periods, Replay(self._settings.replay).load(folder), HeldOutRows(folder).load())
+        return Base(*self._live, periods, Replay(folder, self._settings.replay).load(), HeldOutRows(folder).load())
 
     def _record(self) -> Entry:
         """Publish what a finished step made, and write its entry."""
@@ -197,13 +209,38 @@ class Run:
             self._on_progress("publish", period)
             base = entry["base"]
             live = self._live
-            model, transforms = live[1:] if live is not None and live[0] == base else self.load(base)
+            model, transforms = live[1:] if live is not None and live[0] == base else self._saved_model(base)
             lineage = {name: value for name, value in entry.items() if name not in ("seconds", "published")}
             self._publication.publish(number, model, transforms, lineage)
             entry["published"] = number
         self._on_progress("record", period)
         self.ledger.add(entry)
+        self._remove_old_models()
         return dict(entry)
+
+    def _remove_old_models(self) -> None:
+        """Remove the models that are not kept, with the rows that only the step after them would read."""
+        if self._keep is None:
+            return
+        made = [0, *self.ledger.versions]
+        for step in {*made[: -self._keep]} - {self.ledger.base}:
+            folder = self._step_folder(step)
+            remove_model(folder)
+            for path in folder.iterdir():
+                if path.name not in (_OUTCOME, _PREDICTIONS):
+                    path.unlink()
+
+    def _check_kept(self, step: int) -> None:
+        if not has_model(self._step_folder(step)):
+            kept = [made for made in (0, *self.ledger.versions) if has_model(self._step_folder(made))]
+            raise ValueError(
+                f"The model of step {step} was removed, since the run was told to keep only the newest ones (`keep`). "
+                f"It has those of the steps {kept}. Pass a larger `keep` to IncrementalTrainer, or None, and the "
+                "models of later steps stay. A version that was published is still in its export folder."
+            )
+
+    def _saved_model(self, step: int) -> tuple[RankingModel, TableTransforms]:
+        return load_model(self._step_folder(step), self._settings.seed)
 
     def _predictions_then(self, late: LateLabels) -> dict[str, np.ndarray] | None:
         known = self.ledger.of(late.period)

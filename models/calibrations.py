@@ -91,6 +91,21 @@ def check_loader_rates(data: Any, negative_rate: Mapping[str, float]) -> None:
         )
 
 
+def check_evaluated_loader(data: Any) -> None:
+    """Raise if a loader would have predictions for all rows evaluated on a sample of them.
+
+    Args:
+        data: a `BatchLoader`; anything else passes.
+    """
+    if getattr(data, "recalibrate", None) == "logit":
+        raise ValueError(
+            f"The loader samples negatives at the rates {data.negative_rate} without weights that make up for the "
+            'others (recalibrate="logit"), while a model predicts for all rows when it is evaluated, so that its loss '
+            "and its calibration would be wrong. Evaluate on a loader without `negative_rate`, or on one with "
+            'recalibrate="loss".'
+        )
+
+
 def probability_in_sample(probability: Any, negative_rate: float) -> Any:
     """The probability of a positive among rows of which only a share of the negatives was kept.
 

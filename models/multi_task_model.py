@@ -9,7 +9,7 @@ from keras import ops
 
 from ..layers import LogitCalibration, MultiTask, TaskWeighting
 from ..losses import ObservedBinaryCrossentropy, OrderedProbabilityLoss
-from .calibrations import check_loader_rates, fit_calibrations, probability_in_sample
+from .calibrations import check_evaluated_loader, check_loader_rates, fit_calibrations, probability_in_sample
 from .ranking_model import RankingModel
 from .rate_start import RateStart
 from .residual_learning import ResidualLearning
@@ -169,6 +169,9 @@ class MultiTaskModel(RankingModel):
             # Before the step is traced: an error inside it leaves JAX models unusable.
             self.residual_learning.check_columns(self._targets(y), self.schema.task_names)
         self._start_at_rates(x, y, sample_weight)
+
+    def _before_evaluation(self, x: Any) -> None:
+        check_evaluated_loader(x)
 
     def _start_at_rates(self, x: Any, y: Any, sample_weight: Any) -> None:
         optimizer = getattr(self, "optimizer", None)

@@ -107,6 +107,9 @@ class TableModel(SteeredModel):
     def _before_training(self, x: Any, y: Any, sample_weight: Any) -> None:
         """Set what a model takes from the training rows before its first step."""
 
+    def _before_evaluation(self, x: Any) -> None:
+        """Raise if figures of these rows would mislead."""
+
     # === Keras' methods ===
 
     def compile(
@@ -200,6 +203,7 @@ class TableModel(SteeredModel):
             weight = kwargs["sample_weight"] = self._class_weights(kwargs.pop("class_weight"), y, weight)
         validation = kwargs.get("validation_data")
         self.schema.check_loader(validation)
+        self._before_evaluation(validation)
         if isinstance(validation, tuple | list):
             columns, labels, their_weight = keras.utils.unpack_x_y_sample_weight(validation)
             columns, labels = self._checked(columns, labels, validation_watch)
@@ -224,6 +228,7 @@ class TableModel(SteeredModel):
             # Called by `fit`, which has checked the validation data.
             with weights_survive(self):
                 return super().evaluate(x, y, batch_size, **kwargs)
+        self._before_evaluation(x)
         watch = self._batch_check()
         x, y = self._checked(x, y, watch)
         kwargs["sample_weight"] = self._checked_weight(y, kwargs.get("sample_weight"))

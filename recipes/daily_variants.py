@@ -196,7 +196,8 @@ class DailyVariants:
                 trainer = self._trainer("growing", before, work / "run")
                 fitting = time.perf_counter() - began
                 entry = trainer.step(together)
-                np.savez(work / "predictions.npz", **self._score(*trainer.load(), day).predictions)  # type: ignore[arg-type]
+                scores = self._score(*trainer.load(), day)
+                np.savez(work / "predictions.npz", **dict[str, Any](scores.predictions))
                 (work / "seconds.json").write_text(json.dumps(fitting + training_seconds(entry)), encoding="utf-8")
         with np.load(folder / "predictions.npz") as saved:
             predictions = {name: saved[name] for name in saved.files}

@@ -19,7 +19,7 @@ from .kind import Column, Problem, Profile, RawDtype, Transform, check_count, ch
 from .token_graph import graph_ids, graph_is_one_of, vocabulary_table
 from .typed_values import typed_integers, typed_text
 
-CATEGORICAL_DTYPES = ("string", "int64")
+_DTYPES = ("string", "int64")
 # In a column with more values, a token that is seen once teaches the model nothing.
 _FEW = 50
 # With more tokens, and fewer rows for each on average, most tokens are rare.
@@ -28,7 +28,31 @@ _ENOUGH_ROWS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class CategoricalColumn(Column):
+class TokenColumn(Column):
+    """What columns of one token per row have in common, whose rows are counted to find a vocabulary."""
+
+    dtype: RawDtype = "string"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dtype not in _DTYPES:
+            raise ValueError(f"Column {self.name!r}: `dtype` must be one of {_DTYPES}. Received: {self.dtype!r}.")
+
+    def feature(self, vocabulary_size: int) -> Categorical:
+        """The schema's feature, with the number of ids that there is room for."""
+        return Categorical(self.name, vocabulary_size, side=self.side)
+
+    def typed(self, values: pl.Series, problem: Problem) -> pl.Series:
+        """The values as strings without nulls, or as Int64."""
+        return (typed_text if self.dtype == "string" else typed_integers)(values, self.kind, problem)
+
+    def empty(self) -> TokenCounts:
+        """The counts of no rows."""
+        return TokenCounts()
+
+
+@dataclasses.dataclass(frozen=True)
+class CategoricalColumn(TokenColumn):
     """One token per row, mapped to an id by a vocabulary of the frequent training tokens.
 
     An integer column may first be reduced: token = (value // divisor) % modulo, which takes e.g. the
@@ -54,7 +78,6 @@ class CategoricalColumn(Column):
     'hour'
     """
 
-    dtype: RawDtype = "string"
     min_count: int = 1
     divisor: int = 1
     modulo: int | None = None
@@ -65,8 +88,6 @@ class CategoricalColumn(Column):
     def __post_init__(self) -> None:
         super().__post_init__()
         owner = f"Column {self.name!r}"
-        if self.dtype not in CATEGORICAL_DTYPES:
-            raise ValueError(f"{owner}: `dtype` must be one of {CATEGORICAL_DTYPES}. Received: {self.dtype!r}.")
         check_missing(owner, self.missing)
         check_count(owner, "min_count", self.min_count)
         check_count(owner, "divisor", self.divisor)
@@ -78,18 +99,6 @@ class CategoricalColumn(Column):
                 f"{owner}: `divisor` and `modulo` need integers. Received: divisor={self.divisor}, "
                 f'modulo={self.modulo} with dtype="string". Pass dtype="int64".'
             )
-
-    def feature(self, vocabulary_size: int) -> Categorical:
-        """The schema's feature, with the size that fitting found."""
-        return Categorical(self.name, vocabulary_size, side=self.side)
-
-    def typed(self, values: pl.Series, problem: Problem) -> pl.Series:
-        """The values as strings without nulls, or as Int64."""
-        return (typed_text if self.dtype == "string" else typed_integers)(values, self.kind, problem)
-
-    def empty(self) -> TokenCounts:
-        """The counts of no rows."""
-        return TokenCounts()
 
     def summarize(self, values: pl.Series) -> TokenCounts:
         """The counts of a chunk's tokens."""

@@ -7,14 +7,12 @@ import numpy as np
 import polars as pl
 from farmhash import Fingerprint64
 
-from ...schema import Categorical
 from ..transforms.growth import FeatureGrowth
 from ..transforms.missing_numbers import missing_integers
 from ..transforms.token_counts import TokenCounts, own_text, storable
 from ..transforms.uniform_numbers import uniform_numbers
-from .categorical import CATEGORICAL_DTYPES, VocabularyTransform
-from .kind import Column, Problem, Profile, RawDtype, check_count, check_missing
-from .typed_values import typed_integers, typed_text
+from .categorical import TokenColumn, VocabularyTransform
+from .kind import Profile, check_count, check_missing
 
 Eviction = Literal["lfu", "ttl"] | None
 _EVICTIONS = (None, "lfu", "ttl")
@@ -22,7 +20,7 @@ _MOST_TOKENS = 2**31 - 3  # ids are int32
 
 
 @dataclasses.dataclass(frozen=True)
-class GrowingColumn(Column):
+class GrowingColumn(TokenColumn):
     """One token per row, mapped to an id by a vocabulary that takes new tokens in, for logs that go on day by day.
 
     Ids are handed out in order, up to `capacity`, and an id keeps its token while the token lives. The feature has
@@ -75,7 +73,6 @@ class GrowingColumn(Column):
         section 4.1, for Poisson inclusion.
     """
 
-    dtype: RawDtype = "string"
     missing: tuple[str, ...] = ()
     integers: bool = True
     _: dataclasses.KW_ONLY
@@ -90,8 +87,6 @@ class GrowingColumn(Column):
     def __post_init__(self) -> None:
         super().__post_init__()
         owner = f"Column {self.name!r}"
-        if self.dtype not in CATEGORICAL_DTYPES:
-            raise ValueError(f"{owner}: `dtype` must be one of {CATEGORICAL_DTYPES}. Received: {self.dtype!r}.")
         check_missing(owner, self.missing)
         _check_capacity(owner, self.capacity)
         check_count(owner, "min_count", self.min_count)
@@ -133,18 +128,6 @@ class GrowingColumn(Column):
                 f'{owner}: `half_life` says how sightings fade for eviction="lfu". Received: half_life={life!r} with '
                 f"eviction={self.eviction!r}."
             )
-
-    def feature(self, vocabulary_size: int) -> Categorical:
-        """The schema's feature, with the number of ids that there is room for."""
-        return Categorical(self.name, vocabulary_size, side=self.side)
-
-    def typed(self, values: pl.Series, problem: Problem) -> pl.Series:
-        """The values as strings without nulls, or as Int64."""
-        return (typed_text if self.dtype == "string" else typed_integers)(values, self.kind, problem)
-
-    def empty(self) -> TokenCounts:
-        """The counts of no rows."""
-        return TokenCounts()
 
     def summarize(self, values: pl.Series) -> TokenCounts:
         """The counts of a chunk's tokens."""

@@ -1,6 +1,7 @@
 """Training period by period: what is scored, trained, admitted and refused."""
 
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -75,6 +76,33 @@ def test_what_was_trained_is_passed_over(run):
     assert trainer.run(days) == []
     with pytest.raises(ValueError, match="was admitted in step 3, and no period is trained twice"):
         trainer.step(days[2])
+
+
+def test_old_models_are_removed(tmp_path, run):
+    whole, days, _ = run
+    shutil.copytree(whole.folder, tmp_path / "run")
+    steps = tmp_path / "run" / "steps"
+    # What a process leaves that is killed while it removes.
+    (steps / "000001" / "model.keras").unlink()
+    trainer = make_trainer(tmp_path / "run", days, keep=2)
+    assert trainer.run(days) == []
+    assert [path.name for path in sorted(steps.iterdir()) if (path / "model.keras").is_file()] == ["000002", "000003"]
+    assert sorted(path.name for path in (steps / "000001").iterdir()) == ["outcome.json", "predictions.npz"]
+    assert not list((steps / "000000").iterdir())
+    for day in days:
+        np.testing.assert_equal(trainer.predictions(day.name), whole.predictions(day.name))
+    for ask in (trainer.load, trainer.rollback):
+        with pytest.raises(
+            ValueError, match="step 1 was removed.* those of the steps \\[2, 3\\]. Pass a larger `keep`"
+        ):
+            ask(1)
+    with pytest.raises(ValueError, match="Step 7 made no model. Steps that made one: \\[0, 1, 2, 3\\]"):
+        trainer.load(7)
+    trainer = make_trainer(tmp_path / "run", days, keep=1)
+    trainer.rollback(2)
+    assert same(weights(trainer), weights(whole, 2)), "the base is kept, however old"
+    room = trainer.give_room({"ad": 30})["step"]
+    assert [path.name for path in steps.iterdir() if (path / "model.keras").is_file()] == [f"{room:06d}"]
 
 
 def test_pseudo_labels_are_the_predictions_of_the_day_before(tmp_path, monkeypatch):
@@ -171,7 +199,7 @@ def test_order_and_gaps(tmp_path):
     before = sorted(path.name for path in trainer.folder.rglob("*"))
     with pytest.raises(ValueError, match=f"Period {date_of(0)} is earlier than {date_of(1)}"):
         trainer.run(days)
-    with pytest.raises(ValueError, match=f"Between {date_of(1)}.* and {date_of(3)} 1 periods are missing"):
+    with pytest.raises(ValueError, match=f"Between {date_of(1)}.* and {date_of(3)} a period is missing"):
         trainer.step(days[3])
     assert sorted(path.name for path in trainer.folder.rglob("*")) == before
     gaps = make_trainer(tmp_path / "run", days, gate=[], allow_gaps=True)
@@ -251,6 +279,7 @@ def test_other_settings_and_a_second_process(tmp_path):
     [
         ({"batch_size": 0}, "`batch_size` must be an integer"),
         ({"held_out": 0.9}, "`held_out` must be a share"),
+        ({"keep": 0}, "`keep` must be an integer of at least 1, or None"),
         ({"late_weight": 0}, "`late_weight` must be above 0"),
     ],
 )
@@ -267,18 +296,18 @@ def test_a_model_that_is_not_compiled(tmp_path, one_day):
         make_trainer(tmp_path / "other", [one_day[1]], model)
 
 
-def test_room_for_more_tokens(tmp_path):
+def test_room_for_more_tokens(tmp_path, run):
     days = write_days(tmp_path / "log", range(4))
-    trainer = make_trainer(tmp_path / "run", days, gate=[])
-    trainer.run(days[:2])
+    shutil.copytree(run[0].folder, tmp_path / "run")
+    trainer = make_trainer(tmp_path / "run", days)
     entry = trainer.give_room({"ad": 50})
-    assert (entry["status"], entry["step"], entry["base"]) == ("given room", 3, 3)
-    (small, before), (large, after) = trainer.load(2), trainer.load(3)
+    assert (entry["status"], entry["step"], entry["base"]) == ("given room", 4, 4)
+    (small, before), (large, after) = trainer.load(3), trainer.load(4)
     assert (before.columns["ad"].capacity, after.columns["ad"].capacity) == (22, 50)
-    frame = day_rows(1)
+    frame = day_rows(2)
     np.testing.assert_array_equal(before(frame)["ad"], after(frame)["ad"])
     assert large.count_params() > small.count_params()
-    np.testing.assert_allclose(predicted(trainer, 3, frame)["click"], predicted(trainer, 2, frame)["click"], rtol=1e-5)
+    np.testing.assert_allclose(predicted(trainer, 4, frame)["click"], predicted(trainer, 3, frame)["click"], rtol=1e-5)
     last = trainer.run(days)[-1]
     assert (last["periods"], last["growth"]["ad"]["capacity"], last["growth"]["ad"]["used"]) == (4, 50, 23)
     with pytest.raises(ValueError, match="22"):

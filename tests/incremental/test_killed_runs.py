@@ -1,24 +1,19 @@
 """A run that was killed, at whatever moment, ends as one that was not."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+import shutil
 
 import numpy as np
 import pytest
-from support.daily_log import date_of, make_trainer, untimed, write_days
+from support.daily_log import DESCRIPTION, date_of, make_model, make_trainer, untimed, write_days
 from support.fake_export import fake_export
 from support.fixed_weights import as_array
 
 import grouprank as gr
 from grouprank.incremental.ledger import Ledger
 
-# A step that is not finished, one that is not published, and one that is not recorded; `benchmarks.killed_runs` kills
-# anywhere.
-PARTS = ("judge", "publish", "record")
-TESTS = Path(__file__).parents[1]
+# A step that is not finished, one that is not published, one that is not recorded, and one whose old models are still
+# there; `benchmarks.killed_runs` kills anywhere.
+MOMENTS = ("judge", "publish", "record", "remove")
 
 
 def state(trainer):
@@ -36,42 +31,50 @@ def assert_same(trainer, other):
     assert schema == other_schema
 
 
-def train(folder, days, *moments):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-m", "support.killed_run", days, folder / "run", folder / "export", *moments]
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return [line.rpartition(" ")[2] for line in done.stdout.splitlines()]
-
-
-def published(folder):
-    """Files of all versions with their contents, without those whose bytes tell the time."""
-    files = [path for path in (folder / "export").rglob("*") if path.is_file()]
+def files(folder):
+    """Names of all files, and what lies in the published ones."""
     contents = {}
-    for path in files:
-        with_arrays = path.suffix == ".npz"
-        contents[str(path.relative_to(folder))] = dict(np.load(path)) if with_arrays else path.read_bytes()
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder)
+        published = name.parts[0] == "export"
+        contents[str(name)] = published and (dict(np.load(path)) if path.suffix == ".npz" else path.read_bytes())
     return contents
 
 
 @pytest.mark.any_backend
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
 def test_killed_in_every_part_of_a_step(tmp_path, monkeypatch):
-    days = write_days(tmp_path / "log", range(2))
-    (tmp_path / "killed").mkdir()
-    moments = [f"{part}:{date_of(1)}" for part in PARTS]
-    codes = train(tmp_path / "killed", tmp_path / "log", *moments)
-    assert codes == ["-9"] * len(moments) + ["0"]
     monkeypatch.setattr(gr.serving, "export", fake_export)
-    whole = make_trainer(tmp_path / "whole" / "run", days, export=tmp_path / "whole" / "export")
-    whole.run(days)
-    assert_same(make_trainer(tmp_path / "killed" / "run", days), whole)
-    found, wanted = published(tmp_path / "killed"), published(tmp_path / "whole")
-    assert set(found) == set(wanted)
-    for name, content in wanted.items():
-        np.testing.assert_equal(found[name], content, name)
-    assert not list((tmp_path / "killed").rglob(".*")), "nothing half-written is left"
-    assert json.loads((tmp_path / "killed" / "export" / "2.lineage.json").read_text())["parent"] == 1
+    days = write_days(tmp_path / "log", range(2))
+    model = make_model(gr.incremental.fit_transforms(DESCRIPTION, days[:1]))
+    whole, remove = tmp_path / "whole", gr.incremental.run.remove_model
+
+    def leave(part, period):
+        # A process that is killed now leaves these files, half-written ones among them.
+        if part in MOMENTS and period == date_of(1) and not (tmp_path / part).exists():
+            shutil.copytree(whole, tmp_path / part)
+
+    def leave_and_remove(folder):
+        leave("remove", date_of(len(Ledger(whole / "run" / "ledger").entries) - 1))
+        remove(folder)
+
+    def trainer_in(folder, **arguments):
+        return make_trainer(folder / "run", days, model, export=folder / "export", keep=1, **arguments)
+
+    with monkeypatch.context() as watched:
+        watched.setattr(gr.incremental.run, "remove_model", leave_and_remove)
+        expected = trainer_in(whole, on_progress=leave)
+        expected.run(days)
+    wanted = files(whole)
+    steps = [len(list((tmp_path / moment / "run" / "steps").glob("[0-9]*"))) for moment in MOMENTS]
+    entries = [len(list((tmp_path / moment / "run" / "ledger").glob("[0-9]*"))) for moment in MOMENTS]
+    versions = [len(list((tmp_path / moment / "export").glob("*.json"))) for moment in MOMENTS]
+    assert (steps, entries, versions) == ([2, 3, 3, 3], [1, 1, 1, 2], [1, 1, 2, 2])
+    assert list((tmp_path / "judge" / "run" / "steps").glob(".partial*"))
+    for moment in MOMENTS:
+        killed = trainer_in(tmp_path / moment)
+        assert len(killed.run(days)) == (moment == "judge")
+        assert_same(killed, expected)
+        np.testing.assert_equal(files(tmp_path / moment), wanted, moment)
 
 
 @pytest.mark.any_backend
@@ -87,9 +90,11 @@ def test_a_new_process_for_every_day(tmp_path):
     days = write_days(tmp_path / "log", range(2), rows=256)
     # Batches of one shape, since JAX compiles each.
     plain = {"batch_size": 128, "gate": [], "replay": 0.0}
-    whole = make_trainer(tmp_path / "whole", days, **plain)
-    whole.run(days)
-    for day in days:
-        parts = make_trainer(tmp_path / "parts", days, **plain)
-        parts.step(day)
+    model = make_model(gr.incremental.fit_transforms(DESCRIPTION, days[:1]))
+    whole = make_trainer(tmp_path / "whole", days, model, **plain)
+    whole.step(days[0])
+    shutil.copytree(whole.folder, tmp_path / "parts")
+    whole.step(days[1])
+    parts = make_trainer(tmp_path / "parts", days, model, **plain)
+    parts.step(days[1])
     assert_same(parts, whole)

@@ -139,3 +139,5 @@ def test_late_labels_of_a_day_that_was_not_trained(tmp_path):
     late = gr.incremental.LateLabels(days[1], pl.DataFrame({"click": [1.0]}))
     with pytest.raises(ValueError, match=f"for an earlier period that was trained. {date_of(1)} was not seen"):
         trainer.step(days[0], late=[late])
+    with pytest.raises(ValueError, match="with the periods \\['2024-01-09'\\], which are not among `periods`"):
+        trainer.run(days, late={date_of(8): [late]})

@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 from support.daily_log import DESCRIPTION, make_model, make_trainer, untimed, write_days
-from support.fake_export import fake_export
-from support.fixed_weights import as_array
+from support.fake_export import fake_export, learned
 
 import grouprank as gr
 from grouprank.reports import GateRule
@@ -28,7 +27,7 @@ def published(tmp_path, monkeypatch):
 
 
 def weights_of(trainer, step):
-    return [as_array(variable) for variable in trainer.load(step)[0].weights]
+    return learned(trainer.load(step)[0])
 
 
 def exported(folder, version):

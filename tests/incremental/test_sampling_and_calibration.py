@@ -100,12 +100,39 @@ def test_held_out_rows_are_those_of_the_last_periods(tmp_path):
     for period in range(1, 6):
         (folder := tmp_path / str(period)).mkdir()
         rows = HeldOutRows(folder, periods=2)
-        rows.save(before, pl.DataFrame({"ad": [f"a{period}", f"b{period}"]}), period)
+        rows.save(before, pl.DataFrame({"ad": [f"a{period}", f"b{period}"]}), np.arange(2), f"day {period}", period)
         before = rows.load()
     (chunk,) = rows.chunks(before)
     assert chunk.frame.to_dict(as_series=False) == {"ad": ["a4", "b4", "a5", "b5"]}
     assert HeldOutRows(tmp_path).load() is None
     assert HeldOutRows.chunks(None) == []
+
+
+def test_held_out_rows_calibrate_with_late_labels_and_are_not_trained(tmp_path, log, monkeypatch):
+    late_rows, fit = [], gr.models.CTRModel.fit
+
+    def spy(self, x, *args, **kwargs):
+        late_rows.append(sum(np.sum(x[i][2] == 0.5) for i in range(len(x)) if len(x[i]) > 2))
+        return fit(self, x, *args, **kwargs)
+
+    monkeypatch.setattr(gr.models.CTRModel, "fit", spy)
+    trainer = trainer_of(tmp_path / "run", log, {"calibration": True}, held_out=0.3, late_weight=0.5, replay=0.0)
+    first = trainer.step(log[0])
+    # Of the even rows it is learned later that the opposite is true, and of the odd ones nothing.
+    opposite = np.where(np.arange(300) % 2 == 0, 1 - day_rows(0)["click"].to_numpy(), np.nan)
+    labels = pl.DataFrame({"click": opposite}).with_columns(pl.col("click").fill_nan(None))
+    (told,) = trainer.step(log[1], late=[gr.incremental.LateLabels(log[0], labels)])["late"]
+    assert 20 < told["held_out"] < first["calibrated_rows"]
+    assert (told["rows"], late_rows) == (150, [0, 150 - told["held_out"]])
+    kept = pl.read_parquet(trainer.folder / "steps" / "000002" / "held_out.parquet")
+    kept = kept.filter(pl.col("period of the row") == log[0].name)
+    assert len(kept) == first["calibrated_rows"]
+    number = kept["number of the row"].to_numpy()
+    click, buy = (day_rows(0)[name].gather(number) for name in ("click", "buy"))
+    expected = np.where(number % 2 == 0, 1 - click.to_numpy(), click.to_numpy())
+    np.testing.assert_array_equal(kept["click"].to_numpy(), expected)
+    assert kept["buy"].equals(buy.cast(pl.Float32)), "the other labels are what they were"
+    assert kept["ad"].equals(day_rows(0)["ad"].gather(number))
 
 
 def test_without_held_out_rows_nothing_is_calibrated(tmp_path, log):

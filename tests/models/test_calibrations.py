@@ -236,6 +236,17 @@ class TestRefused:
         with pytest.raises(ValueError, match=message):
             model.fit(loader)
 
+    def test_samples_without_weights_are_not_evaluated(self):
+        model = funnel(gr.models.CTRModel, SCHEMA, negative_rate=0.1)
+        model.compile()
+        rows = {"ad": np.arange(20)}, {"click": np.arange(20) % 2}
+        training = BatchLoader(*rows, negative_rate=0.1, recalibrate="logit")
+        for evaluate in (model.evaluate, lambda loader: model.fit(training, validation_data=loader, verbose=0)):
+            with pytest.raises(ValueError, match="Evaluate on a loader without `negative_rate`"):
+                evaluate(training)
+        weighted = BatchLoader(*rows, negative_rate=0.1)
+        assert model.fit(training, validation_data=weighted, verbose=0).history["val_loss"]
+
     def test_nothing_to_calibrate(self, ads):
         with pytest.raises(ValueError, match="calibration=True"):
             ads.model().calibrate({}, ads.labels())
