@@ -92,13 +92,17 @@ def measure_drift(
 
     reference = count(days[:first_days])
     later = [count([day]) for day in days[first_days:]]
-    drift = Drift(*({name: [] for name in part} for part in reference), {})
-    for place, (shown, most) in enumerate(((drift.features, MOST_IDS), (drift.groups, None))):
-        for name, expected in reference[place].items():
-            pairs = [_pooled(expected, found[place].get(name), most) for found in later]
-            shown[name] = [None if pair is None else population_stability_index(*pair) for pair in pairs]
-            drift.chance[name] = max((_by_chance(*pair) for pair in pairs if pair is not None), default=0.0)
-    return drift
+    chance: dict[str, float] = {}
+
+    def moved(part: int, most: int | None) -> dict[str, list[float | None]]:
+        found: dict[str, list[float | None]] = {}
+        for name, before in reference[part].items():
+            pairs = [_pooled(before, of_day[part].get(name), most) for of_day in later]
+            found[name] = [None if pair is None else population_stability_index(*pair) for pair in pairs]
+            chance[name] = max((_by_chance(*pair) for pair in pairs if pair is not None), default=0.0)
+        return found
+
+    return Drift(moved(0, MOST_IDS), moved(1, None), chance)
 
 
 def _binned(description: TableDescription) -> TableDescription:

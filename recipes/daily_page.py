@@ -1,7 +1,7 @@
 """The page of daily training: pictures of every day, with their figures."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from ..reports import LineChart, ReportPage
 from ..reports.page.wording import number
@@ -25,7 +25,8 @@ intervals of the {unit}{seeds}. Above 0 training every day is better."""
 _DRIFT = """The population stability index (PSI) compares the later days with the first {days}: below 0.1 there is no
 drift to speak of, above 0.25 much (dotted lines). Numbers fall into the tenths of the first days. Of ids the {most}
 most frequent have a bin each, missing and unknown ones another, and all others a last one. "By chance" is what PSI is
-on average without any drift, on the day with the fewest rows."""
+on average without any drift, on the day with the fewest rows. A column that names the day itself, such as the day of
+the week, is never as in several days. The axis is logarithmic."""
 _OWN_GROUPS = "The groups are those of the aged model, which"
 _OTHER_GROUPS = """The preset `{preset}` has no groups. These are the groups of the same model with groups, which was
 trained on the first days for these pictures alone and"""
@@ -111,18 +112,19 @@ def _add_drift(page: ReportPage, report: DailyReport) -> None:
     names = sorted(highest, key=lambda name: -highest[name])
     settings = report.settings
 
-    def chart(title: str, lines: dict[str, Sequence[float | None]]) -> LineChart:
-        return LineChart(title, "day", "PSI", days, lines, levels=_LEVELS)
+    def chart(title: str, lines: dict[str, list[float | None]], logarithmic: bool = False) -> LineChart:
+        return LineChart(title, "day", "PSI", days, lines, levels=_LEVELS, logarithmic=logarithmic)
 
     most = {name: drift.features[name] for name in names[:_MOST_LINES]}
     title = "All features" if len(names) == len(most) else f"The {len(most)} features that drift most"
     about = _DRIFT.format(days=f"{settings.first_days} days", most=MOST_IDS)
-    page.add_lines("Drift of features by day", [chart(title, most)], about)
+    page.add_lines("Drift of features by day", [chart(title, most, logarithmic=True)], about)
     rows = [[name, *(number(v, 3) for v in (drift.chance[name], *drift.features[name]))] for name in names]
     page.add_table("PSI of all features", ["feature", "by chance", *days], rows)
     charts = []
-    for placement in dict.fromkeys(name.partition(",")[0] for name in drift.groups):
-        levels = {name: values for name, values in drift.groups.items() if name.partition(",")[0] == placement}
+    for placement in dict.fromkeys(name.partition(", ")[0] for name in drift.groups):
+        parts = {name.partition(", "): values for name, values in drift.groups.items()}
+        levels = {level: values for (of, _, level), values in parts.items() if of == placement}
         charts.append(chart(f"Groups of {placement}", levels))
     whose = _OWN_GROUPS if drift.own_groups else _OTHER_GROUPS.format(preset=settings.preset)
     page.add_lines("Drift of learned groups by day", charts, _GROUPS.format(whose=whose))

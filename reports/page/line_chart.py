@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from ..names import listed, named, quoted
 from .labels import shortened, text_width
-from .line_axes import LEFT, draw_legend, legend_rows, line_styles
+from .line_axes import LEFT, draw_legend, legend_rows, line_styles, rate_ticks
 from .svg import WIDTH, SvgFigure
 from .theme import SERIES, color
 from .wording import NONE, signed
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _LETTERS = 12
 # In points: a letter of a tick's label and the gap between two labels, and the picture's parts.
-_LETTER, _GAP, _ABOVE, _BELOW, _PLOT = 6.2, 10.0, 18.0, 36.0, 170.0
+_LETTER, _GAP, _ABOVE, _BELOW, _PLOT = 6.2, 10.0, 26.0, 36.0, 170.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +40,10 @@ class LineChart:
         baseline: the line that the others are compared with, which is dashed. Defaults to `None`.
         levels: values at which a dotted line helps to read the others, such as 0. Defaults to `()`.
         caption: what the picture says, in a sentence below the title. Defaults to `""`.
-        digits: decimal places of the figures. Defaults to 3.
+        digits: decimal places of the figures; with 0 they are counts, whose axis begins at 0. Defaults to 3.
         signs: whether figures above 0 have a sign, as differences do. Defaults to `False`.
+        logarithmic: whether the vertical axis is, for figures of different sizes; those up to 0 are not drawn. Defaults
+            to `False`.
 
     Raises:
         ValueError: if a line has more or fewer values than `x`, nothing is there to draw, or the lines are too many to
@@ -65,6 +67,7 @@ class LineChart:
     caption: str = ""
     digits: int = 3
     signs: bool = False
+    logarithmic: bool = False
 
     def __post_init__(self) -> None:
         wrong = {
@@ -143,14 +146,26 @@ class LineChart:
                 axes.plot(places, points, linewidth=1.6, markersize=4.5, **style)
             _set_ticks(axes, places, labels, box[2] * WIDTH)
             axes.set_xlabel(self.x_label)
-            axes.locator_params(axis="y", nbins=6)
-            axes.yaxis.set_major_formatter(_short)
+            self._set_heights(axes)
             drawing.figure.text(
-                4.0 / WIDTH, 1.0 - 12.0 / height, self.y_label, ha="left", fontsize=10.5, color=color("muted")
+                4.0 / WIDTH, 1.0 - 14.0 / height, self.y_label, ha="left", fontsize=10.5, color=color("muted")
             )
             if len(values) > 1:
                 draw_legend(axes, list(values), styles)
         return drawing.svg
+
+    def _set_heights(self, axes: "Axes") -> None:
+        """The vertical axis."""
+        if self.logarithmic:
+            axes.set_yscale("log")
+            axes.set_yticks(rate_ticks(*axes.get_ylim()))
+            axes.set_yticks([], minor=True)
+        else:
+            low, high = axes.get_ylim()
+            counts = self.digits == 0 and all(np.nanmin(line) >= 0.0 for line in self.values.values())
+            axes.set_ylim((0.0, max(1.0, high)) if counts else (low, high))
+            axes.locator_params(axis="y", nbins=6, integer=counts)
+        axes.yaxis.set_major_formatter(_short)
 
     def _ends(self) -> str:
         """The first and the last value of each line, in words."""

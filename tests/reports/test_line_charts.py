@@ -79,6 +79,22 @@ def test_axes_have_labels_with_units_and_a_legend(pictures):
     assert "none" not in texts(pictures[2])
 
 
+def ticks(drawn):
+    return [text for text in texts(drawn) if re.fullmatch(r"[−0-9.k]+", text)]
+
+
+def test_counts_begin_at_zero_and_have_whole_ticks():
+    assert ticks(chart({"x": [0, 0, 0]}, digits=0).draw("f")) == ["0", "1"]
+    assert ticks(chart({"x": [1400, 1600, 1500]}, digits=0).draw("f"))[0] == "0"
+    assert "0" not in ticks(chart({"x": [1400, 1600, 1500]}).draw("f"))
+
+
+def test_a_logarithmic_axis_shows_figures_of_different_sizes():
+    assert ticks(chart({"x": [0.002, 0.0, 15.0]}, logarithmic=True).draw("f")) == [
+        *("0.003", "0.01", "0.03", "0.1", "0.3", "1", "3", "10")
+    ]
+
+
 def test_labels_of_days_stand_apart_and_name_the_month(pictures):
     days = [text for text in texts(pictures[0]) if text.endswith("Jan")]
     assert days[0] == "1 Jan"
