@@ -1,5 +1,6 @@
 """The recipe for a log that goes on: days, kinds of ids, and all variants on a small log."""
 
+import dataclasses
 import gzip
 import shutil
 
@@ -18,6 +19,7 @@ from grouprank.incremental import periods
 from grouprank.recipes import daily
 from grouprank.recipes.command import make_app
 from grouprank.recipes.daily_log import describe, official_log, with_ids, write_daily_log
+from grouprank.recipes.daily_variants import DailyVariants
 
 DATASET = SyntheticAds(2000, num_users=100, num_ads=40, days=6)
 
@@ -102,7 +104,7 @@ def test_kuairands_files_are_known_and_others_are_refused(tmp_path):
             official_log(folder)
 
 
-def test_all_variants_on_a_log_of_ones_own(tmp_path):
+def test_all_variants_on_a_log_of_ones_own(tmp_path, monkeypatch):
     write_daily_log(DATASET, "day", tmp_path / "log", chunk_rows=2000)
     for day in (1, 2, 3, 4):  # the other two are enough
         shutil.rmtree(tmp_path / "log" / f"day=2024-01-0{day}")
@@ -116,10 +118,21 @@ def test_all_variants_on_a_log_of_ones_own(tmp_path):
     options = ["--schema", "my.yaml", "--data", "log", "--user", "user", "--first-days", "1", "--preset", "mlp"]
     options += ["--embedding-dim", "2", "--capacity", "64", "--batch-size", "256", "--run", "run"]
     options = [str(tmp_path / part) if part in ("my.yaml", "log", "run") else part for part in options]
-    results = [CliRunner().invoke(make_app(daily.main), [*options, *more]) for more in ([], ["--seeds", "2"])]
+    asked = []
+
+    def trained(run, *arguments):
+        """What the first call has trained under seed 0, under any seed: a second seed would take as long again."""
+        asked.append((run.name, arguments[4].seed))
+        settings = dataclasses.replace(arguments[4], seed=0)
+        return DailyVariants(run.with_name("variants"), *arguments[:4], settings, *arguments[5:])
+
+    results = [CliRunner().invoke(make_app(daily.main), options)]
+    monkeypatch.setattr(daily, "DailyVariants", trained)
+    results.append(CliRunner().invoke(make_app(daily.main), [*options, "--seeds", "2"]))
     for result in results:
         assert result.exit_code == 0, result.output
     # The second call adds a seed to the run and finds all that the first one has trained.
+    assert asked == [("variants", 0), ("variants-seed-1", 1)]
     first, second = (result.output.split("Growing ids on")[1] for result in results)
     assert first.split("Mean NE")[0] == second.split("Mean NE")[0]
     for word in ("2024-01-06", "aged", "frozen", "hashed", "retrained", "against frozen", "one seed: no claim"):
