@@ -161,9 +161,10 @@ class LineChart:
             axes.set_yticks(rate_ticks(*axes.get_ylim()))
             axes.set_yticks([], minor=True)
         else:
-            low, high = axes.get_ylim()
-            counts = self.digits == 0 and all(np.nanmin(line) >= 0.0 for line in self.values.values())
-            axes.set_ylim((0.0, max(1.0, high)) if counts else (low, high))
+            points = np.concatenate(list(self.values.values()))
+            counts = self.digits == 0 and bool(np.nanmin(points) >= 0.0)
+            if counts:
+                axes.set_ylim(0.0, max(1.0, 1.06 * float(np.nanmax(points))))
             axes.locator_params(axis="y", nbins=6, integer=counts)
         axes.yaxis.set_major_formatter(_short)
 
