@@ -7,6 +7,7 @@ from .batch_loader import BatchLoader
 from .criteo_attribution import CriteoAttribution
 from .criteo_conversion_log import CriteoConversionLog
 from .criteo_dac import CriteoDAC
+from .criteo_terabyte import CriteoTerabyte
 from .dataset import SPLITS, Dataset
 from .kinds import (
     BucketizedColumn,
@@ -54,6 +55,7 @@ __all__ = [
     "CriteoAttribution",
     "CriteoConversionLog",
     "CriteoDAC",
+    "CriteoTerabyte",
     "Dataset",
     "GrowingColumn",
     "GrowingTransform",

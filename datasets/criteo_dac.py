@@ -16,15 +16,15 @@ _URL = "https://go.criteo.net/criteo-research-kaggle-display-advertising-challen
 _PAGE = "https://ailab.criteo.com/ressources/"
 _REMEDY = f"Run with --download, or get the Kaggle Display Advertising Challenge dataset from {_PAGE}."
 _FILE = "train.txt"
-_LABEL = "click"
-_NUMERIC = [f"I{i}" for i in range(1, 14)]
-_CATEGORICAL = [f"C{i}" for i in range(1, 27)]
+LABEL = "click"
+NUMERIC = [f"I{i}" for i in range(1, 14)]
+CATEGORICAL = [f"C{i}" for i in range(1, 27)]
 
 # An id with fewer than ten rows learns noise. The winning solution and FuxiCTR's benchmark use this threshold.
-_TOKEN_COUNT = 10
+TOKEN_COUNT = 10
 
 _SIDES = {
-    **dict.fromkeys([*_NUMERIC, "C3", "C4", "C12", "C16", "C19", "C21", "C24", "C26"], "user"),
+    **dict.fromkeys([*NUMERIC, "C3", "C4", "C12", "C16", "C19", "C21", "C24", "C26"], "user"),
     **dict.fromkeys(["C2", "C14", "C15", "C18", "C20", "C25"], "ad"),
     **dict.fromkeys(["C1", "C5", "C6", "C7", "C8", "C9", "C10", "C11", "C13", "C17", "C22", "C23"], "context"),
 }
@@ -65,7 +65,7 @@ class CriteoDAC:
     """
 
     name = "criteo-dac"
-    tasks: Sequence[Task] = (Task(_LABEL),)
+    tasks: Sequence[Task] = (Task(LABEL),)
     extras: Mapping[str, str] = {}
 
     def __init__(self, folder: str | Path, sides: Mapping[str, str] | None = None) -> None:
@@ -77,8 +77,8 @@ class CriteoDAC:
                 "Expected: I1..I13, C1..C26."
             )
         chosen = {**_SIDES, **(sides or {})}
-        numeric = [NumericColumn(name, chosen[name]) for name in _NUMERIC]
-        categorical = [CategoricalColumn(name, chosen[name], min_count=_TOKEN_COUNT) for name in _CATEGORICAL]
+        numeric = [NumericColumn(name, chosen[name]) for name in NUMERIC]
+        categorical = [CategoricalColumn(name, chosen[name], min_count=TOKEN_COUNT) for name in CATEGORICAL]
         self.columns: Sequence[Column] = (*numeric, *categorical)
         self.files = (self._path,)
         self.bad_rows = 0
@@ -87,10 +87,10 @@ class CriteoDAC:
     def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
         """Yield frames of at most `chunk_rows` rows in file order (see `Dataset.chunks`)."""
         bad_rows = BadRows(max_bad_rows)
-        file = DelimitedFile(self._path, "\t", [_LABEL, *_NUMERIC, *_CATEGORICAL], quoted=False)
+        file = DelimitedFile(self._path, "\t", [LABEL, *NUMERIC, *CATEGORICAL], quoted=False)
         if self._rows is None:
             self._rows = file.count_rows()
-        kinds: dict[str, Kind] = {_LABEL: "label", **{column.raw_name: column.dtype for column in self.columns}}
+        kinds: dict[str, Kind] = {LABEL: "label", **{column.raw_name: column.dtype for column in self.columns}}
         for frame, lines in file.chunks(chunk_rows, kinds, bad_rows, workers):
             self.bad_rows = bad_rows.count
             yield frame.with_columns(file_order_split(lines - 1, self._rows))

@@ -1,10 +1,12 @@
 """A log that goes on day by day: what daily training and growing ids are worth on it.
 
-`python -m grouprank.recipes.daily --synthetic`, `--data DIR` (KuaiRand-Pure) or `--schema my.yaml --data FOLDER`
+`python -m grouprank.recipes.daily --synthetic`, `--data DIR` (KuaiRand-Pure, or Criteo's terabyte day files) or
+`--schema my.yaml --data FOLDER`
 
 Trains the same model in five ways, each scored on every day before it is trained on it: left to age after the first
 days, daily with frozen vocabularies, daily with growing ids, daily with hashed ids, and from scratch every day on all
-days before. Writes one page with NE by day, the gains with their intervals, and the ids by day.
+days before. Writes one page with NE by day, the gains with their intervals, the ids by day, and the drift of the
+columns and of learned groups. With `--seeds` the intervals hold the noise of the seeds, too.
 """
 
 import dataclasses
@@ -16,26 +18,29 @@ import keras
 import typer
 from rich.table import Table
 
-from ..datasets import Dataset, GrowingColumn, KuaiRandPure, SyntheticAds, TableDescription
+from ..datasets import GrowingColumn, TableDescription
 from ..datasets.prepare import CHUNK_ROWS
 from ..files import RunFolder, run_lock
 from ..incremental import periods
 from ..reports.terminal import Terminal
 from .command import BadRows, ChunkRows, Run, Seed, run_command
-from .daily_log import IDS, describe, write_daily_log
+from .daily_log import IDS, describe, generated_log, official_log, write_daily_log
+from .daily_page import daily_page
 from .daily_report import DailyReport
-from .daily_variants import DailySettings, DailyVariants, training_seconds
+from .daily_settings import DailySettings
+from .daily_variants import DailyVariants, Day, training_seconds
 
 SETTINGS = DailySettings()
-# The days' column and the ids of the logs that the recipe knows.
-_SYNTHETIC = ("day", ("user_id", "ad_id"))
-_KUAIRAND = ("date", ("user_id", "video_id", "author_id", "music_id"))
 
 
 def main(
     synthetic: Annotated[bool, typer.Option("--synthetic", help="The generated log of ads.")] = False,
     data: Annotated[
-        Path | None, typer.Option("--data", help="KuaiRand-Pure's official files; with --schema a log of your own.")
+        Path | None,
+        typer.Option(
+            "--data",
+            help="Official files of KuaiRand-Pure or of Criteo's terabyte log; with --schema a log of your own.",
+        ),
     ] = None,
     schema: Annotated[Path | None, typer.Option("--schema", help="Description of the columns of your own log.")] = None,
     time: Annotated[
@@ -56,13 +61,15 @@ def main(
         int, typer.Option(min=1, help="Tokens of a growing id column, and buckets of a hashed one.")
     ] = SETTINGS.capacity,
     seed: Seed = SETTINGS.seed,
+    seeds: Annotated[int, typer.Option(min=1, help="Paired seeds, from --seed on; more may be added to a run.")] = 1,
     max_bad_rows: BadRows = 0,
     chunk_rows: ChunkRows = CHUNK_ROWS,
 ) -> None:
     """Compare daily training with growing ids to other ways to meet a log that goes on."""
     if synthetic == (data is not None) or (schema is not None and data is None):
-        raise ValueError("Pass --synthetic, --data DIR (KuaiRand-Pure), or --schema my.yaml --data FOLDER.")
-    name = "synthetic" if synthetic else "kuairand" if schema is None else data.name.split(".")[0] if data else ""
+        raise ValueError("Pass --synthetic, --data DIR (KuaiRand-Pure or Criteo), or --schema my.yaml --data FOLDER.")
+    known = generated_log(rows, seed) if data is None else official_log(data) if schema is None else None
+    name = data.name.split(".")[0] if known is None and data is not None else known.name if known is not None else ""
     folder = run or Path("runs") / "daily" / f"{name}-{keras.backend.backend()}-seed-{seed}"
     settings = dataclasses.replace(
         SETTINGS,
@@ -85,31 +92,41 @@ def main(
             if not chosen:
                 raise ValueError(f"{schema} has no `growing` column. Name the columns of ids with --ids user_id,ad_id.")
             days = periods(data, time, chunk_rows=chunk_rows, max_bad_rows=max_bad_rows)
-        else:
-            dataset: Dataset = SyntheticAds(rows, seed, 4000, 400) if data is None else KuaiRandPure(data)
-            day, known = _SYNTHETIC if data is None else _KUAIRAND
-            write_daily_log(dataset, day, log, chunk_rows, max_bad_rows)
-            description, chosen, user, days = describe(dataset), list(known), "user", periods(log)
+        elif known is not None:
+            write_daily_log(known.dataset, known.day, log, chunk_rows, max_bad_rows, known.folder_name)
+            description, chosen, user, days = describe(known.dataset), list(known.ids), known.user, periods(log)
 
         def tell(what: str) -> None:
             if console.is_terminal:
                 console.print(what)
 
-        variants = DailyVariants(folder / "variants", days, description, chosen, user, settings, tell, max_bad_rows)
-        table = Table(title=f"Growing ids on {name}, before training on the day")
-        for head in ("day", "rows", "task", "NE", "calibration", "new ids", "handed on", "unknown", "seconds"):
-            table.add_column(head, justify="left" if head in ("day", "task") else "right")
-
-        def add(entry: dict[str, Any]) -> None:
-            table.add_row(*_cells(entry, chosen))
-
-        trainers = {"growing": variants.train_daily("growing", add)}
-        console.print(table)
-        trainers |= {how: variants.train_daily(how, lambda entry: None) for how in IDS if how != "growing"}
-        report = DailyReport(name, variants.days(trainers), trainers["growing"].ledger, description, user, settings)
+        runs: dict[int, list[Day]] = {}
+        for number in range(seed, seed + seeds):
+            tell(f"Seed {number}")
+            # The first seed's folder has the name that a run of one seed gives it, so that others can be added to it.
+            of_seed = folder / ("variants" if number == seed else f"variants-seed-{number}")
+            its = dataclasses.replace(settings, seed=number)
+            variants = DailyVariants(of_seed, days, description, chosen, user, its, tell, max_bad_rows)
+            trainers = {"growing": variants.train_daily("growing")}
+            if number == seed:
+                console.print(_days_table(name, trainers["growing"].ledger, chosen))
+            trainers |= {how: variants.train_daily(how) for how in IDS if how != "growing"}
+            runs[number] = variants.days(trainers)
+            if number == seed:
+                ledger, drift = trainers["growing"].ledger, variants.drift(trainers["growing"])
+        report = DailyReport(name, runs, ledger, drift, description, user, settings)
         console.print(report.to_table())
         console.print(report.gains_to_markdown())
-        console.print(f"Report: {report.to_page().write(folder / 'report.html')}", soft_wrap=True)
+        console.print(f"Report: {daily_page(report).write(folder / 'report.html')}", soft_wrap=True)
+
+
+def _days_table(name: str, entries: list[dict[str, Any]], ids: list[str]) -> Table:
+    table = Table(title=f"Growing ids on {name}, before training on the day")
+    for head in ("day", "rows", "task", "NE", "calibration", "new ids", "handed on", "unknown", "seconds"):
+        table.add_column(head, justify="left" if head in ("day", "task") else "right")
+    for entry in entries:
+        table.add_row(*_cells(entry, ids))
+    return table
 
 
 def _cells(entry: dict[str, Any], ids: list[str]) -> list[str]:

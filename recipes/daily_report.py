@@ -1,4 +1,4 @@
-"""What the variants of daily training have reached, as tables and as a page."""
+"""What the variants of daily training have reached."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -8,15 +8,14 @@ import polars as pl
 from rich.table import Table
 
 from ..datasets import TableDescription
-from ..reports import GainTable, PredictionSums, ReportPage, gain_table, task_metrics
-from .daily_variants import VARIANTS, DailySettings, Day
+from ..reports import GainTable, PredictionSums, gain_table, task_metrics
+from ..reports.page.wording import number
+from .daily_drift import Drift
+from .daily_settings import DailySettings
+from .daily_variants import VARIANTS, Day
 
 LAST_DAYS = 7
-_NONE = "–"
-_ABOUT = """All variants train the same model and are scored on each day before it is trained. **aged** is the growing
-one as it was after the first days. **frozen**, **growing** and **hashed** train every day and differ in their ids.
-**retrained** is a new model every day, trained on all days before. The intervals are of the {unit}; one seed makes no
-claim that one is better."""
+_UNSEEN = "rows with ids unseen in the first days"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,16 +24,18 @@ class DailyReport:
 
     Args:
         name: of the log.
-        days: the later days.
-        ledger: the entries of the growing variant.
+        runs: the later days by seed.
+        ledger: the entries of the growing variant under the first seed.
+        drift: of the columns and groups.
         description: what the columns are.
         user: the column of users, or `None` where rows are taken as independent.
-        settings: of the training.
+        settings: of the training, under the first seed.
     """
 
     name: str
-    days: Sequence[Day]
+    runs: Mapping[int, Sequence[Day]]
     ledger: Sequence[Mapping[str, Any]]
+    drift: Drift
     description: TableDescription
     user: str | None
     settings: DailySettings
@@ -44,33 +45,42 @@ class DailyReport:
         """Names of the tasks."""
         return [task.name for task in self.description.tasks]
 
-    def entropy(self, day: Day, variant: str, task: str) -> float | None:
-        """The NE of a variant on a day; `None` where all labels are alike."""
-        return task_metrics(day.frame[task].to_numpy(), day.frame[f"{variant}:{task}"].to_numpy()).normalized_entropy
+    @property
+    def days(self) -> Sequence[Day]:
+        """The later days, under the first seed."""
+        return next(iter(self.runs.values()))
+
+    def entropy(self, place: int, variant: str, task: str) -> float | None:
+        """The mean NE of a variant on a later day over the seeds; `None` where all labels are alike.
+
+        Args:
+            place: which of the later days.
+            variant: the variant.
+            task: the task.
+        """
+        frames = [days[place].frame for days in self.runs.values()]
+        found = [task_metrics(f[task].to_numpy(), f[f"{variant}:{task}"].to_numpy()).normalized_entropy for f in frames]
+        return mean(found)
 
     def rows(self) -> list[list[str]]:
         """For each variant, the mean NE of the last days by task, and the training seconds over them."""
+        last = range(len(self.days))[-LAST_DAYS:]
         found = []
         for variant in VARIANTS:
-            means = []
-            for task in self.tasks:
-                known = [value for day in self._last if (value := self.entropy(day, variant, task)) is not None]
-                means.append(_text(sum(known) / len(known) if known else None))
-            seconds = [day.seconds[variant] for day in self._last if variant in day.seconds]
-            found.append([variant, *means, f"{sum(seconds):.1f}" if seconds else "0"])
+            means = [mean([self.entropy(place, variant, task) for place in last]) for task in self.tasks]
+            spent = [sum(days[place].seconds.get(variant, 0.0) for place in last) for days in self.runs.values()]
+            seconds = sum(spent) / len(spent)
+            found.append([variant, *(number(value, 5) for value in means), f"{seconds:.1f}" if seconds else "0"])
         return found
 
     @property
-    def _last(self) -> Sequence[Day]:
-        return self.days[-LAST_DAYS:]
-
-    @property
-    def _title(self) -> str:
-        return f"Mean NE and training seconds of the last {len(self._last)} days"
+    def title(self) -> str:
+        """What `rows` holds."""
+        return f"Mean NE and training seconds of the last {len(self.days[-LAST_DAYS:])} days"
 
     def to_table(self) -> Table:
         """The variants for a terminal."""
-        table = Table(title=f"{self.name}: {self._title}")
+        table = Table(title=f"{self.name}: {self.title}")
         for head in ("variant", *self.tasks, "seconds"):
             table.add_column(head, justify="left" if head == "variant" else "right")
         for row in self.rows():
@@ -79,69 +89,42 @@ class DailyReport:
 
     def gains(self) -> dict[str, GainTable]:
         """The gains of growing ids on the last days, over the retrained and the frozen ones, by what they compare."""
-        frame = pl.concat([day.frame for day in self._last])
-        unseen = frame.filter("unseen")
-        found = {}
-        for baseline in ("retrained", "frozen"):
-            found[f"Growing ids against {baseline}"] = self._gain(frame, baseline)
-            if len(unseen):
-                found[f"The same, rows with ids unseen in the first days, against {baseline}"] = self._gain(
-                    unseen, baseline
-                )
+        last = range(len(self.days))[-LAST_DAYS:]
+        found = {"Growing ids against retrained": self.gain(last, "retrained")}
+        if any(self.days[place].frame["unseen"].any() for place in last):
+            found[f"Growing ids against frozen, {_UNSEEN}"] = self.gain(last, "frozen", unseen=True)
+            found["Growing ids against frozen"] = self.gain(last, "frozen")
+            found[f"Growing ids against retrained, {_UNSEEN}"] = self.gain(last, "retrained", unseen=True)
+        else:
+            found["Growing ids against frozen"] = self.gain(last, "frozen")
         return found
 
-    def _gain(self, frame: pl.DataFrame, baseline: str) -> GainTable:
+    def gain(self, places: Sequence[int], baseline: str, unseen: bool = False) -> GainTable:
+        """The gains of the growing variant on some of the later days, with intervals of users and of the seeds.
+
+        Args:
+            places: which of the later days.
+            baseline: the variant that it is compared with.
+            unseen: whether only rows with an id that did not occur in the first days count. Defaults to `False`.
+        """
         sums = PredictionSums(self.tasks, [baseline, "growing"], user="user")
-        sums.update(frame, self.settings.seed)
+        for seed, days in self.runs.items():
+            rows = pl.concat([days[place].frame for place in places])
+            sums.update(rows.filter("unseen") if unseen else rows, seed)
         return gain_table(sums)
 
     def gains_to_markdown(self) -> str:
         """The gains as Markdown."""
         return "\n\n".join(f"{title}\n\n{table.to_markdown()}" for title, table in self.gains().items())
 
-    def to_page(self) -> ReportPage:
-        """The page."""
-        unit = "rows" if self.user is None else "users"
-        page = ReportPage(
-            f"Daily training on {self.name}",
-            _ABOUT.format(unit=unit),
-            configuration=dataclasses.asdict(self.settings),
-            seeds=[self.settings.seed],
-        )
-        for title, table in self.gains().items():
-            page.add_gains(table, title, unit)
-        page.add_table(self._title, ["variant", *self.tasks, "seconds"], self.rows())
-        for task in self.tasks:
-            entropies = [
-                [day.name, f"{day.age}", f"{len(day.frame):,}", *(_text(self.entropy(day, v, task)) for v in VARIANTS)]
-                for day in self.days
-            ]
-            page.add_table(f"NE by day: {task}", ["day", "age of the aged", "rows", *VARIANTS], entropies)
-        page.add_table("Gain of daily training by model age, %", *self._ages())
-        page.add_table(
-            "Ids by day", ["day", "feature", "new", "handed on", "used", "capacity"], self._ids(), None, (0, 1)
-        )
-        return page
 
-    def _ages(self) -> tuple[list[str], list[list[str]]]:
-        rows = []
-        for day in self.days:
-            table = self._gain(day.frame, "aged")
-            gains = [table.of("growing", task).gain for task in self.tasks]
-            shown = [
-                _NONE if g is None else f"{100 * g.value:+.2f} ({100 * g.low:+.2f} to {100 * g.high:+.2f})"
-                for g in gains
-            ]
-            rows.append([f"{day.age} days", *shown])
-        return ["model age", *self.tasks], rows
+def mean(values: Sequence[float | None]) -> float | None:
+    """The mean of the values that are known, `None` where none is.
 
-    def _ids(self) -> list[list[str]]:
-        return [
-            [entry["period"], name, *(f"{grown[key]:,}" for key in ("new", "handed_on", "used", "capacity"))]
-            for entry in self.ledger
-            for name, grown in entry["growth"].items()
-        ]
+    Example:
 
-
-def _text(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.5f}"
+    >>> mean([0.5, None, 1.0]), mean([None])
+    (0.75, None)
+    """
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

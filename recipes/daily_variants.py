@@ -16,44 +16,14 @@ from ..files import RunFolder, whole_folder
 from ..incremental import IncrementalTrainer, Period, fit_transforms
 from ..incremental.period_rows import PeriodRows
 from ..incremental.scores import Scores, score
-from ..models import CTRModel
+from ..models.group_placements import PLACEMENTS
+from .daily_drift import Drift, measure_drift
 from .daily_log import with_ids
+from .daily_settings import DailySettings
 
 VARIANTS = ("aged", "frozen", "growing", "hashed", "retrained")
 # What is counted as training: new ids, and passes over the rows.
 _TRAINING = ("extend", "train")
-
-
-@dataclasses.dataclass(frozen=True)
-class DailySettings:
-    """What decides the results of the variants; all of them train the same model.
-
-    Args:
-        preset: preset of the model. Defaults to `"dcn_v2"`.
-        embedding_dim: width of its embeddings. Defaults to 8.
-        learning_rate: of Adam. Defaults to 0.001.
-        batch_size: rows per step. Defaults to 512.
-        epochs: passes over the rows of a day. Defaults to 1.
-        first_days: days that all variants begin with. Defaults to 4.
-        capacity: number of tokens of a growing id column, and of buckets of a hashed one. Defaults to 32,768.
-        seed: of weights and shuffling. Defaults to 0.
-    """
-
-    preset: str = "dcn_v2"
-    embedding_dim: int = 8
-    learning_rate: float = 1e-3
-    batch_size: int = 512
-    epochs: int = 1
-    first_days: int = 4
-    capacity: int = 32_768
-    seed: int = 0
-
-    def model(self, transforms: TableTransforms) -> CTRModel:
-        """A new model."""
-        keras.utils.set_random_seed(self.seed)
-        model = CTRModel.from_preset(self.preset, transforms.schema, embedding_dim=self.embedding_dim)
-        model.compile(keras.optimizers.Adam(self.learning_rate))
-        return model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,26 +91,26 @@ class DailyVariants:
         """The days after the first ones."""
         return self._days[self._settings.first_days :]
 
-    def train_daily(self, ids: str, on_day: Callable[[dict[str, Any]], None]) -> IncrementalTrainer:
+    def train_daily(self, ids: str) -> IncrementalTrainer:
         """Train one of the variants that go on every day.
 
         Args:
             ids: `"frozen"`, `"growing"` or `"hashed"`.
-            on_day: called with the ledger's entry of each day.
         """
-        first = self._days[: self._settings.first_days]
-        trainer = self._trainer(ids, first, self._run / ids)
-        known = {entry["period"]: entry for entry in trainer.ledger}
+        trainer = self._trainer(ids, self._days[: self._settings.first_days], self._run / ids)
+        known = {entry["period"] for entry in trainer.ledger}
         for day in self._days:
             self._tell(f"{ids}: {day.name}")
-            on_day(known[day.name] if day.name in known else trainer.step(day))
+            if day.name not in known:
+                trainer.step(day)
         return trainer
 
-    def _trainer(self, ids: str, fitted: Sequence[Period], folder: Path) -> IncrementalTrainer:
+    def _trainer(self, ids: str, fitted: Sequence[Period], folder: Path, groups: bool = False) -> IncrementalTrainer:
         described, settings = self._described[ids], self._settings
         transforms = fit_transforms(described, fitted, max_bad_rows=self._max_bad_rows)
+        known = [p for p, sides in PLACEMENTS.items() if all(transforms.schema.on_side(side) for side in sides)]
         return IncrementalTrainer(
-            settings.model(transforms),
+            settings.model(transforms, **({"group_structure": known} if groups else {})),
             transforms,
             described,
             folder,
@@ -178,6 +148,34 @@ class DailyVariants:
             trained = {ids: by_day[day.name] for ids, by_day in seconds.items()}
             found.append(Day(day.name, age, pl.DataFrame(columns), {**trained, "retrained": retraining}))
         return found
+
+    def drift(self, growing: IncrementalTrainer) -> Drift:
+        """The drift of the columns and of the groups of a model that was trained on the first days.
+
+        It is the aged model. Where the preset has no groups, the same model with groups is trained for this alone.
+
+        Args:
+            growing: the trainer of the growing variant, after the last day.
+        """
+        first = self._settings.first_days
+        model, transforms = growing.load(first)
+        own = bool(model.group_concats)
+        if not own:
+            self._tell("groups: the first days")
+            trainer = self._trainer("growing", self._days[:first], self._run / "groups", groups=True)
+            trainer.run(self._days[:first])
+            model, transforms = trainer.load()
+        self._tell("drift")
+        found = measure_drift(
+            self._described["growing"],
+            self._days,
+            first,
+            model,
+            transforms,
+            self._settings.batch_size,
+            self._max_bad_rows,
+        )
+        return dataclasses.replace(found, own_groups=own)
 
     def _score(self, model: Any, transforms: TableTransforms, day: Period) -> Scores:
         extras = [] if self._user is None else [self._user]

@@ -5,7 +5,8 @@ from .gain_table import Gain, GainTable, gain_table
 from .group_recovery import GroupRecovery, group_recovery
 from .group_report import Group, GroupReport, group_report
 from .group_stability import group_stability
-from .page import ReportPage
+from .page import LineChart, ReportPage
+from .population_stability import population_stability_index
 from .regression_gate import GateCheck, GateResult, GateRule, check_gate
 from .segment_report import Segment, SegmentReport, segment_report
 from .segmentation import Segmentation
@@ -25,6 +26,7 @@ __all__ = [
     "Group",
     "GroupRecovery",
     "GroupReport",
+    "LineChart",
     "PredictionSums",
     "ReportPage",
     "Segment",
@@ -41,6 +43,7 @@ __all__ = [
     "group_recovery",
     "group_report",
     "group_stability",
+    "population_stability_index",
     "segment_report",
     "task_metrics",
 ]

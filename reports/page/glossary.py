@@ -9,6 +9,8 @@ _MEANINGS = {
     see.""",
     "ResL": """residual learning: heads that fit the label minus a teacher's prediction during training, and are not
     exported.""",
+    "PSI": """population stability index, how far the shares of a column's values have moved: 0 is not at all, above 0.1
+    is some drift and above 0.25 much, by a rule of thumb.""",
 }
 
 

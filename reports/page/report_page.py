@@ -25,6 +25,8 @@ from .gains_section import conclusions, gains_section
 from .glossary import glossary
 from .groups_section import groups_section
 from .lead import lead
+from .line_chart import LineChart
+from .lines_section import lines_section
 from .prose import prose
 from .segments_section import segments_section
 from .slices_section import slices_section
@@ -169,6 +171,16 @@ class ReportPage:
             ValueError: when there is no epoch.
         """
         self._sections.append(training_section(histories, baseline, self._names, title))
+
+    def add_lines(self, title: str, charts: Sequence[LineChart], text: str | None = None) -> None:
+        """Add pictures of lines, such as NE by day, and a folded table of the figures of each.
+
+        Args:
+            title: of the section.
+            charts: the pictures, side by side where there is room. One without any value is not drawn.
+            text: paragraphs before them, as `add_text` takes them. Defaults to `None`.
+        """
+        self._sections.append(lines_section(charts, self._names, title, text))
 
     def add_text(self, title: str, text: str) -> None:
         """Add paragraphs.

@@ -5,7 +5,7 @@ import keras
 import polars as pl
 import pytest
 
-from grouprank.datasets import Avazu, CriteoDAC, KuaiRandPure, NumericColumn
+from grouprank.datasets import Avazu, CriteoDAC, CriteoTerabyte, KuaiRandPure, NumericColumn
 
 
 def read(dataset, chunk_rows=100, max_bad_rows=0):
@@ -138,6 +138,36 @@ def test_criteo_bad_rows_do_not_move_the_splits(tmp_path, write_lines, criteo_ro
     (tmp_path / "train.txt").write_text("")
     with pytest.raises(ValueError, match="no rows"):
         read(CriteoDAC(tmp_path))
+
+
+def test_criteos_day_files_split_by_day(tmp_path, write_lines, criteo_row):
+    for day, name in ((2, "day_2"), (0, "day_0.gz"), (11, "day_11"), (5, "day_5.gz")):
+        row = criteo_row(day % 2, numbers=[str(day), "", "-3", *["7"] * 10], tokens=["", *["ab"] * 25])
+        write_lines(tmp_path / name, [row] * 3)
+    dataset = CriteoTerabyte(tmp_path)
+    frame = read(dataset, chunk_rows=2)
+    check_protocol(dataset, frame)
+    assert frame["day"].to_list() == [day for day in (0, 2, 5, 11) for _ in range(3)]
+    assert frame["split"].to_list() == ["train"] * 6 + ["validation"] * 3 + ["test"] * 3
+    assert frame["I1"].to_list() == frame["day"].to_list()
+    assert (frame["I2"].null_count(), frame["I3"].sum(), frame["C1"].unique().to_list()) == (12, -36, [""])
+    assert frame["click"].to_list() == [0.0] * 6 + [1.0] * 6
+    sides = {column.name: column.side for column in CriteoTerabyte(tmp_path, sides={"C1": "user"}).columns}
+    assert (sides["I1"], sides["C1"], sides["C2"], len(sides)) == ("user", "user", "ad", 39)
+    assert CriteoTerabyte.download(tmp_path) == tmp_path
+
+
+def test_criteos_day_files_say_what_is_wrong(tmp_path, write_lines, criteo_row):
+    with pytest.raises(FileNotFoundError, match=r"no file of a day, day_0\[.gz\] … day_23\[.gz\], in .*ailab.criteo"):
+        CriteoTerabyte(tmp_path)
+    with pytest.raises(PermissionError, match="ailab.criteo.com"):
+        CriteoTerabyte.download(tmp_path)
+    write_lines(tmp_path / "day_3", [criteo_row(), criteo_row(numbers=["x"] * 13)])
+    with pytest.raises(ValueError, match=r"day_3, line 2: column 'I1': expected a number or nothing. Received: 'x'"):
+        read(CriteoTerabyte(tmp_path))
+    assert read(CriteoTerabyte(tmp_path), max_bad_rows=1)["split"].to_list() == ["test"]
+    with pytest.raises(ValueError, match=r"\['C27'\]. Expected: I1..I13, C1..C26"):
+        CriteoTerabyte(tmp_path, sides={"C27": "ad"})
 
 
 def test_criteo_sides_can_be_chosen(tmp_path, write_lines, criteo_row):
