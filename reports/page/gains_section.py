@@ -31,6 +31,7 @@ class Conclusion:
         verdict: of the task as a whole, which gives the symbol.
         sentence: the conclusion.
         segments: what the segments add.
+        comparison: title of the gains, where a page has several; else empty.
     """
 
     task: str
@@ -39,15 +40,17 @@ class Conclusion:
     verdict: str
     sentence: str
     segments: tuple[str, ...] = ()
+    comparison: str = ""
 
 
-def conclusions(table: GainTable, reports: Sequence[SegmentReport] = ()) -> list[Conclusion]:
+def conclusions(table: GainTable, reports: Sequence[SegmentReport] = (), comparison: str = "") -> list[Conclusion]:
     """One sentence per task, made of the table's verdicts alone.
 
     Args:
         table: gains of the candidates.
         reports: segment reports of candidates in the table; they add in how many segments a candidate is better and
             worse. Defaults to `()`.
+        comparison: title of the gains, to tell them from others of the page. Defaults to `""`.
 
     Example:
 
@@ -73,7 +76,7 @@ def conclusions(table: GainTable, reports: Sequence[SegmentReport] = ()) -> list
             if report.baseline == table.baseline and any(gain.model == report.candidate for gain in gains)
         )
         verdict = verdicts[0] if verdicts else "baseline"
-        found.append(Conclusion(task, rows, table.positives[task], verdict, sentence, about))
+        found.append(Conclusion(task, rows, table.positives[task], verdict, sentence, about, comparison))
     return found
 
 

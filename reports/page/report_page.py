@@ -81,7 +81,7 @@ class ReportPage:
         self.title, self.summary, self.command, self.date = title, summary, command, date
         self.configuration, self.seeds, self.rows = dict(configuration or {}), list(seeds), dict(rows or {})
         self._sections: list[Section] = []
-        self._tables: list[GainTable] = []
+        self._tables: list[tuple[str, GainTable]] = []
         self._reports: list[SegmentReport] = []
         self._names = (f"figure-{number}" for number in itertools.count(1))
 
@@ -95,7 +95,7 @@ class ReportPage:
                 `"users"`.
         """
         self._sections.append(gains_section(table, self._names, title, unit))
-        self._tables.append(table)
+        self._tables.append((title, table))
 
     def add_calibration(
         self, sums: PredictionSums, models: Sequence[str] | None = None, title: str = "Calibration"
@@ -235,8 +235,9 @@ class ReportPage:
         environment.filters["breakable"] = _breakable
         styles = environment.get_template("page.css").render(colors=COLORS)
         script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
-        found = [one for table in self._tables for one in conclusions(table, self._reports)]
-        first = lead(self._tables[0]) if self._tables else None
+        several = len(self._tables) > 1
+        found = [one for of, table in self._tables for one in conclusions(table, self._reports, of if several else "")]
+        first = lead(self._tables[0][1]) if self._tables else None
         # All that is read on the page, pictures too; an abbreviation in it is explained.
         read = [
             self.title,

@@ -262,6 +262,15 @@ class TestConclusions:
         page.add_gains(table_of(*gains))
         cards = [e for e in Elements(page.to_html()).all("li") if "card" in e.get("class", "")]
         assert sentence in cards[0]["text"]
+        assert "Gains" not in cards[0]["text"]
+
+    def test_conclusions_of_several_comparisons_name_theirs(self):
+        page = ReportPage("Run")
+        for title in ("All rows", "Rows of new ads"):
+            page.add_gains(table_of(estimate(0.1)), title)
+        cards = [e["text"] for e in Elements(page.to_html()).all("li") if "card" in e.get("class", "")]
+        assert ["All rows" in cards[0], "Rows of new ads" in cards[1]] == [True, True]
+        assert "Rows of new ads" not in cards[0]
 
     def test_a_win_names_the_segments_that_lose(self, elements):
         cards = [e["text"] for e in elements.all("li") if "card" in e.get("class", "")]
