@@ -42,6 +42,13 @@ def folder(exported, tmp_path):
     return tmp_path / "tiny"
 
 
+@pytest.fixture
+def light_folder(folder):
+    """The same without warm-up requests, which take a server longer than all else."""
+    (folder / "7" / "assets.extra" / "tf_serving_warmup_requests").unlink()
+    return folder
+
+
 def publish(folder, version, source="7"):
     """A copy of a version, which appears in one rename."""
     shutil.copytree(folder / source, folder / f".copy-{version}")
@@ -58,7 +65,7 @@ def wait_for(client, states):
     raise AssertionError(f"expected {states}, the server says {client.states()}")
 
 
-def test_new_versions_lose_no_request(folder):
+def test_new_versions_lose_no_request(light_folder):
     raw, stop, answers, failures = raw_rows(ROWS), threading.Event(), [], []
 
     def ask(address):
@@ -69,21 +76,22 @@ def test_new_versions_lose_no_request(folder):
                 except Exception as error:
                     failures.append(error)
 
-    with LoopbackServer({"tiny": folder}, poll_seconds=0.05) as server, Client(server.grpc, "tiny", timeout=60.0) as c:
+    server = LoopbackServer({"tiny": light_folder}, poll_seconds=0.05)
+    with server, Client(server.grpc, "tiny", timeout=60.0) as c:
         threads = [threading.Thread(target=ask, args=(address,)) for address in (server.grpc, server.rest)]
         for thread in threads:
             thread.start()
         for version in (8, 9):
-            publish(folder, version)
+            publish(light_folder, version)
             wait_for(c, {version: "AVAILABLE"})
-        count = len(answers)
-        while len(answers) < count + 10 and not failures:
-            stop.wait(0.01)
+            count = len(answers)
+            while len(answers) < count + 10 and not failures:
+                stop.wait(0.01)
         stop.set()
         for thread in threads:
             thread.join()
     assert failures == []
-    assert len(answers) > 30
+    assert len(answers) >= 20
     for found in answers:
         np.testing.assert_allclose(found, answers[0], atol=1e-6)
 
@@ -199,11 +207,11 @@ def malformed_requests():
     }  # fmt: skip
 
 
-def test_malformed_requests_get_words_and_the_server_goes_on(folder):
+def test_malformed_requests_get_words_and_the_server_goes_on(light_folder):
     kinds = malformed_requests()
     assert len(kinds) >= 20
     raw = raw_rows(ROWS)
-    with LoopbackServer({"tiny": folder}) as server, Client(server.grpc, "tiny", timeout=60.0) as client:
+    with LoopbackServer({"tiny": light_folder}) as server, Client(server.grpc, "tiny", timeout=60.0) as client:
         before = client.predict(raw)
         with grpc.insecure_channel(server.grpc.removeprefix("grpc://")) as channel:
             stub = PredictionServiceStub(channel)
@@ -215,7 +223,7 @@ def test_malformed_requests_get_words_and_the_server_goes_on(folder):
         np.testing.assert_array_equal(client.predict(raw)["click"], before["click"])
 
 
-def test_malformed_json_gets_words(folder):
+def test_malformed_json_gets_words(light_folder):
     raw = {
         name: [v.decode() if isinstance(v, bytes) else v for v in values.tolist()] for name, values in finite().items()
     }
@@ -234,7 +242,7 @@ def test_malformed_json_gets_words(folder):
         json.dumps({"inputs": {**raw, "image": [[1.0], [1.0, 2.0]]}}).encode(): "'image'",
         json.dumps({"inputs": {**raw, "price": [1]}}).encode(): "Sent extra: ['price']",
     }
-    with LoopbackServer({"tiny": folder}) as server:
+    with LoopbackServer({"tiny": light_folder}) as server:
 
         def post(body, path="/v1/models/tiny:predict"):
             with urllib.request.urlopen(server.rest + path, body, timeout=60) as response:
