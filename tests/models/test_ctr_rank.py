@@ -69,7 +69,7 @@ class DoubledDCNv2(DCNv2):
     [
         (CTRModel, {"backbone": "dcn_v2"}),
         (CTRModel, {"backbone": "mlp", "embedding_optimizer": "adam", "group_structure": ("user",)}),
-        (CVRModel, {"backbone": "dlrm", "group_structure": ()}),
+        once(CVRModel, {"backbone": "dlrm", "group_structure": ()}),
         once(CTRModel, {"backbone": DCNv2(2, projection_dim=3, structure="stacked", units=(8,), dropout=0.5)}),
         once(CTRModel, {"backbone": DCNv2(0, units=(8,)), "dropout": 0.5}),
         once(CTRModel, {"backbone": DCNv2(1, units=())}),

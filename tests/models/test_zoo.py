@@ -114,6 +114,7 @@ def test_presets_of_two_towers():
         gr.models.CTRModel.from_preset("two_tower", SCHEMA)
 
 
+@pytest.mark.any_backend
 def test_a_preset_for_every_backbone_and_row_of_table_1():
     presets = RANKING
     assert {get_preset(name).arguments["backbone"] for name in presets} == set(BACKBONES)
