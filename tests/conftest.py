@@ -64,6 +64,11 @@ def pytest_itemcollected(item):
         item.add_marker(pytest.mark.any_backend("file"))
 
 
+def pytest_collection_modifyitems(items):
+    # Tests marked `long` begin first, so that no worker has one left when the others have nothing to do.
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 def pytest_collection_finish():
     # The frameworks and what they trace are millions of objects; looking through them again and again takes a tenth of
     # the suite's time.

@@ -194,6 +194,7 @@ def test_from_how_many_candidates_crosses_go_by_side():
         once({"group_structure": (), "embedding_optimizer": "adam"}),
     ],
 )
+@pytest.mark.long
 def test_one_request_with_many_candidates(arguments, columns, monkeypatch):
     keras.utils.set_random_seed(0)
     model = CTRModel(SCHEMA, **{"embedding_dim": 4, **arguments})

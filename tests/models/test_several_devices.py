@@ -163,6 +163,7 @@ def test_mirrored_strategy_of_two_replicas():
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="process groups are torch's")
+@pytest.mark.long
 def test_two_processes(tmp_path):
     store = str(Path(tmp_path) / "store")
     for process in [start(PROCESSES, str(rank), store) for rank in (0, 1)]:
@@ -170,6 +171,7 @@ def test_two_processes(tmp_path):
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="Keras distributes on JAX alone")
+@pytest.mark.long
 def test_groups_train_over_two_devices_and_ragged_batches_are_refused():
     check_ends_well(start(SHARDED))
 

@@ -54,6 +54,7 @@ def table():
 
 
 @pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.long
 def test_trains_overfits_and_is_served(preset, tmp_path):
     x, y = table()
     model = make(preset)

@@ -47,6 +47,7 @@ def schedule(**changes):
     return {"training": dataclasses.replace(SETTINGS, **changes), "seed": 0, "console": quiet()}
 
 
+@pytest.mark.long
 def test_study_end_to_end_and_again(tmp_path, capsys):
     console = Terminal(width=120)
     arguments = (tiny_log(), SETTINGS, tmp_path / "run", tmp_path / "saved_models" / "tiny")

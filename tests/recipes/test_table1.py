@@ -32,6 +32,7 @@ def monkeypatch_module():
         yield patch
 
 
+@pytest.mark.long
 def test_a_study_from_tuning_to_pages(small, tmp_path, capsys):
     folder, output = tmp_path / "run", tmp_path / "docs"
 

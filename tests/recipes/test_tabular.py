@@ -209,6 +209,7 @@ def test_what_the_user_gets_wrong_is_one_message(tmp_path, table, command):
     assert "Pass --teacher self or out_of_time" in column.stderr
 
 
+@pytest.mark.long
 def test_a_whole_study(tmp_path, table, command):
     table.write_csv(tmp_path / "my.csv")
     assert command("--init", "--data", "my.csv").exit_code == 0

@@ -122,6 +122,7 @@ def with_warm_up_of_another_model(version):
         writer.write(log.SerializeToString())
 
 
+@pytest.mark.long
 def test_corrupt_versions_are_refused_and_the_old_one_goes_on(folder):
     raw, work, refused = raw_rows(ROWS), folder / ".work", {}
     ways = (cut, without_variables, no_model, without_a_vocabulary, with_warm_up_of_another_model)

@@ -71,6 +71,7 @@ def session(trained, tmp_path_factory):
     return CSession(path)
 
 
+@pytest.mark.long
 def test_raw_rows_get_the_keras_models_probabilities(trained, session):
     model, transforms = trained
     rows = raw_rows(300, seed=1)

@@ -94,6 +94,7 @@ DATASETS = {"kuairand-pure": gr.datasets.KuaiRandPure, "criteo-dac": gr.datasets
     reason="what is made of raw rows depends on no backend; the zoo's test compares the scores that each exports",
 )
 @pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.long
 def test_real_rows(name, real_data, tmp_path):
     """Rows of the official files, the last ones of the table, of all splits if one has not as many."""
     dataset = DATASETS[name](real_data(name))

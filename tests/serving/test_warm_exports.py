@@ -88,6 +88,7 @@ def test_a_process_that_ends_is_told_and_replaced(monkeypatch, tmp_path):
     assert started == ["tensorflow"] * 2
 
 
+@pytest.mark.long
 def test_a_fresh_process_writes_the_same(exported, tmp_path, monkeypatch):
     """Outside of a block of `warm_exports`, and where Python cannot fork."""
     model, path, report = exported
