@@ -50,6 +50,7 @@ class LossWatch(keras.callbacks.Callback):
         self._lock = threading.Lock()
         self._epoch = 0
         self._rate: float | None = None
+        self._step = "in step"
         self._first_loss: float | None = None
         self._bad: dict[int, dict[str, Any]] = {}
         self._warned = False
@@ -61,7 +62,11 @@ class LossWatch(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Note what errors are to name: on JAX the model's numbers are out of reach within an epoch."""
         self._epoch = epoch
-        rate = getattr(getattr(self.model, "optimizer", None), "learning_rate", None)
+        # Asked for here alone: on JAX `self.model` gives the last step's weights to the model, and where a thread asks,
+        # the next step gets arrays that are gone.
+        model = self.model
+        self._step = "in step" if getattr(model, "steps_per_execution", 1) == 1 else "up to step"
+        rate = getattr(getattr(model, "optimizer", None), "learning_rate", None)
         self._rate = None if rate is None else float(keras.ops.convert_to_numpy(rate))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -113,9 +118,8 @@ class LossWatch(keras.callbacks.Callback):
                 "No task's metrics are: it is the loss of this step alone, such as of groups or residual learning, "
                 "or metrics do not tell."
             )
-        step = "in step" if getattr(self.model, "steps_per_execution", 1) == 1 else "up to step"
         raise FloatingPointError(
-            f"The loss became {float(logs['loss'])} {step} {batch + 1} of epoch {self._epoch + 1}. {where} "
+            f"The loss became {float(logs['loss'])} {self._step} {batch + 1} of epoch {self._epoch + 1}. {where} "
             f"{self._remedy()} The weights are not worth keeping: go on from the last saved ones."
         )
 

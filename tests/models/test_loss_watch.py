@@ -54,6 +54,17 @@ def test_two_towers(ads):
         model.fit(ads.columns(), ads.labels(), verbose=0)
 
 
+def test_the_model_is_left_alone_within_an_epoch():
+    """Keras calls from a thread, in which `self.model` would disturb the step that JAX runs."""
+    watch = LossWatch(["click"])
+    watch.set_model(keras.Sequential([keras.layers.Dense(1)]))
+    watch.on_train_begin()
+    watch.on_epoch_begin(0)
+    watch._model = None
+    with pytest.raises(FloatingPointError, match="The loss became nan in step 3 of epoch 1"):
+        watch.on_train_batch_end(2, {"loss": float("nan")})
+
+
 def watched(*losses, names=("click",), **arguments):
     watch = LossWatch(names, **arguments)
     watch.set_model(keras.Sequential([keras.layers.Dense(1)]))
