@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 
 from ..schema import Task
-from .kinds import CategoricalColumn, Column, NumericColumn
+from .criteo_layout import LABEL, NUMERIC, criteo_columns, criteo_file
+from .kinds import Column
 from .raw_files.bad_rows import BadRows
-from .raw_files.delimited_file import DelimitedFile, Kind
 from .raw_files.file_order_split import file_order_split
 from .raw_files.official_files import fetch_archive, find_file, require_file
 
@@ -16,12 +16,6 @@ _URL = "https://go.criteo.net/criteo-research-kaggle-display-advertising-challen
 _PAGE = "https://ailab.criteo.com/ressources/"
 _REMEDY = f"Run with --download, or get the Kaggle Display Advertising Challenge dataset from {_PAGE}."
 _FILE = "train.txt"
-LABEL = "click"
-NUMERIC = [f"I{i}" for i in range(1, 14)]
-CATEGORICAL = [f"C{i}" for i in range(1, 27)]
-
-# An id with fewer than ten rows learns noise. The winning solution and FuxiCTR's benchmark use this threshold.
-TOKEN_COUNT = 10
 
 _SIDES = {
     **dict.fromkeys([*NUMERIC, "C3", "C4", "C12", "C16", "C19", "C21", "C24", "C26"], "user"),
@@ -70,16 +64,7 @@ class CriteoDAC:
 
     def __init__(self, folder: str | Path, sides: Mapping[str, str] | None = None) -> None:
         self._path = require_file(Path(folder), [_FILE], _REMEDY)
-        unknown = sorted(set(sides or {}) - set(_SIDES))
-        if unknown:
-            raise ValueError(
-                f"`sides` names columns that Criteo's file does not have. Received: {unknown}. "
-                "Expected: I1..I13, C1..C26."
-            )
-        chosen = {**_SIDES, **(sides or {})}
-        numeric = [NumericColumn(name, chosen[name]) for name in NUMERIC]
-        categorical = [CategoricalColumn(name, chosen[name], min_count=TOKEN_COUNT) for name in CATEGORICAL]
-        self.columns: Sequence[Column] = (*numeric, *categorical)
+        self.columns: Sequence[Column] = criteo_columns(_SIDES, sides)
         self.files = (self._path,)
         self.bad_rows = 0
         self._rows: int | None = None
@@ -87,10 +72,9 @@ class CriteoDAC:
     def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
         """Yield frames of at most `chunk_rows` rows in file order (see `Dataset.chunks`)."""
         bad_rows = BadRows(max_bad_rows)
-        file = DelimitedFile(self._path, "\t", [LABEL, *NUMERIC, *CATEGORICAL], quoted=False)
+        file, kinds = criteo_file(self._path, self.columns)
         if self._rows is None:
             self._rows = file.count_rows()
-        kinds: dict[str, Kind] = {LABEL: "label", **{column.raw_name: column.dtype for column in self.columns}}
         for frame, lines in file.chunks(chunk_rows, kinds, bad_rows, workers):
             self.bad_rows = bad_rows.count
             yield frame.with_columns(file_order_split(lines - 1, self._rows))

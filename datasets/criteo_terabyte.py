@@ -6,10 +6,9 @@ from pathlib import Path
 import polars as pl
 
 from ..schema import Task
-from .criteo_dac import CATEGORICAL, LABEL, NUMERIC, TOKEN_COUNT
-from .kinds import CategoricalColumn, Column, NumericColumn
+from .criteo_layout import CATEGORICAL, LABEL, NUMERIC, criteo_columns, criteo_file
+from .kinds import Column
 from .raw_files.bad_rows import BadRows
-from .raw_files.delimited_file import DelimitedFile, Kind
 from .raw_files.official_files import find_file
 from .raw_files.time_split import time_split
 
@@ -55,27 +54,18 @@ class CriteoTerabyte:
             raise FileNotFoundError(
                 f"Found no file of a day, day_0[.gz] … day_{_DAYS - 1}[.gz], in {folder}. {_REMEDY}"
             )
-        chosen = dict.fromkeys(NUMERIC, "user") | dict.fromkeys(CATEGORICAL, "ad")
-        if unknown := sorted(set(sides or {}) - set(chosen)):
-            raise ValueError(
-                f"`sides` names columns that Criteo's files do not have. Received: {unknown}. "
-                "Expected: I1..I13, C1..C26."
-            )
-        chosen |= sides or {}
-        numeric = [NumericColumn(name, chosen[name]) for name in NUMERIC]
-        categorical = [CategoricalColumn(name, chosen[name], min_count=TOKEN_COUNT) for name in CATEGORICAL]
-        self.columns: Sequence[Column] = (*numeric, *categorical)
+        assumed = dict.fromkeys(NUMERIC, "user") | dict.fromkeys(CATEGORICAL, "ad")
+        self.columns: Sequence[Column] = criteo_columns(assumed, sides)
         self.files = tuple(self._days.values())
         self.bad_rows = 0
 
     def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
         """Yield frames of at most `chunk_rows` rows day by day (see `Dataset.chunks`)."""
         bad_rows = BadRows(max_bad_rows)
-        kinds: dict[str, Kind] = {LABEL: "label", **{column.raw_name: column.dtype for column in self.columns}}
         last = max(self._days)
         validation = max((day for day in self._days if day != last), default=last)
         for day, path in self._days.items():
-            file = DelimitedFile(path, "\t", [LABEL, *NUMERIC, *CATEGORICAL], quoted=False)
+            file, kinds = criteo_file(path, self.columns)
             for frame, _ in file.chunks(chunk_rows, kinds, bad_rows, workers):
                 self.bad_rows = bad_rows.count
                 days = pl.repeat(day, len(frame), dtype=pl.Int32, eager=True).alias("day")

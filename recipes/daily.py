@@ -69,7 +69,7 @@ def main(
     if synthetic == (data is not None) or (schema is not None and data is None):
         raise ValueError("Pass --synthetic, --data DIR (KuaiRand-Pure or Criteo), or --schema my.yaml --data FOLDER.")
     known = generated_log(rows, seed) if data is None else official_log(data) if schema is None else None
-    name = data.name.split(".")[0] if known is None and data is not None else known.name if known is not None else ""
+    name = known.name if known is not None else (data or Path()).name.split(".")[0]
     folder = run or Path("runs") / "daily" / f"{name}-{keras.backend.backend()}-seed-{seed}"
     settings = dataclasses.replace(
         SETTINGS,

@@ -138,6 +138,7 @@ def test_one_ad_is_asked_as_a_row(exported, client, monkeypatch):
     ads = {name: values[:, np.newaxis] for name, values in raw.items() if name not in REQUEST}
     found = client.rank(request, ads)
     assert asked == ["serving_default"]
+    assert set(found) == set(client.signatures()["rank"].outputs)
     assert found["like"].shape == (ROWS, 1)
     same = same_groups(model, client, raw)
     close(found["like"][same, 0], model.predict_proba(TRANSFORMS(raw))["like"][same])
