@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from . import datasets, layers, losses, metrics, models, reports, schema
+from . import datasets, distribution, layers, losses, metrics, models, reports, schema
 from .schema import Categorical, Numeric, Schema, Sequence, Task, Vector, Weights
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = [
     "Vector",
     "Weights",
     "datasets",
+    "distribution",
     "incremental",
     "layers",
     "losses",

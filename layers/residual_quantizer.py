@@ -6,12 +6,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..distribution.replicas import refuse_replicas
 from .check_arguments import check_positive, check_rate
 from .codebook_adaptation import collect_rows, fit_codebooks
 from .codebook_averages import average_codebooks
 from .dead_codes import move_dead_codes
 from .quantization_loss import quantization_loss
-from .replicas import refuse_replicas
 from .residual_search import residual_search
 from .row_weights import row_weight
 from .running_variance import RunningVariance

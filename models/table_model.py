@@ -5,8 +5,8 @@ from typing import Any, Self
 
 import keras
 
+from ..distribution.replicas import refuse_replicas
 from ..layers import EmbeddingCollection, FusedEmbedding
-from ..layers.replicas import refuse_replicas
 from ..metrics import CodebookHealth
 from ..schema import Categorical, Schema
 from ..schema import Sequence as SequenceOfIds

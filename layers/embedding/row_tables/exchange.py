@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...replicas import found_devices
+from ....distribution.replicas import found_devices
 
 INSTEAD = (
     "use an embedding that the optimizer of `compile` trains (`EmbeddingCollection`; `embedding_optimizer=None` in a "

@@ -1,8 +1,64 @@
-"""Whether a training step runs in several copies that each see a part of the batch."""
+"""What the copies of a training step that each see a part of the batch add up.
+
+Under `torch.distributed` every process runs the Python of a layer on its own rows. A sum over the rows of the batch
+goes through `total` there, and a divisor of a mean through `mean`, so that the batch of all processes counts. On JAX a
+layer sees the whole batch, wherever its rows lie, and both change nothing.
+"""
 
 from typing import Any
 
 import keras
+
+from .processes import world_size
+
+
+def replica_count() -> int:
+    """Number of copies of a training step that each see a part of the batch: the processes under torch, else 1.
+
+    Example:
+
+    >>> replica_count()
+    1
+    """
+    return world_size() if keras.backend.backend() == "torch" else 1
+
+
+def total(value: Any) -> Any:
+    """Sum of a tensor over the copies, the same in each of them. No gradient passes through it.
+
+    Args:
+        value: tensor, of one shape in all copies, which must all call this, in the same order.
+
+    Example:
+
+    >>> float(total(keras.ops.convert_to_tensor(3.0)))
+    3.0
+    """
+    if replica_count() == 1:
+        return value
+    import torch
+
+    summed = torch.as_tensor(value).detach().clone()
+    torch.distributed.all_reduce(summed)
+    return summed
+
+
+def mean(value: Any) -> Any:
+    """Mean of a tensor over the copies, see `total`.
+
+    A copy divides the sum of its rows' losses by the mean of the numbers of rows. Gradients that are averaged over the
+    copies, as torch's `DistributedDataParallel` does, are then those of the whole batch.
+
+    Args:
+        value: see `total`.
+
+    Example:
+
+    >>> float(mean(keras.ops.convert_to_tensor(3.0)))
+    3.0
+    """
+    count = replica_count()
+    return value if count == 1 else total(value) / count
 
 
 def found_replicas(strategy: Any = None) -> str | None:
