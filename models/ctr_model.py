@@ -82,6 +82,9 @@ class CTRModel(MultiTaskModel):
         embedding_storage_dtype: `"float32"`, `"bfloat16"` or `"float16"`: how a fused table keeps
             its rows, in training and when served. Half precision halves its memory.
             Defaults to `"float32"`.
+        table_placement: `"device"` or `"rows"`: whether a fused table lies on one device, or its rows are dealt over
+            the devices of a distribution (see `FusedEmbedding`). With `"rows"`, an `embedding_optimizer` of `"auto"`
+            is `"adam"`. Defaults to `"device"`.
         embeddings_regularizer: regularizer of the embedding table. It reads the whole
             table at every step; use the `weight_decay` of a fused table's optimizer
             there. Defaults to `None`.
@@ -166,6 +169,7 @@ class CTRModel(MultiTaskModel):
         sequence_encoder: str | Mapping[str, str | SequenceEncoder] = "mean",
         semantic_ids: Mapping[str, SemanticIds | SemanticIdEmbedding] | None = None,
         embedding_storage_dtype: str = "float32",
+        table_placement: str = "device",
         start_at_rate: bool = True,
         tables: Iterable[TableConfig] = (),
         calibration: bool | Iterable[str] | Mapping[str, LogitCalibration] = False,
@@ -200,6 +204,7 @@ class CTRModel(MultiTaskModel):
             semantic_embeddings,
             embedding_storage_dtype,
             tables,
+            table_placement,
         )
         fields = embedder.fields(*embedder.vectors(inputs))
         # Backbones that end in a normalization would drown the rate in the noise of a kernel of the usual size.
@@ -223,6 +228,7 @@ class CTRModel(MultiTaskModel):
         self.dropout = dropout
         self.embedding_optimizer = embedding_optimizer
         self.embedding_storage_dtype = embedding_storage_dtype
+        self.table_placement = table_placement
         self.embeddings_regularizer = regularizer
         self.task_weighting = weighting
         self.sequence_encoders = encoders
@@ -338,6 +344,7 @@ class CTRModel(MultiTaskModel):
             "multi_task": serialize(self.multi_task),
             "residual_learning": serialize(self.residual_learning) if self.residual_learning else False,
             "embedding_storage_dtype": self.embedding_storage_dtype,
+            "table_placement": self.table_placement,
             "task_weights": self.task_weighting.task_weights,
             "task_weighting": serialize(self.task_weighting),
             "sequence_encoder": {name: serialize(layer) for name, layer in self.sequence_encoders.items()},

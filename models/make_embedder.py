@@ -37,6 +37,7 @@ def make_embedder(
     semantic_ids: Mapping[str, SemanticIdEmbedding] | None = None,
     storage_dtype: str = "float32",
     tables: Iterable[TableConfig] = (),
+    placement: str = "device",
 ) -> FeatureEmbedder:
     """The layers that make every feature a field of shape `(batch, width)`, which is `embedding_dim` or its table's.
 
@@ -49,6 +50,7 @@ def make_embedder(
         semantic_ids: embeddings by semantic id; each is one more field, `"FEATURE:semantic_ids"`.
         storage_dtype: how a fused table keeps its rows.
         tables: configs of the tables that differ.
+        placement: where a fused table lies.
     """
     encoders = dict(sequence_encoders or {})
     poolings = {
@@ -67,6 +69,7 @@ def make_embedder(
             [*encoders, *poolings],
             storage_dtype,
             tables,
+            placement,
         )
     if numbers:
         numeric = NumericEmbedding(embedding_dim, name="numeric_embedding")
@@ -96,6 +99,7 @@ def _make_collection(
     unpooled: list[str],
     storage_dtype: str,
     tables: Iterable[TableConfig],
+    placement: str,
 ) -> EmbeddingCollection:
     """The tables: trained by the optimizer of `compile`, or fused with their own."""
     sizes = {f.name: f.vocabulary_size for f in ids}
@@ -115,12 +119,19 @@ def _make_collection(
         # A table with an optimizer of its own is fused whatever the others are.
         own = {name for name, table in configs.items() if table.optimizer is not None}
         large = sum(size for name, size in rows.items() if name not in own) >= FUSED_FROM_ROWS
-        optimizer = "adam" if large and regularizer is None else None
+        optimizer = "adam" if placement == "rows" or (large and regularizer is None) else None
     if optimizer is not None:
-        return FusedEmbeddingCollection(sizes, embedding_dim, optimizer, storage_dtype=storage_dtype, **arguments)
+        return FusedEmbeddingCollection(
+            sizes, embedding_dim, optimizer, storage_dtype=storage_dtype, placement=placement, **arguments
+        )
     if storage_dtype != "float32":
         raise ValueError(
             "Only a fused table keeps its rows in half precision. Pass an `embedding_optimizer`, such as 'adam'. "
             f"Received: embedding_storage_dtype={storage_dtype!r} without one."
+        )
+    if placement != "device":
+        raise ValueError(
+            "Only a fused table is dealt over devices by rows. Pass an `embedding_optimizer`, such as 'adam'. "
+            f"Received: table_placement={placement!r} without one."
         )
     return EmbeddingCollection(sizes, embedding_dim, **arguments)

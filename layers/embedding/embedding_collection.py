@@ -55,6 +55,7 @@ class EmbeddingCollection(keras.layers.Layer):
             `compile`, else see `FusedEmbeddingCollection`. Defaults to `None`.
         storage_dtype: `"float32"`, `"bfloat16"` or `"float16"`, how fused tables keep their rows.
             Defaults to `"float32"`.
+        placement: `"device"` or `"rows"`, where fused tables lie, see `FusedEmbedding`. Defaults to `"device"`.
         seed: integer seed of the rounding to half precision. Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
@@ -107,6 +108,7 @@ class EmbeddingCollection(keras.layers.Layer):
         feature_tables: Mapping[str, str] | None = None,
         optimizer: str | embedding_optimizers.RowOptimizer | None = None,
         storage_dtype: str = "float32",
+        placement: str = "device",
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -126,6 +128,7 @@ class EmbeddingCollection(keras.layers.Layer):
         self.feature_tables = dict(feature_tables or {})
         self.optimizer = optimizer if optimizer is None else embedding_optimizers.get(optimizer)
         self.storage_dtype = storage_dtype
+        self.placement = placement
         self.seed = seed
         if embedding_dim < 1:
             raise ValueError(f"`embedding_dim` must be a positive integer. Received: embedding_dim={embedding_dim}.")
@@ -145,7 +148,15 @@ class EmbeddingCollection(keras.layers.Layer):
                     f"Owners: {owners}."
                 )
         defaults = TableConfig(
-            "default", None, embedding_dim, combiner, self.embeddings_initializer, self.optimizer, storage_dtype
+            "default",
+            None,
+            embedding_dim,
+            combiner,
+            self.embeddings_initializer,
+            self.optimizer,
+            storage_dtype,
+            # Tables that the optimizer of `compile` trains have no placement.
+            placement if self.optimizer is not None else None,
         )
         self.stacks = stack_tables(self._features_of_tables(), self.vocabulary_sizes, self.tables, defaults)
         self.num_rows = sum(stack.num_rows for stack in self.stacks)
@@ -330,6 +341,7 @@ class EmbeddingCollection(keras.layers.Layer):
             "feature_tables": self.feature_tables,
             "optimizer": self.optimizer if self.optimizer is None else serialize(self.optimizer),
             "storage_dtype": self.storage_dtype,
+            "placement": self.placement,
             "seed": self.seed,
         }
 

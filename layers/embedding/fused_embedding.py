@@ -11,10 +11,11 @@ from keras import ops
 from . import optimizers
 from .blockwise_initializer import BlockwiseInitializer
 from .move_rows import Span, move_rows
+from .row_noise import row_noise
 from .row_tables import Exchange, RowStore, RowTable
 from .row_tables.base_row_table import refuse_accumulation
 from .stochastic_rounding import stochastic_round
-from .table_config import STORAGE_DTYPES
+from .table_config import PLACEMENTS, STORAGE_DTYPES
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -32,8 +33,8 @@ class FusedEmbedding(keras.layers.Layer):
 
     One training lookup of a table per step: put all ids of a step into one call
     (`EmbeddingCollection` and `CTRModel` do). A second one raises, as do gradient
-    accumulation and distribution over several devices: the update cannot wait for
-    them. A loss scaled against underflow (`keras.optimizers.LossScaleOptimizer`)
+    accumulation and distribution over several devices without `placement="rows"`: the
+    update cannot wait for them. A loss scaled against underflow (`keras.optimizers.LossScaleOptimizer`)
     is unscaled here by way of a layer loss of value 0; a step whose gradient
     overflowed leaves the table as it was.
 
@@ -52,6 +53,9 @@ class FusedEmbedding(keras.layers.Layer):
         storage_dtype: `"float32"`, `"bfloat16"` or `"float16"`: how rows are kept.
             Updates are computed in float32 and rounded up or down at random in
             proportion, so that small ones are not lost on average. Defaults to `"float32"`.
+        placement: `"device"` keeps the table on one device. `"rows"` deals its rows over the devices of
+            `keras.distribution.DataParallel` (JAX) or the processes of `torch.distributed` (torch): row `r` lies on
+            device `r mod N`. Defaults to `"device"`, and so does `"rows"` where there is one device.
         seed: integer seed of that rounding. Defaults to `None`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
@@ -68,9 +72,9 @@ class FusedEmbedding(keras.layers.Layer):
         `(..., output_dim)`.
 
     Raises:
-        ValueError: on a size below 1 or an unknown optimizer or `storage_dtype`.
-        RuntimeError: in training, on a second lookup in a step, gradient accumulation
-            or several devices.
+        ValueError: on a size below 1 or an unknown optimizer, `storage_dtype` or `placement`.
+        RuntimeError: in training, on a second lookup in a step, gradient accumulation,
+            or several devices without `placement="rows"`.
 
     Example:
 
@@ -95,6 +99,7 @@ class FusedEmbedding(keras.layers.Layer):
         embeddings_initializer: str | keras.initializers.Initializer | None = None,
         *,
         storage_dtype: str = "float32",
+        placement: str = "device",
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -104,6 +109,8 @@ class FusedEmbedding(keras.layers.Layer):
                 raise ValueError(f"`{argument}` must be a positive integer. Received: {argument}={value!r}.")
         if storage_dtype not in STORAGE_DTYPES:
             raise ValueError(f"`storage_dtype` must be one of {STORAGE_DTYPES}. Received: {storage_dtype!r}.")
+        if placement not in PLACEMENTS:
+            raise ValueError(f"`placement` must be one of {PLACEMENTS}. Received: placement={placement!r}.")
         self.input_dim = int(input_dim)
         self.output_dim = int(output_dim)
         self.optimizer = optimizers.get(optimizer)
@@ -111,6 +118,7 @@ class FusedEmbedding(keras.layers.Layer):
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.01)
         )
         self.storage_dtype = storage_dtype
+        self.placement = placement
         self.supports_masking = True
         self.seed = seed
         self._rounding_seed = random.randint(1, 2**30) if seed is None else seed
@@ -183,7 +191,14 @@ class FusedEmbedding(keras.layers.Layer):
         return ops.reshape(ops.cast(vectors, self.compute_dtype), (*ops.shape(ids), self.output_dim))
 
     def _update(
-        self, rows: Any, gradient: Any, slots: dict[str, Any], iteration: Any, learning_rate: Any, loss_scale: Any
+        self,
+        rows: Any,
+        gradient: Any,
+        slots: dict[str, Any],
+        iteration: Any,
+        numbers: Any,
+        learning_rate: Any,
+        loss_scale: Any,
     ) -> tuple[Any, dict[str, Any]]:
         """New rows and slots of the rows touched; every backend calls this."""
         # A model that leaves out the layers' losses gives 0, and then nothing is known of a scale.
@@ -198,7 +213,7 @@ class FusedEmbedding(keras.layers.Layer):
             new = ops.where(finite, new, rows)
             new_slots = {name: ops.where(finite, value, slots[name]) for name, value in new_slots.items()}
         if self.storage_dtype != "float32":
-            noise = self._store.uniform(ops.shape(new), self._rounding_seed, iteration)
+            noise = row_noise(numbers, self.output_dim, self._rounding_seed, iteration)
             new = stochastic_round(new, noise, self.storage_dtype)
         return new, new_slots
 
@@ -301,5 +316,6 @@ class FusedEmbedding(keras.layers.Layer):
             "optimizer": keras.saving.serialize_keras_object(self.optimizer),
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
             "storage_dtype": self.storage_dtype,
+            "placement": self.placement,
             "seed": self.seed,
         }

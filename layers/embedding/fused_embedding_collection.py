@@ -24,6 +24,7 @@ class FusedEmbeddingCollection(EmbeddingCollection):
             `grouprank.layers.embedding_optimizers`; a table may have another (see `tables`). Defaults to `"adam"`.
         storage_dtype: `"float32"`, `"bfloat16"` or `"float16"`, see `FusedEmbedding`.
             Defaults to `"float32"`.
+        placement: `"device"` or `"rows"`, see `FusedEmbedding`. Defaults to `"device"`.
         seed: integer seed of the rounding to half precision. Defaults to `None`.
         **kwargs: `sequences`, `combiner`, `padding_id`, `shares`, `unpooled`, `tables`, `feature_tables`
             and `embeddings_initializer` of `EmbeddingCollection`, and base layer keywords.
@@ -61,11 +62,18 @@ class FusedEmbeddingCollection(EmbeddingCollection):
         optimizer: str | RowOptimizer = "adam",
         *,
         storage_dtype: str = "float32",
+        placement: str = "device",
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            vocabulary_sizes, embedding_dim, optimizer=optimizer, storage_dtype=storage_dtype, seed=seed, **kwargs
+            vocabulary_sizes,
+            embedding_dim,
+            optimizer=optimizer,
+            storage_dtype=storage_dtype,
+            placement=placement,
+            seed=seed,
+            **kwargs,
         )
         if self.embeddings_regularizer is not None:
             raise ValueError(

@@ -17,7 +17,7 @@ from .table_config import TableConfig
 
 
 class StackedTables:
-    """Tables of one width, initializer, optimizer and storage dtype, stacked.
+    """Tables of one width, initializer, optimizer, storage dtype and placement, stacked.
 
     Args:
         config: what the tables have in common.
@@ -61,6 +61,7 @@ class StackedTables:
             optimizer,
             config.initializer,
             storage_dtype=str(config.storage_dtype),
+            placement=str(config.placement),
             seed=seed,
             dtype=dtype,
             name=name,
@@ -147,7 +148,7 @@ def stack_tables(
 
     Raises:
         ValueError: on two configs of one table, a config of a table that no feature uses, fewer rows than ids, or
-            half precision without an optimizer.
+            half precision or rows dealt over devices without an optimizer.
     """
     configs = {table.name: table for table in tables}
     names = [table.name for table in tables]
@@ -175,6 +176,11 @@ def stack_tables(
             raise ValueError(
                 f"Only a fused table keeps its rows in half precision: give the table {name!r} an `optimizer`, such as "
                 f"'adam'. Received: storage_dtype={table.storage_dtype!r} without one."
+            )
+        if table.optimizer is None and table.placement == "rows":
+            raise ValueError(
+                f"Only a fused table is dealt over devices by rows: give the table {name!r} an `optimizer`, such as "
+                f"'adam'. Received: placement='rows' without one."
             )
         alike = dataclasses.replace(
             table,

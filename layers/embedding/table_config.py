@@ -10,6 +10,7 @@ from . import optimizers
 from .pool import COMBINERS
 
 STORAGE_DTYPES = ("float32", "bfloat16", "float16")
+PLACEMENTS = ("device", "rows")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +32,10 @@ class TableConfig:
             `grouprank.layers.embedding_optimizers`, which makes the table a fused one (see `FusedEmbedding`).
             Defaults to `None`.
         storage_dtype: `"float32"`, `"bfloat16"` or `"float16"`, how a fused table keeps its rows. Defaults to `None`.
+        placement: `"device"` or `"rows"`, where a fused table lies (see `FusedEmbedding`). Defaults to `None`.
 
     Raises:
-        ValueError: on a size below 1, or an unknown combiner, initializer, optimizer or `storage_dtype`.
+        ValueError: on a size below 1, or an unknown combiner, initializer, optimizer, `storage_dtype` or `placement`.
 
     Example:
 
@@ -49,6 +51,7 @@ class TableConfig:
     initializer: str | keras.initializers.Initializer | None = None
     optimizer: str | optimizers.RowOptimizer | None = None
     storage_dtype: str | None = None
+    placement: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -62,7 +65,8 @@ class TableConfig:
                 )
             # NumPy's integers are not written to a model's file.
             object.__setattr__(self, argument, value if value is None else int(value))
-        for argument, choices in (("combiner", COMBINERS), ("storage_dtype", STORAGE_DTYPES)):
+        choices_of = {"combiner": COMBINERS, "storage_dtype": STORAGE_DTYPES, "placement": PLACEMENTS}
+        for argument, choices in choices_of.items():
             value = getattr(self, argument)
             if value is not None and value not in choices:
                 raise ValueError(

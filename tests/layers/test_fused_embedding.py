@@ -10,7 +10,7 @@ from support.row_reference import RowReference
 
 from grouprank.layers import EmbeddingCollection, FusedEmbedding, FusedEmbeddingCollection, embedding_optimizers
 from grouprank.layers.embedding import fused_embedding
-from grouprank.layers.embedding.row_tables import Exchange, RowStore
+from grouprank.layers.embedding.row_tables import Exchange
 
 OPTIMIZERS = embedding_optimizers.OPTIMIZERS
 
@@ -227,17 +227,6 @@ def test_any_shape_of_ids():
     layer = FusedEmbedding(ROWS, WIDTH)
     for shape in ((5,), (2, 3), (2, 3, 2)):
         assert tuple(layer(np.zeros(shape, "int64")).shape) == (*shape, WIDTH)
-
-
-def test_rounding_draws_differ_by_seed_and_by_step():
-    draws = {
-        (seed, step): as_array(RowStore.uniform((2, 3), seed, ops.convert_to_tensor(step, "float32")))
-        for seed in (0, 1, 2**30)
-        for step in (1.0, 2.0)
-    }
-    assert len({tuple(values.ravel().tolist()) for values in draws.values()}) == 6
-    again = as_array(RowStore.uniform((2, 3), 1, ops.convert_to_tensor(2.0, "float32")))
-    np.testing.assert_array_equal(again, draws[1, 2.0])
 
 
 @pytest.mark.parametrize("storage_dtype", ["bfloat16", "float16"])

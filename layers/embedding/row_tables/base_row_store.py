@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-# (rows, gradient, slots, iteration) -> new rows, new slots; see `RowOptimizer.update`
+# (rows, gradient, slots, iteration, numbers of the rows) -> new rows, new slots; see `RowOptimizer.update`
 Update = Callable[..., tuple[Any, dict[str, Any]]]
 
 

@@ -35,7 +35,8 @@ class BaseRowTable(abc.ABC):
         Args:
             rows: see `lookup`.
             masked: see `lookup`.
-            update: new rows and slots, called with rows, gradient, slots, iteration, learning rate and loss scale.
+            update: new rows and slots, called with rows, gradient, slots, iteration, the rows' numbers, learning
+                rate and loss scale.
             learning_rate: a tensor, or `None` if the optimizer follows a schedule.
             check: called by the backward pass; raises if the table cannot train as the model does.
         """

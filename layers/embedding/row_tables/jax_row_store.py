@@ -65,7 +65,7 @@ class RowStore(BaseRowStore):
         old = table.at[touched].get(mode="clip")
         old_slots = {name: slot.at[touched].get(mode="clip") for name, slot in slots.items()}
         iteration = iteration + 1.0
-        new, new_slots = update(old, sums, old_slots, iteration)
+        new, new_slots = update(old, sums, old_slots, iteration, touched)
         slots = {name: slot.at[touched].set(new_slots[name], mode="drop") for name, slot in slots.items()}
         return table.at[touched].set(new, mode="drop"), slots, iteration
 
@@ -82,11 +82,6 @@ class RowStore(BaseRowStore):
     def write(variable: keras.Variable, rows: Any, values: Any) -> None:
         """See `BaseRowStore.write`."""
         variable.assign(_write_rows(variable.value, rows, values))
-
-    @staticmethod
-    def uniform(shape: tuple[int, ...], seed: int, iteration: Any) -> Any:
-        """Draws from `[0, 1)`, others at each step."""
-        return jax.random.uniform(jax.random.fold_in(jax.random.key(seed), iteration.astype("int32")), shape)
 
 
 class _OverwrittenVariable(keras.Variable):

@@ -49,7 +49,7 @@ class RowStore(BaseRowStore):
         sums = tf.gather(_sum_by_leader(gradient, leaders), chosen)
         slots = {name: tf.gather(slot.value, touched) for name, slot in self.slots.items()}
         iteration = self.iterations.value.assign_add(1.0, read_value=True)
-        new, new_slots = update(tf.gather(self.embeddings.value, touched), sums, slots, iteration)
+        new, new_slots = update(tf.gather(self.embeddings.value, touched), sums, slots, iteration, touched)
         self.embeddings.value.scatter_update(tf.IndexedSlices(new, touched))
         for name, slot in self.slots.items():
             slot.value.scatter_update(tf.IndexedSlices(new_slots[name], touched))
@@ -58,11 +58,6 @@ class RowStore(BaseRowStore):
     def write(variable: keras.Variable, rows: Any, values: Any) -> None:
         """See `BaseRowStore.write`."""
         variable.value.scatter_update(tf.IndexedSlices(values, rows))
-
-    @staticmethod
-    def uniform(shape: Any, seed: int, iteration: Any) -> Any:
-        """Draws from `[0, 1)`, others at each step."""
-        return tf.random.stateless_uniform(shape, tf.stack([seed, tf.cast(iteration, tf.int32)]))
 
 
 # XLA compiles this to a loop that takes a tenth of the time of TensorFlow's kernel on CPUs.

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras
-import numpy as np
 import torch
 
 from .base_row_store import BaseRowStore, Update, masked_zeros
@@ -50,7 +49,7 @@ class RowStore(BaseRowStore):
         table = self.embeddings.value
         slots = {name: slot.value.index_select(0, touched) for name, slot in self.slots.items()}
         iteration = self.iterations.value.add_(1.0)
-        new, new_slots = update(table.index_select(0, touched), sums[:-1], slots, iteration)
+        new, new_slots = update(table.index_select(0, touched), sums[:-1], slots, iteration, touched)
         table.index_copy_(0, touched, new)
         for name, slot in self.slots.items():
             slot.value.index_copy_(0, touched, new_slots[name])
@@ -60,15 +59,6 @@ class RowStore(BaseRowStore):
     def write(variable: keras.Variable, rows: Any, values: Any) -> None:
         """See `BaseRowStore.write`."""
         variable.value.index_copy_(0, rows.long(), values)
-
-    @staticmethod
-    def uniform(shape: tuple[int, ...], seed: int, iteration: Any) -> Any:
-        """Draws from `[0, 1)`, others at each step."""
-        generator = torch.Generator(device=iteration.device)
-        # torch's generator on CPUs reads 32 bits of its seed, so both numbers are mixed into them.
-        (mixed,) = np.random.SeedSequence((seed, int(iteration))).generate_state(1)
-        generator.manual_seed(int(mixed))
-        return torch.rand(shape, generator=generator, device=iteration.device)
 
 
 def fill(shape: tuple[int, ...], dtype: str, blocks: Iterable[tuple[int, Any]]) -> Any:
