@@ -12,7 +12,7 @@ from . import optimizers
 from .blockwise_initializer import BlockwiseInitializer
 from .move_rows import Span, move_rows
 from .row_noise import row_noise
-from .row_tables import Exchange, RowStore, RowTable
+from .row_tables import make_row_table
 from .row_tables.base_row_table import refuse_accumulation
 from .stochastic_rounding import stochastic_round
 from .table_config import PLACEMENTS, STORAGE_DTYPES
@@ -126,8 +126,9 @@ class FusedEmbedding(keras.layers.Layer):
     def build(self, input_shape: Any = None) -> None:
         """Create table and slots."""
         constant = keras.initializers.Constant
-        self._store = RowStore(
+        self._table = make_row_table(
             self,
+            self.placement,
             self.input_dim,
             self.output_dim,
             BlockwiseInitializer(self.embeddings_initializer),
@@ -137,8 +138,7 @@ class FusedEmbedding(keras.layers.Layer):
                 for name, (width, value) in self.optimizer.slots(self.output_dim).items()
             },
         )
-        self._exchange = Exchange()
-        self._table = RowTable(self, self._store, self._exchange)
+        self._store, self._exchange = self._table.store, self._table.exchange
         self.embeddings = self._store.embeddings
         self._learning_rate: Any = None
         if not self.optimizer.scheduled:
@@ -248,19 +248,21 @@ class FusedEmbedding(keras.layers.Layer):
     def save_own_variables(self, store: Any) -> None:
         """Save table, slots and step by name."""
         for name, variable in self.state.items():
-            store[name] = variable
+            for key, value in self._store.blocks(name, variable):
+                store[key] = value
 
     def load_own_variables(self, store: Any) -> None:
         """Load them; slots keep their initial values if the file holds a table alone."""
         state = self.state
-        saved = set(store.keys())
+        keys = list(store.keys())
+        saved = {key.split(".")[0] for key in keys}
         if saved != {"embeddings"} and saved != set(state):
             raise ValueError(
                 f"The file holds {sorted(saved)}, but {self.name!r} expects {sorted(state)}. Load it into a layer with "
                 "the same optimizer."
             )
-        for name in sorted(saved):
-            state[name].assign(store[name])
+        for key in sorted(keys):
+            self._store.take_block(state[key.split(".")[0]], key, store[key])
 
     @property
     def state(self) -> dict[str, keras.Variable]:

@@ -9,7 +9,7 @@ from support.fused_case import IDS, LABELS, ROWS, TABLE, WIDTH, make_model, trai
 from support.row_reference import RowReference
 
 from grouprank.layers import EmbeddingCollection, FusedEmbedding, FusedEmbeddingCollection, embedding_optimizers
-from grouprank.layers.embedding import fused_embedding
+from grouprank.layers.embedding import row_tables
 from grouprank.layers.embedding.row_tables import Exchange
 
 OPTIMIZERS = embedding_optimizers.OPTIMIZERS
@@ -56,7 +56,7 @@ class Elsewhere(Exchange):
 
 def test_another_exchange_changes_no_optimizer(monkeypatch):
     """Where rows lie and how they travel is the exchange's alone; of four devices the gradient is twice as long."""
-    monkeypatch.setattr(fused_embedding, "Exchange", Elsewhere)
+    monkeypatch.setattr(row_tables, "Exchange", Elsewhere)
     model, layer = make_model(embedding_optimizers.Adagrad(0.1, clipnorm=0.02))
     layer.embeddings.assign(TABLE[np.argsort(Elsewhere.places)])
     np.testing.assert_array_equal(as_array(layer(IDS[0], training=False)), TABLE[IDS[0]])

@@ -1,7 +1,7 @@
 """What the stores of all backends have in common."""
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -72,9 +72,33 @@ class BaseRowStore(abc.ABC):
 
         Args:
             variable: the table or a slot.
-            rows: their numbers.
+            rows: their numbers in the table.
             values: what to write, `(number of rows, width)`.
         """
+
+    def blocks(self, name: str, variable: keras.Variable) -> Iterator[tuple[str, Any]]:
+        """What a file keeps of a variable, as pairs of a key and a value; `take_block` reads them.
+
+        Args:
+            name: name of the variable.
+            variable: the table, a slot or another number of the layer.
+        """
+        yield name, variable
+
+    def take_block(self, variable: keras.Variable, key: str, value: Any) -> None:
+        """Read what `blocks` of this store, or of one on other devices, wrote.
+
+        Args:
+            variable: the table, a slot or another number of the layer.
+            key: name of the variable, with `.` and the number of the first row if the value is a block of its rows.
+            value: array.
+        """
+        first = key.partition(".")[2]
+        if not first:
+            variable.assign(value)
+        else:
+            rows = ops.arange(int(first), int(first) + len(value), dtype="int32")
+            self.write(variable, rows, ops.convert_to_tensor(value, dtype=variable.dtype))
 
     def drop_slots(self) -> list[keras.Variable]:
         """Forget all that only training needs, and name it."""
