@@ -270,9 +270,17 @@ class EmbeddingCollection(keras.layers.Layer):
             blocks.append(rows)
             mask = masks.get(name)
             counted.append(stack.counted(name, rows, self.padding_id, None if mask is None else ops.transpose(mask)))
-        mask = ops.concatenate([_flat(block) for block in counted], axis=0) if sequences else None
-        rows = ops.concatenate([_flat(block) for block in blocks], axis=0)
-        vectors = ops.cast(stack.lookup(rows, mask, training), self.compute_dtype)
+        if stack.config.placement == "rows":
+            # The rows of a batch are dealt over devices, and so the batch comes first.
+            mask = ops.concatenate([ops.transpose(block) for block in counted], axis=1) if sequences else None
+            rows = ops.concatenate([ops.transpose(block) for block in blocks], axis=1)
+            vectors = ops.transpose(stack.lookup(rows, mask, training), (1, 0, 2))
+            vectors = ops.reshape(vectors, (-1, stack.config.width))
+        else:
+            mask = ops.concatenate([_flat(block) for block in counted], axis=0) if sequences else None
+            rows = ops.concatenate([_flat(block) for block in blocks], axis=0)
+            vectors = stack.lookup(rows, mask, training)
+        vectors = ops.cast(vectors, self.compute_dtype)
         outputs: dict[str, Any] = {}
         width, start = stack.config.width, 0
         for number, block in enumerate(blocks):

@@ -24,11 +24,11 @@ class RowStore(BaseRowStore):
 
     def _add_table(self, layer: Any, shape: tuple[int, ...], initializer: Any, dtype: str) -> keras.Variable:
         self._fresh: set[str] = set()
-        layer.embeddings = _OverwrittenVariable(self._fresh, initializer, shape, dtype, "embeddings")
+        layer.embeddings = OverwrittenVariable(self._fresh, initializer, shape, dtype, "embeddings")
         return layer.embeddings
 
     def _add_slot(self, layer: Any, name: str, shape: tuple[int, ...], initializer: Any) -> keras.Variable:
-        slot = _OverwrittenVariable(self._fresh, initializer, shape, "float32", name)
+        slot = OverwrittenVariable(self._fresh, initializer, shape, "float32", name)
         layer._track_variable(slot)
         return slot
 
@@ -84,7 +84,7 @@ class RowStore(BaseRowStore):
         variable.assign(_write_rows(variable.value, rows, values))
 
 
-class _OverwrittenVariable(keras.Variable):
+class OverwrittenVariable(keras.Variable):
     """A trainable variable whose gradient is its next value.
 
     Inside a step it takes a value only after a backward pass made one. Without one
@@ -92,12 +92,15 @@ class _OverwrittenVariable(keras.Variable):
     table would be overwritten with zeros.
     """
 
-    def __init__(self, fresh: set[str], initializer: Any, shape: tuple[int, ...], dtype: str, name: str) -> None:
-        super().__init__(initializer, shape, dtype, trainable=True, autocast=False, name=name)
+    def __init__(
+        self, fresh: set[str], initializer: Any, shape: tuple[int, ...], dtype: str, name: str, layout: Any = None
+    ) -> None:
+        super().__init__(initializer, shape, dtype, trainable=True, autocast=False, layout=layout, name=name)
         self.overwrite_with_gradient = True
         self._fresh = fresh
 
     def assign(self, value: Any) -> Any:
+        """Take a value; inside a step only one that a backward pass made."""
         if in_stateless_scope():
             # Keras' step calls no model here that could be asked, but the optimizer that assigns names its scope.
             for name_scope in global_state.get_global_attribute("name_scope_stack") or ():

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
+from .base_row_store import Update
 from .base_row_table import BaseRowTable, refuse_second_lookup
 from .exchange import Exchange
 from .jax_row_store import gather
@@ -33,11 +34,36 @@ class RowTable(BaseRowTable):
             self._scope, self._lookups = weakref.ref(scope), []
         static = _Static(self, masked, update, check, self._lookups)
         self._lookups.append(static)
+        plan = self.plan(rows)
+        self.store.expect_values()
+        return _train_lookup(static, self.store.values(), plan, learning_rate)
+
+    def plan(self, rows: Any) -> Any:
+        """What the passes of a step need to know of its rows: arrays that `look_up` and `trained` take."""
         asked, route = self.exchange.request(rows)
         # Here, since a weight that is not trainable can only be assigned in the forward pass.
-        leaders = self.store.claim(asked)
-        self.store.expect_values()
-        return _train_lookup(static, self.store.values(), asked, route, leaders, learning_rate)
+        return asked, route, self.store.claim(asked)
+
+    def look_up(self, values: Any, plan: Any, masked: bool) -> Any:
+        """The rows of a plan, in the order of the lookup, from the values of the store."""
+        asked, route, _ = plan
+        return self.exchange.reply(gather(values[0], asked, masked), route)
+
+    def trained(self, values: Any, plan: Any, masked: bool, gradient: Any, update: Update, numbers: Any) -> Any:
+        """The next values of the store, from the gradient of what `look_up` gave.
+
+        Args:
+            values: see `RowStore.values`.
+            plan: see `plan`.
+            masked: see `lookup`.
+            gradient: gradient of the rows looked up.
+            update: see `train_lookup`.
+            numbers: learning rate and loss scale.
+        """
+        asked, route, leaders = plan
+        rule = functools.partial(update, learning_rate=numbers[0], loss_scale=numbers[1])
+        gradient = self.exchange.return_gradient(gradient, route)
+        return self.store.update(values, asked, leaders, masked, gradient, rule)
 
 
 class _Static:
@@ -57,8 +83,8 @@ class _Static:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _train_lookup(static: _Static, values: Any, asked: Any, route: Any, leaders: Any, learning_rate: Any) -> Any:
-    return static.table.exchange.reply(gather(values[0], asked, static.masked), route), jnp.zeros(())
+def _train_lookup(static: _Static, values: Any, plan: Any, learning_rate: Any) -> Any:
+    return static.table.look_up(values, plan, static.masked), jnp.zeros(())
 
 
 def _forward(static: _Static, *arguments: Any) -> tuple[Any, Any]:
@@ -66,16 +92,14 @@ def _forward(static: _Static, *arguments: Any) -> tuple[Any, Any]:
 
 
 def _backward(static: _Static, saved: Any, cotangents: Any) -> tuple[Any, ...]:
-    values, asked, route, leaders, learning_rate = saved
+    values, plan, learning_rate = saved
     gradient, loss_scale = cotangents
     static.check()
     if len(static.lookups) > 1:
         refuse_second_lookup()
-    table = static.table
-    table.store.mark_fresh()
-    rule = functools.partial(static.update, learning_rate=learning_rate, loss_scale=loss_scale)
-    gradient = table.exchange.return_gradient(gradient, route)
-    return table.store.update(values, asked, leaders, static.masked, gradient, rule), None, None, None, None
+    static.table.store.mark_fresh()
+    numbers = (learning_rate, loss_scale)
+    return static.table.trained(values, plan, static.masked, gradient, static.update, numbers), None, None
 
 
 _train_lookup.defvjp(_forward, _backward)
