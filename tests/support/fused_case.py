@@ -15,9 +15,17 @@ IDS = _RNG.integers(0, ROWS, (20, BATCH, FIELDS))
 LABELS = _RNG.normal(size=(20, BATCH, 1)).astype("float32")
 
 
-def make_model(row_optimizer="adagrad", **compile_arguments):
+def make_model(row_optimizer="adagrad", placement="device", storage_dtype="float32", seed=None, **compile_arguments):
     """`(model, layer)`: mean squared error of a fixed linear function of the embeddings."""
-    layer = FusedEmbedding(ROWS, WIDTH, optimizer=row_optimizer, name="fused")
+    layer = FusedEmbedding(
+        ROWS,
+        WIDTH,
+        optimizer=row_optimizer,
+        placement=placement,
+        storage_dtype=storage_dtype,
+        seed=seed,
+        name="fused",
+    )
     inputs = keras.Input((FIELDS,), dtype="int32")
     dense = keras.layers.Dense(1, use_bias=False, trainable=False, name="dense")
     bias = keras.layers.Dense(1, kernel_initializer="zeros", name="bias")
@@ -25,7 +33,7 @@ def make_model(row_optimizer="adagrad", **compile_arguments):
     # The bias keeps the other optimizer at work; its kernel stays out of the embeddings' gradient.
     outputs = dense(features) + 0.0 * bias(keras.ops.stop_gradient(features))
     model = keras.Model(inputs, keras.layers.Activation("linear", dtype="float32")(outputs))
-    layer.embeddings.assign(TABLE)
+    layer.reset_rows(np.arange(ROWS), TABLE)
     dense.kernel.assign(KERNEL)
     arguments = {"optimizer": keras.optimizers.Adam(0.01), "loss": "mse", **compile_arguments}
     model.compile(**arguments)
