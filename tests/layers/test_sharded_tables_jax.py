@@ -108,7 +108,8 @@ def test_rows_that_all_live_on_one_device_are_trained_in_rounds(over, monkeypatc
     monkeypatch.setattr(jax_sharded_table, "round_capacity", lambda positions, shards: 2)
     over(4)
     model, layer = make_model(OPTIMIZERS["adagrad"](0.1, **options), "rows")
-    one_owner = IDS // 4 * 4
+    # The four devices, of 16 lines each, ask for different rows of the first one: for 0 to 12, 4 to 16 and so on.
+    one_owner = 4 * (IDS % 4 + np.arange(64)[:, None] // 16)
     train(model, ids=one_owner)
     reference = RowReference(TABLE, "adagrad", **options)
     for step in range(20):
