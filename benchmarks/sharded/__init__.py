@@ -1,0 +1,1 @@
+"""Contenders of `sharding`: one network over tables that are dealt over devices."""
