@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from ....distribution import world_size
 from .base_row_table import BaseRowTable
 from .exchange import Exchange
 
@@ -36,6 +37,10 @@ def make_row_table(
         dtype: dtype of the table.
         slots: slot name to width and initializer.
     """
+    if placement == "rows" and _backend == "torch" and world_size() > 1:
+        sharded = importlib.import_module(f"{__name__}.torch_sharded_table")
+        store = sharded.ShardedRowStore(layer, num_rows, width, initializer, dtype, slots)
+        return RowTable(layer, store, sharded.ShardedExchange(num_rows, dtype))
     store = RowStore(layer, num_rows, width, initializer, dtype, slots)
     return RowTable(layer, store, Exchange())
 
