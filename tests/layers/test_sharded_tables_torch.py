@@ -12,7 +12,7 @@ import pytest
 if keras.backend.backend() != "torch":
     pytest.skip("process groups are torch's", allow_module_level=True)
 
-from support.sharded_training import CASES
+from support.sharded_training import CASES, make, ranking_model, state_of
 
 pytestmark = pytest.mark.long
 HALF = {"bfloat16": 2**-7, "float16": 2**-10}
@@ -50,10 +50,22 @@ def test_twenty_steps_equal_one_process(results, world, name):
     if name in HALF:
         # Sums of another order, rounded up where the others are rounded down, differ by a step of the format.
         one, other = found.pop("embeddings")
-        assert (one != other).mean() < 0.05
+        assert (one != other).mean() < 0.01
         np.testing.assert_allclose(one, other, rtol=2 * HALF[name])
         tolerance = 1e-3
     else:
         tolerance = 1e-5
     for key, (one, other) in found.items():
+        assert np.isfinite(one).all()
         np.testing.assert_allclose(other, one, rtol=tolerance, atol=tolerance, err_msg=key)
+
+
+def test_a_file_of_three_processes_loads_in_one(folder):
+    model, layer = make("adam")
+    model.load_weights(folder / "dealt.weights.h5")
+    with np.load(folder / "state.npz") as expected:
+        for name, value in state_of(layer).items():
+            np.testing.assert_array_equal(value, expected[name])
+    loaded = keras.models.load_model(folder / "model.keras")
+    _, columns = ranking_model()
+    np.testing.assert_allclose(loaded.predict(columns, verbose=0)["click"], np.load(folder / "scores.npy"), atol=1e-6)

@@ -8,14 +8,20 @@ import json
 import sys
 from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
+import h5py
 import keras
 import numpy as np
+import pytest
 import torch
 from keras import ops
 
+import grouprank as gr
 from grouprank.distribution import replicas
+from grouprank.distribution.one_writer import one_writer, wait_for_all
 from grouprank.layers import FusedEmbedding, FusedEmbeddingCollection, embedding_optimizers
+from grouprank.models.checks.share_files import share_files
 
 ROWS, WIDTH, FIELDS, BATCH, STEPS = 23, 4, 3, 24, 20
 SGD, ADAM = embedding_optimizers.SGD, embedding_optimizers.Adam
@@ -136,17 +142,123 @@ def run(name, rank=0, world=1):
     return {"losses": losses, "start": start, "kernel": kernel, **state_of(layer)}, model, layer
 
 
+def ranking_model():
+    """A model of the zoo with a table that is dealt over the processes, and columns for it."""
+    schema = gr.Schema([gr.Categorical("user", 9), gr.Categorical("ad", 14)], [gr.Task("click")])
+    adagrad = ADAGRAD(0.1)
+    model = gr.models.CTRModel(
+        schema,
+        "lr",
+        group_structure=(),
+        residual_learning=False,
+        embedding_dim=4,
+        embedding_optimizer=adagrad,
+        table_placement="rows",
+        tower_units=(),
+    )
+    model.compile()
+    model.optimizer.build(model.trainable_variables)
+    return model, {"user": np.arange(12) % 9, "ad": np.arange(12) + 2}
+
+
+def check_files(model, layer, state, folder, rank, world):
+    """Three processes write files; two read them."""
+    # A file of one process has whole tables.
+    other, other_layer = make("adam")
+    other.load_weights(folder / f"whole-{world}-{rank}.weights.h5")
+    for name, value in state_of(other_layer).items():
+        np.testing.assert_allclose(value, state[name], atol=1e-5)
+    table_model, columns = ranking_model()
+    backup = keras.callbacks.BackupAndRestore(str(folder / "backup"), double_checkpoint=True)
+    callbacks = share_files([backup])
+    for callback in callbacks:
+        callback.set_model(table_model)
+    if world == 3:
+        with one_writer(folder / "dealt.weights.h5") as path:
+            model.save_weights(path)
+        backup.on_epoch_end(0)
+        table_model.get_layer("embedding").table.reset_rows(np.arange(0, 23, 2), torch.ones(12, 4))
+        backup.on_epoch_end(1)
+        table_model.save(folder / "model.keras")
+        scores = table_model.predict(columns, verbose=0)["click"]
+        if rank == 0:
+            np.savez(folder / "state.npz", **state)
+            np.save(folder / "scores.npy", scores)
+        wait_for_all()
+    else:
+        backup.on_train_begin()
+        expected = np.load(folder / "scores.npy")
+        np.testing.assert_allclose(table_model.predict(columns, verbose=0)["click"], expected, atol=1e-6)
+        loaded = keras.models.load_model(folder / "model.keras")
+        assert loaded.get_layer("embedding").table.num_shards == 2
+        np.testing.assert_allclose(loaded.predict(columns, verbose=0)["click"], expected, atol=1e-6)
+        model.load_weights(folder / "dealt.weights.h5")
+        with np.load(folder / "state.npz") as expected:
+            for name, value in state_of(layer).items():
+                np.testing.assert_array_equal(value, expected[name])
+        for callback in callbacks:
+            callback.on_train_end()
+        assert not (folder / "backup").exists() or rank
+
+
+def check_rows(layer, state):
+    """Rows are read, reset and handed to a larger table wherever they lie."""
+    table = state["embeddings"]
+    np.testing.assert_array_equal(layer.read_rows([22, 0, 7, 7]), table[[22, 0, 7, 7]])
+    larger = FusedEmbedding(ROWS + 6, WIDTH, ADAM(0.01), "zeros", placement="rows")
+    larger.build()
+    # Two tables of 9 and 14 rows that get 2 and 4 more.
+    larger.take_over(layer, [((0, 9), (0, 11)), ((9, 14), (11, 18))])
+    moved = state_of(larger)
+    for name in ("embeddings", "momentum", "velocity"):
+        np.testing.assert_array_equal(moved[name][:9], state[name][:9])
+        np.testing.assert_array_equal(moved[name][11:25], state[name][9:])
+    assert not moved["embeddings"][9:11].any()
+    assert int(larger.iterations) == STEPS
+    larger.reset_rows(np.array([3, 12]), np.full((2, WIDTH), 7.0))
+    assert (state_of(larger)["embeddings"][[3, 12]] == 7.0).all()
+    velocity = state_of(larger)["velocity"]
+    assert not velocity[[3, 12]].any()
+    assert velocity[4].all()
+
+
+def check_refusals(folder, rank, world):
+    """What cannot be right raises before a process waits for the others."""
+    collection = FusedEmbeddingCollection({"ad": 14}, WIDTH, placement="rows")
+    collection.build({"ad": (None,)})
+    for read in (lambda: collection.embeddings, lambda: collection.rows_of("ad")):
+        with pytest.raises(ValueError, match="Read rows with its `read_rows`"):
+            read()
+    with (
+        mock.patch("torch.distributed.get_world_size", return_value=5),
+        pytest.raises(RuntimeError, match=f"dealt over {world} processes .* now there are 5"),
+    ):
+        collection({"ad": np.zeros(2, int)})
+    larger = FusedEmbedding(ROWS + 1, WIDTH, ADAM(0.01), placement="rows")
+    larger.build()
+    for file in (folder / "dealt.weights.h5", folder / f"whole-{world}-{rank}.weights.h5"):
+        with h5py.File(file) as content:
+            values = next(group for name, group in content["layers"].items() if name.startswith("fused"))["vars"]
+            with pytest.raises(ValueError, match="The file holds 23 rows"):
+                larger.load_own_variables(values)
+
+
 def main(rank, world, folder):
     alone = {name: run(name) for name in CASES}
-    whole_file = folder / f"whole-{world}-{rank}.weights.h5"
-    alone["adam"][1].save_weights(whole_file)
+    alone["adam"][1].save_weights(folder / f"whole-{world}-{rank}.weights.h5")
+    keras.utils.set_random_seed(1)
     start = f"file://{folder}/store-{world}"
     torch.distributed.init_process_group(
         "gloo", init_method=start, rank=rank, world_size=world, timeout=timedelta(seconds=100)
     )
     results = {}
     for name in CASES:
-        found, _, _ = run(name, rank, world)
+        found, model, layer = run(name, rank, world)
+        if name == "adam":
+            state = {key: found[key] for key in layer.state}
+            check_rows(layer, state)
+            check_files(model, layer, state, folder, rank, world)
+            check_refusals(folder, rank, world)
         pairs = {key: (alone[name][0][key], value) for key, value in found.items()}
         results[name] = {key: [np.asarray(value).tolist() for value in pair] for key, pair in pairs.items()}
     if rank == 0:

@@ -70,9 +70,8 @@ class BaseRowStore(abc.ABC):
     def gather(self, rows: Any, masked: bool) -> Any:
         """Rows as float32 `(positions, width)`; `masked` says that some may be `num_rows`."""
 
-    @staticmethod
     @abc.abstractmethod
-    def write(variable: keras.Variable, rows: Any, values: Any) -> None:
+    def write(self, variable: keras.Variable, rows: Any, values: Any) -> None:
         """Overwrite rows of the table or a slot, each of them once, without a copy of the others.
 
         Args:
