@@ -22,6 +22,7 @@ from grouprank.distribution import replicas
 from grouprank.distribution.one_writer import one_writer, wait_for_all
 from grouprank.layers import FusedEmbedding, FusedEmbeddingCollection, embedding_optimizers
 from grouprank.models.checks.share_files import share_files
+from grouprank.serving.hand_over import hand_over
 
 ROWS, WIDTH, FIELDS, BATCH, STEPS = 23, 4, 3, 24, 20
 SGD, ADAM = embedding_optimizers.SGD, embedding_optimizers.Adam
@@ -222,6 +223,18 @@ def check_rows(layer, state):
     assert velocity[4].all()
 
 
+def check_growth(world):
+    """A model of the zoo gets more rows, and the old ones lie elsewhere."""
+    model, columns = ranking_model()
+    before = model.predict(columns, verbose=0)["click"]
+    larger = gr.Schema([gr.Categorical("user", 12), gr.Categorical("ad", 17)], [gr.Task("click")])
+    grown = gr.models.grow(model, larger, reset={"ad": [3]})
+    assert grown.get_layer("embedding").table.num_shards == world
+    after = grown.predict(columns, verbose=0)["click"]
+    # The second row alone has the ad that begins anew.
+    np.testing.assert_array_equal((before == after).all(axis=-1), np.arange(12) != 1)
+
+
 def check_refusals(folder, rank, world):
     """What cannot be right raises before a process waits for the others."""
     collection = FusedEmbeddingCollection({"ad": 14}, WIDTH, placement="rows")
@@ -234,6 +247,8 @@ def check_refusals(folder, rank, world):
         pytest.raises(RuntimeError, match=f"dealt over {world} processes .* now there are 5"),
     ):
         collection({"ad": np.zeros(2, int)})
+    with pytest.raises(RuntimeError, match=f"dealt over {world} devices, and an export"):
+        hand_over(ranking_model()[0], folder)
     larger = FusedEmbedding(ROWS + 1, WIDTH, ADAM(0.01), placement="rows")
     larger.build()
     for file in (folder / "dealt.weights.h5", folder / f"whole-{world}-{rank}.weights.h5"):
@@ -258,6 +273,7 @@ def main(rank, world, folder):
             state = {key: found[key] for key in layer.state}
             check_rows(layer, state)
             check_files(model, layer, state, folder, rank, world)
+            check_growth(world)
             check_refusals(folder, rank, world)
         pairs = {key: (alone[name][0][key], value) for key, value in found.items()}
         results[name] = {key: [np.asarray(value).tolist() for value in pair] for key, pair in pairs.items()}

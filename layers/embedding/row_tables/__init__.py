@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from ....distribution import world_size
+from ....distribution.replicas import found_devices
 from .base_row_table import BaseRowTable
 from .exchange import Exchange
 
@@ -37,10 +37,16 @@ def make_row_table(
         dtype: dtype of the table.
         slots: slot name to width and initializer.
     """
-    if placement == "rows" and _backend == "torch" and world_size() > 1:
-        sharded = importlib.import_module(f"{__name__}.torch_sharded_table")
-        store = sharded.ShardedRowStore(layer, num_rows, width, initializer, dtype, slots)
-        return RowTable(layer, store, sharded.ShardedExchange(num_rows, dtype))
+    found = found_devices() if placement == "rows" else None
+    if found is not None:
+        if _backend == "tensorflow":
+            raise RuntimeError(
+                f"The rows of a fused table cannot be dealt over devices on TensorFlow. Received: {found}. Set "
+                "KERAS_BACKEND=jax and use keras.distribution.DataParallel, or KERAS_BACKEND=torch and torchrun. "
+                "TensorFlow exports and serves what they trained."
+            )
+        sharded = importlib.import_module(f"{__name__}.{_backend}_sharded_table")
+        return sharded.make_sharded_table(layer, num_rows, width, initializer, dtype, slots)
     store = RowStore(layer, num_rows, width, initializer, dtype, slots)
     return RowTable(layer, store, Exchange())
 

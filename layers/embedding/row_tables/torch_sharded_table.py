@@ -14,6 +14,20 @@ from ....distribution.replicas import total
 from .base_row_store import BLOCK_ROWS, Update
 from .exchange import Exchange
 from .torch_row_store import RowStore
+from .torch_row_table import RowTable
+
+
+def make_sharded_table(
+    layer: keras.layers.Layer,
+    num_rows: int,
+    width: int,
+    initializer: Any,
+    dtype: str,
+    slots: Mapping[str, tuple[int, Any]],
+) -> RowTable:
+    """A table over the present processes, for the arguments of `BaseRowStore`."""
+    store = ShardedRowStore(layer, num_rows, width, initializer, dtype, slots)
+    return RowTable(layer, store, ShardedExchange(num_rows, dtype))
 
 
 class ShardedRowStore(RowStore):
@@ -45,6 +59,9 @@ class ShardedRowStore(RowStore):
         own_slots = {name: (slot_width, self._own_rows(value)) for name, (slot_width, value) in slots.items()}
         local_rows = -(-num_rows // self.num_shards)
         super().__init__(layer, local_rows, width, self._own_rows(initializer), dtype, own_slots)
+        for variable in (self.embeddings, *self.slots.values()):
+            # What brings processes to one state leaves it alone.
+            variable.of_this_process = True
 
     def _own_rows(self, initializer: Any) -> Callable[..., Any]:
         """An initializer that draws a block of the whole table after the other and keeps the rows of this process."""
