@@ -155,8 +155,7 @@ class EmbeddingCollection(keras.layers.Layer):
             self.embeddings_initializer,
             self.optimizer,
             storage_dtype,
-            # Tables that the optimizer of `compile` trains have no placement.
-            placement if self.optimizer is not None else None,
+            placement,
         )
         self.stacks = stack_tables(self._features_of_tables(), self.vocabulary_sizes, self.tables, defaults)
         self.num_rows = sum(stack.num_rows for stack in self.stacks)

@@ -186,11 +186,14 @@ def stack_tables(
                 f"Only a fused table keeps its rows in half precision: give the table {name!r} an `optimizer`, such as "
                 f"'adam'. Received: storage_dtype={table.storage_dtype!r} without one."
             )
-        if table.optimizer is None and table.placement == "rows":
-            raise ValueError(
-                f"Only a fused table is dealt over devices by rows: give the table {name!r} an `optimizer`, such as "
-                f"'adam'. Received: placement='rows' without one."
-            )
+        if table.optimizer is None:
+            if given.placement == "rows":
+                raise ValueError(
+                    f"Only a fused table is dealt over devices by rows: give the table {name!r} an `optimizer`, such "
+                    f"as 'adam'. Received: placement='rows' without one."
+                )
+            # Tables that the optimizer of `compile` trains have no placement.
+            table = dataclasses.replace(table, placement=None)
         alike = dataclasses.replace(
             table,
             name="stack",
