@@ -1,10 +1,12 @@
 """The base of the prebuilt models, which train and predict on the columns of a table."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import keras
 
+from ..distribution.one_writer import one_writer
 from ..distribution.replicas import refuse_replicas
 from ..layers import EmbeddingCollection, FusedEmbedding
 from ..metrics import CodebookHealth
@@ -14,8 +16,10 @@ from .checks.batch_check import BatchCheck
 from .checks.data_shards import check_shards
 from .checks.loss_watch import LossWatch
 from .checks.refuse_cloning import refuse_cloning
+from .checks.share_files import share_files
 from .checks.weights_survive import weights_survive
 from .preset_registry import get_preset
+from .save_on_disk import save_on_disk
 from .steered_model import SteeredModel
 
 
@@ -214,7 +218,7 @@ class TableModel(SteeredModel):
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             health = [CodebookHealth()] if self.group_concats else []
             loss_watch = LossWatch(self._watched, lambda: watch.unlabelled)
-            kwargs["callbacks"] = [*health, *keras.tree.flatten(callbacks or []), loss_watch]
+            kwargs["callbacks"] = [*health, *share_files(keras.tree.flatten(callbacks or [])), loss_watch]
         self._check_shards(x, batch_size)
         with weights_survive(self), watch, validation_watch:
             self._before_training(x, y, weight)
@@ -243,6 +247,20 @@ class TableModel(SteeredModel):
         self._check_shards(x, batch_size)
         with weights_survive(self), watch:
             return super().predict(watch(x) if check else x, batch_size, **kwargs)
+
+    def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
+        """Save as `keras.Model.save` does; where several processes train, all of them save and the first one writes."""
+        with one_writer(filepath) as path:
+            dealt = any(isinstance(layer, FusedEmbedding) and layer.num_shards > 1 for layer in self._flatten_layers())
+            if dealt and overwrite and zipped is not False and Path(path).suffix == ".keras" and "://" not in str(path):
+                save_on_disk(lambda folder: super(TableModel, self).save(folder, zipped=False), path)
+            else:
+                super().save(path, overwrite, zipped, **kwargs)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: float | None = None) -> None:
+        """Save as `keras.Model.save_weights` does; see `save`."""
+        with one_writer(filepath) as path:
+            super().save_weights(path, overwrite, max_shard_size)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """One step, as `keras.Model.train_on_batch`; nothing is checked but that there is one replica."""

@@ -28,8 +28,13 @@ def hand_over(
         transforms: what stands before the model. Defaults to `None`.
         raw: raw columns to make warm-up requests of. Defaults to `None`.
         name: under which the model is served. Defaults to `None`.
+
+    Raises:
+        RuntimeError: if rows of a table are dealt over devices, which would have to take part in every check.
+        ValueError: if the model cannot be rebuilt in a fresh process.
     """
-    # First, since it may refuse.
+    # First, since they may refuse.
+    _refuse_dealt_tables(model)
     (work / "modules.json").write_text(json.dumps(custom_modules(model)), encoding="utf-8")
     model.save(work / "model.keras")
     if transforms is not None:
@@ -39,3 +44,13 @@ def hand_over(
         (work / "rows.pickle").write_bytes(pickle.dumps(rows))
     if name is not None:
         (work / "name.txt").write_text(name)
+
+
+def _refuse_dealt_tables(model: Any) -> None:
+    dealt = [layer for layer in model._flatten_layers() if getattr(layer, "num_shards", 1) > 1]
+    if dealt:
+        raise RuntimeError(
+            f"The rows of {[layer.name for layer in dealt]} are dealt over {dealt[0].num_shards} devices, and an "
+            "export is written and checked by one. Save the model (`model.save`, in every process), load the file "
+            "where there is one device, and export what was loaded."
+        )

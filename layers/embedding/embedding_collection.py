@@ -155,8 +155,7 @@ class EmbeddingCollection(keras.layers.Layer):
             self.embeddings_initializer,
             self.optimizer,
             storage_dtype,
-            # Tables that the optimizer of `compile` trains have no placement.
-            placement if self.optimizer is not None else None,
+            placement,
         )
         self.stacks = stack_tables(self._features_of_tables(), self.vocabulary_sizes, self.tables, defaults)
         self.num_rows = sum(stack.num_rows for stack in self.stacks)
@@ -208,7 +207,7 @@ class EmbeddingCollection(keras.layers.Layer):
                 f"`embeddings` is for a layer with one stack of tables, but {self.name!r} has {len(self.stacks)}. "
                 "Use `rows_of` instead."
             )
-        return self.stacks[0].embeddings
+        return self.stacks[0].whole_embeddings()
 
     def rows_of(self, feature: str) -> tuple[keras.Variable, int, int]:
         """The stack in which the rows of a feature lie, the first of them and the one after the last.
@@ -219,7 +218,7 @@ class EmbeddingCollection(keras.layers.Layer):
         self._check_names("feature", [feature], self.vocabulary_sizes)
         stack = next(stack for stack in self.stacks if feature in stack.first_row)
         first = stack.first_row[feature]
-        return stack.embeddings, first, first + stack.num_ids[feature]
+        return stack.whole_embeddings(), first, first + stack.num_ids[feature]
 
     def call(
         self,

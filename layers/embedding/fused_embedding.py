@@ -13,6 +13,7 @@ from .blockwise_initializer import BlockwiseInitializer
 from .move_rows import Span, move_rows
 from .row_noise import row_noise
 from .row_tables import make_row_table
+from .row_tables.base_row_store import BLOCK_ROWS
 from .row_tables.base_row_table import refuse_accumulation
 from .stochastic_rounding import stochastic_round
 from .table_config import PLACEMENTS, STORAGE_DTYPES
@@ -37,6 +38,16 @@ class FusedEmbedding(keras.layers.Layer):
     update cannot wait for them. A loss scaled against underflow (`keras.optimizers.LossScaleOptimizer`)
     is unscaled here by way of a layer loss of value 0; a step whose gradient
     overflowed leaves the table as it was.
+
+    With `placement="rows"` under `torch.distributed` every process takes part in every
+    call, so all of them take equal numbers of steps, each with its part of the batch. A
+    row's gradient is the mean of the processes' gradients, as
+    `torch.nn.parallel.DistributedDataParallel` averages those of other weights: a process
+    divides the loss of its rows by the mean number of rows of the processes. All
+    processes save together, and the first one writes the file: the models of this package
+    see to it, and in a model of your own each process saves to a path of its own. A file
+    resumes in any number of processes. `embeddings` then holds the rows of this process
+    alone, and `read_rows` reads any.
 
     Weights: `embeddings`. On JAX the slots are trainable weights too (Keras' step
     is a function of its weights), on TensorFlow and torch they are kept beside
@@ -158,6 +169,11 @@ class FusedEmbedding(keras.layers.Layer):
         return self._store.iterations
 
     @property
+    def num_shards(self) -> int:
+        """Number of devices or processes that the rows are dealt over; 1 for a table on one device."""
+        return int(self._store.num_shards)
+
+    @property
     def learning_rate(self) -> Any:
         """The learning rate of the next step; assign to it to change a constant one."""
         if self.optimizer.scheduled:
@@ -254,15 +270,28 @@ class FusedEmbedding(keras.layers.Layer):
     def load_own_variables(self, store: Any) -> None:
         """Load them; slots keep their initial values if the file holds a table alone."""
         state = self.state
-        keys = list(store.keys())
+        keys = sorted(store.keys())
         saved = {key.split(".")[0] for key in keys}
         if saved != {"embeddings"} and saved != set(state):
             raise ValueError(
                 f"The file holds {sorted(saved)}, but {self.name!r} expects {sorted(state)}. Load it into a layer with "
                 "the same optimizer."
             )
-        for key in sorted(keys):
+        self._check_rows(keys, store)
+        for key in keys:
             self._store.take_block(state[key.split(".")[0]], key, store[key])
+
+    def _check_rows(self, keys: list[str], store: Any) -> None:
+        """Raise if the rows of a file's blocks are not as many as the table's."""
+        blocks = [key.partition(".") for key in keys if "." in key]
+        for name in {name for name, _, _ in blocks}:
+            last = max(int(first) for of, _, first in blocks if of == name)
+            rows = last + len(store[f"{name}.{last}"])
+            if rows != self.input_dim:
+                raise ValueError(
+                    f"The file holds {rows} rows of {name!r}, but {self.name!r} has {self.input_dim}. Load it into a "
+                    "layer of as many rows."
+                )
 
     @property
     def state(self) -> dict[str, keras.Variable]:
@@ -273,6 +302,19 @@ class FusedEmbedding(keras.layers.Layer):
         if self._learning_rate is not None:
             state["learning_rate"] = self._learning_rate
         return state
+
+    def read_rows(self, rows: Any) -> Any:
+        """The vectors of some rows as they are kept, wherever they lie.
+
+        Where rows are dealt over processes, all processes ask for the same ones.
+
+        Args:
+            rows: numbers of rows.
+
+        Returns:
+            A tensor of shape `(number of rows, output_dim)`.
+        """
+        return self._store.read(self.embeddings, ops.convert_to_tensor(rows, dtype="int32"))
 
     def reset_rows(self, rows: np.ndarray, vectors: Any) -> None:
         """Give rows new vectors, and their slots the initial values; nothing else is read or written.
@@ -300,7 +342,18 @@ class FusedEmbedding(keras.layers.Layer):
         self._rounding_seed = other._rounding_seed
         mine = self.state
         for name, variable in other.state.items():
-            move_rows(variable, mine[name], tables)
+            if variable.shape and self.input_dim != other.input_dim and self.num_shards > 1:
+                self._take_rows(other, name, tables)
+            else:
+                move_rows(variable, mine[name], tables)
+
+    def _take_rows(self, other: "FusedEmbedding", name: str, tables: Iterable[tuple[Span, Span]]) -> None:
+        """Take a variable's rows over, a block after the other, where they lie in another process from now on."""
+        for (first, rows), (new_first, _) in tables:
+            for start in range(0, rows, BLOCK_ROWS):
+                numbers = ops.arange(start, min(start + BLOCK_ROWS, rows), dtype="int32")
+                values = other._store.read(other.state[name], numbers + first)
+                self._store.write(self.state[name], numbers + new_first, values)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """`None`, since what is masked is zero in the output."""

@@ -72,6 +72,15 @@ class StackedTables:
         """The rows of all tables."""
         return self.layer.embeddings if self.layer is not None else self.variable
 
+    def whole_embeddings(self) -> Any:
+        """The same; raises if rows are dealt over devices, where they do not stand in their order."""
+        if self.layer is not None and self.layer.num_shards > 1:
+            raise ValueError(
+                f"The rows of the table {self.layer.name!r} are dealt over {self.layer.num_shards} devices, and no "
+                "variable holds them in their order. Read rows with its `read_rows`, in all processes."
+            )
+        return self.embeddings
+
     def rows_of_ids(self, features: Sequence[str], ids: Any) -> Any:
         """Rows of the stack, int32; an id outside its feature's range has the row of id 0.
 
@@ -177,11 +186,14 @@ def stack_tables(
                 f"Only a fused table keeps its rows in half precision: give the table {name!r} an `optimizer`, such as "
                 f"'adam'. Received: storage_dtype={table.storage_dtype!r} without one."
             )
-        if table.optimizer is None and table.placement == "rows":
-            raise ValueError(
-                f"Only a fused table is dealt over devices by rows: give the table {name!r} an `optimizer`, such as "
-                f"'adam'. Received: placement='rows' without one."
-            )
+        if table.optimizer is None:
+            if given.placement == "rows":
+                raise ValueError(
+                    f"Only a fused table is dealt over devices by rows: give the table {name!r} an `optimizer`, such "
+                    f"as 'adam'. Received: placement='rows' without one."
+                )
+            # Tables that the optimizer of `compile` trains have no placement.
+            table = dataclasses.replace(table, placement=None)
         alike = dataclasses.replace(
             table,
             name="stack",

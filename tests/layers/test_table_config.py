@@ -189,3 +189,15 @@ def test_errors_of_a_config(arguments, message):
 def test_errors_of_a_collection(arguments, message):
     with pytest.raises(ValueError, match=message):
         collection(EmbeddingCollection, **arguments)
+
+
+def test_a_placement_is_for_the_fused_tables_alone():
+    sizes, ads = {"user": 4, "ad": 6}, TableConfig("ad", optimizer="sgd")
+    placed = {
+        name: stack.config.placement
+        for stack in EmbeddingCollection(sizes, 2, tables=[ads], placement="rows").stacks
+        for name in stack.tables
+    }
+    assert placed == {"user": None, "ad": "rows"}
+    with pytest.raises(ValueError, match="Only a fused table is dealt over devices.*'user' an `optimizer`"):
+        EmbeddingCollection(sizes, 2, tables=[TableConfig("user", placement="rows")])

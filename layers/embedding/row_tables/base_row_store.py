@@ -9,6 +9,8 @@ from keras import ops
 
 # (rows, gradient, slots, iteration, numbers of the rows) -> new rows, new slots; see `RowOptimizer.update`
 Update = Callable[..., tuple[Any, dict[str, Any]]]
+# Rows of a table that are read from several devices, or written, together.
+BLOCK_ROWS = 2**20
 
 
 class BaseRowStore(abc.ABC):
@@ -32,6 +34,9 @@ class BaseRowStore(abc.ABC):
         dtype: dtype of the table.
         slots: slot name to width and initializer.
     """
+
+    # Number of parts that the rows are dealt into, each on a device or in a process of its own.
+    num_shards = 1
 
     def __init__(
         self,
@@ -65,9 +70,8 @@ class BaseRowStore(abc.ABC):
     def gather(self, rows: Any, masked: bool) -> Any:
         """Rows as float32 `(positions, width)`; `masked` says that some may be `num_rows`."""
 
-    @staticmethod
     @abc.abstractmethod
-    def write(variable: keras.Variable, rows: Any, values: Any) -> None:
+    def write(self, variable: keras.Variable, rows: Any, values: Any) -> None:
         """Overwrite rows of the table or a slot, each of them once, without a copy of the others.
 
         Args:
@@ -75,6 +79,15 @@ class BaseRowStore(abc.ABC):
             rows: their numbers in the table.
             values: what to write, `(number of rows, width)`.
         """
+
+    def read(self, variable: keras.Variable, rows: Any) -> Any:
+        """Rows of the table or a slot as they are kept, `(number of rows, width)`.
+
+        Args:
+            variable: the table or a slot.
+            rows: int32 numbers in the table.
+        """
+        return ops.take(variable, rows, axis=0)
 
     def blocks(self, name: str, variable: keras.Variable) -> Iterator[tuple[str, Any]]:
         """What a file keeps of a variable, as pairs of a key and a value; `take_block` reads them.

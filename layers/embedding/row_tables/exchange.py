@@ -31,7 +31,8 @@ class Exchange:
         if found is not None:
             raise RuntimeError(
                 f"A fused embedding table trains on one device. Received: {found}. Its rows would be updated from each "
-                f"device's part of the batch alone. Train without distribution, or {INSTEAD}."
+                "device's part of the batch alone. On JAX and torch deal its rows over the devices: set up the "
+                f"distribution, then build it with placement='rows' (`table_placement` in a CTRModel). Or {INSTEAD}."
             )
 
     def request(self, rows: Any) -> tuple[Any, Any]:

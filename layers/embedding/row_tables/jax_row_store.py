@@ -78,8 +78,7 @@ class RowStore(BaseRowStore):
         variables = [self.embeddings, self.iterations, *self.slots.values()]
         self._fresh.update(variable.name for variable in variables)
 
-    @staticmethod
-    def write(variable: keras.Variable, rows: Any, values: Any) -> None:
+    def write(self, variable: keras.Variable, rows: Any, values: Any) -> None:
         """See `BaseRowStore.write`."""
         variable.assign(_write_rows(variable.value, rows, values))
 

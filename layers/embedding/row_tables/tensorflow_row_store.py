@@ -54,8 +54,7 @@ class RowStore(BaseRowStore):
         for name, slot in self.slots.items():
             slot.value.scatter_update(tf.IndexedSlices(new_slots[name], touched))
 
-    @staticmethod
-    def write(variable: keras.Variable, rows: Any, values: Any) -> None:
+    def write(self, variable: keras.Variable, rows: Any, values: Any) -> None:
         """See `BaseRowStore.write`."""
         variable.value.scatter_update(tf.IndexedSlices(values, rows))
 

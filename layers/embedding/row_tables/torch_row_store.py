@@ -54,9 +54,8 @@ class RowStore(BaseRowStore):
         for name, slot in self.slots.items():
             slot.value.index_copy_(0, touched, new_slots[name])
 
-    @staticmethod
     @torch.no_grad()
-    def write(variable: keras.Variable, rows: Any, values: Any) -> None:
+    def write(self, variable: keras.Variable, rows: Any, values: Any) -> None:
         """See `BaseRowStore.write`."""
         variable.value.index_copy_(0, rows.long(), values)
 
