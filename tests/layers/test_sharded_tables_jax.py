@@ -216,7 +216,7 @@ def everything_of(model):
 @sharded
 def test_a_ranking_model_with_groups_equals_one_device(over, tmp_path, monkeypatch):
     """With unknown labels, sequences, resets of codes and a last batch of half the size; saved on 4, resumed on 2."""
-    monkeypatch.setattr(jax_sharded_store, "FILE_ROWS", 7)
+    monkeypatch.setattr(jax_sharded_store, "BLOCK_ROWS", 7)
     rows = STEPS * 32 - 16
     x, y = ranking_columns(rows)
     first, their = ({name: values[:64] for name, values in columns.items()} for columns in (x, y))

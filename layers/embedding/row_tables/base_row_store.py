@@ -123,3 +123,18 @@ class BaseRowStore(abc.ABC):
 def masked_zeros(vectors: Any, rows: Any, num_rows: int) -> Any:
     """Zeros for rows that are none."""
     return ops.where(ops.expand_dims(rows < num_rows, -1), vectors, ops.zeros_like(vectors))
+
+
+def check_rows(key: str, value: Any, num_rows: int) -> None:
+    """Raise if a file's array has not as many rows as the table.
+
+    Args:
+        key: name of the array.
+        value: the array.
+        num_rows: rows of the table.
+    """
+    if len(value) != num_rows:
+        raise ValueError(
+            f"The file holds {len(value)} rows of {key!r}, but the table has {num_rows}. Load it into a layer of as "
+            "many rows."
+        )

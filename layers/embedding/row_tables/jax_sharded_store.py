@@ -10,10 +10,9 @@ import keras
 from jax.sharding import NamedSharding, PartitionSpec
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
+from ....distribution.one_writer import discards
+from .base_row_store import BLOCK_ROWS, check_rows
 from .jax_row_store import OverwrittenVariable, RowStore
-
-# Rows of a table that a file keeps in one array.
-FILE_ROWS = 2**20
 
 
 class ShardedRowStore(RowStore):
@@ -46,8 +45,8 @@ class ShardedRowStore(RowStore):
         self.axis = distribution.batch_dim_name
         self._device_mesh = distribution.device_mesh
         self.mesh = distribution.device_mesh.backend_mesh
-        self.shards = int(self.mesh.shape[self.axis])
-        self.shard_rows = -(-num_rows // self.shards)
+        self.num_shards = int(self.mesh.shape[self.axis])
+        self.shard_rows = -(-num_rows // self.num_shards)
         self._read = jax.jit(self.on_devices(self._read_shard, (True, False), False))
         self._write = jax.jit(self.on_devices(self._write_shard, (True, False, False), True), donate_argnums=0)
         super().__init__(layer, num_rows, width, initializer, dtype, slots)
@@ -83,7 +82,7 @@ class ShardedRowStore(RowStore):
 
     def _variable(self, name: str, shape: tuple[int, ...], initializer: Any, dtype: str) -> keras.Variable:
         layout = keras.distribution.TensorLayout((self.axis, None, None), self._device_mesh)
-        dealt = (self.shards, self.shard_rows, shape[1])
+        dealt = (self.num_shards, self.shard_rows, shape[1])
         value = self._deal(initializer, shape, dtype)
         if in_stateless_scope():
             # Keras takes values of variables that are made here later, and then only from a function.
@@ -93,22 +92,22 @@ class ShardedRowStore(RowStore):
     def _deal(self, initializer: Any, shape: tuple[int, ...], dtype: str) -> Any:
         """The initial values, each block of them cut up among the devices of this process."""
         sharding = NamedSharding(self.mesh, PartitionSpec(self.axis))
-        dealt = (self.shards, self.shard_rows, shape[1])
+        dealt = (self.num_shards, self.shard_rows, shape[1])
         shard_of = {
             device: index[0].start or 0 for device, index in sharding.addressable_devices_indices_map(dealt).items()
         }
         parts = {device: jnp.zeros((1, *dealt[1:]), dtype, device=device) for device in shard_of}
         for start, block in initializer.blocks(shape, dtype):
             for device, shard in shard_of.items():
-                first = (shard - start) % self.shards
-                rows = jax.device_put(block[None, first :: self.shards], device)
-                parts[device] = _write_part(parts[device], rows, (start + first) // self.shards)
+                first = (shard - start) % self.num_shards
+                rows = jax.device_put(block[None, first :: self.num_shards], device)
+                parts[device] = _write_part(parts[device], rows, (start + first) // self.num_shards)
         return jax.make_array_from_single_device_arrays(dealt, sharding, list(parts.values()))
 
     def owner(self, rows: Any) -> tuple[Any, Any]:
         """Whether this device keeps rows, and their numbers on it, `shard_rows` where it does not; for `on_devices`."""
-        mine = (rows % self.shards == jax.lax.axis_index(self.axis)) & (rows < self.num_rows)
-        return mine, jnp.where(mine, rows // self.shards, self.shard_rows)
+        mine = (rows % self.num_shards == jax.lax.axis_index(self.axis)) & (rows < self.num_rows)
+        return mine, jnp.where(mine, rows // self.num_shards, self.shard_rows)
 
     def _read_shard(self, part: Any, rows: Any) -> Any:
         mine, local = self.owner(rows)
@@ -131,16 +130,18 @@ class ShardedRowStore(RowStore):
         if not variable.shape:
             yield name, variable
             return
-        for start in range(0, self.num_rows, FILE_ROWS):
-            rows = jnp.arange(start, min(start + FILE_ROWS, self.num_rows), dtype="int32")
-            yield f"{name}.{start}", self.read(variable, rows)
+        for start in range(0, self.num_rows, BLOCK_ROWS):
+            rows = jnp.arange(start, min(start + BLOCK_ROWS, self.num_rows), dtype="int32")
+            values = self.read(variable, rows)
+            yield f"{name}.{start}", values[:0] if discards() else values
 
     def take_block(self, variable: keras.Variable, key: str, value: Any) -> None:
         """See `BaseRowStore.take_block`."""
         if variable.shape and "." not in key:
             # A file of a table on one device.
-            for start in range(0, self.num_rows, FILE_ROWS):
-                super().take_block(variable, f"{key}.{start}", value[start : start + FILE_ROWS])
+            check_rows(key, value, self.num_rows)
+            for start in range(0, self.num_rows, BLOCK_ROWS):
+                super().take_block(variable, f"{key}.{start}", value[start : start + BLOCK_ROWS])
         else:
             super().take_block(variable, key, value)
 

@@ -63,20 +63,20 @@ class ShardedRowTable(RowTable):
 
     def plan(self, rows: Any) -> Any:
         """See `RowTable.plan`; rows that are none make the batch one that the devices divide."""
-        missing = -rows.shape[0] % self.store.shards
+        missing = -rows.shape[0] % self.store.num_shards
         rows = jnp.pad(rows, (0, missing), constant_values=self.store.num_rows)
         return self.store.on_devices(self._plan, (True,), (True, True, True))(rows)
 
     def _plan(self, rows: Any) -> tuple[Any, Any, Any]:
         """Distinct rows of a device by owner, where each owner's begin, and the number of each position's row."""
         store, positions = self.store, rows.shape[0]
-        nowhere = store.shards * store.shard_rows
-        keys = (rows % store.shards) * store.shard_rows + rows // store.shards
+        nowhere = store.num_shards * store.shard_rows
+        keys = (rows % store.num_shards) * store.shard_rows + rows // store.num_shards
         keys = jnp.where(rows < store.num_rows, keys, nowhere)
         keys, order = jax.lax.sort_key_val(keys, jnp.arange(positions, dtype="int32"))
         number = jnp.cumsum(jnp.append(False, keys[1:] != keys[:-1]).astype("int32"))
         distinct = jnp.full((positions,), nowhere, "int32").at[number].set(keys)
-        bounds = jnp.searchsorted(distinct, jnp.arange(store.shards + 1, dtype="int32") * store.shard_rows)
+        bounds = jnp.searchsorted(distinct, jnp.arange(store.num_shards + 1, dtype="int32") * store.shard_rows)
         return distinct, bounds.astype("int32"), jnp.zeros_like(order).at[order].set(number)
 
     def look_up(self, values: Any, plan: Any, masked: bool) -> Any:
@@ -110,7 +110,7 @@ class ShardedRowTable(RowTable):
         device = jax.lax.axis_index(self.store.axis)
 
         def of_rows(old: Any, sums: Any, slots: Any, iteration: Any, local: Any) -> Any:
-            return rule(old, sums, slots, iteration, local * self.store.shards + device)
+            return rule(old, sums, slots, iteration, local * self.store.num_shards + device)
 
         def step(values: Any, asked: Any, places: Any) -> Any:
             received = self._swap(sums.at[places].get(mode="fill", fill_value=0.0))
@@ -152,8 +152,8 @@ class ShardedRowTable(RowTable):
     def _round(self, distinct: Any, begin: Any, end: Any) -> tuple[Any, Any, Any]:
         """The rows asked of this device, the places of the distinct rows that it asks for, and where it goes on."""
         store, positions = self.store, distinct.shape[0]
-        capacity = min(round_capacity(positions, store.shards), positions)
-        first = jnp.arange(store.shards, dtype="int32") * store.shard_rows
+        capacity = min(round_capacity(positions, store.num_shards), positions)
+        first = jnp.arange(store.num_shards, dtype="int32") * store.shard_rows
         after = begin + capacity
         beyond = distinct.at[after].get(mode="clip") - first
         limit = jax.lax.pmin(jnp.where(after < end, beyond, store.shard_rows), store.axis)
@@ -181,7 +181,7 @@ class ShardedExchange(Exchange):
         distribution = keras.distribution.distribution()
         if distribution is None or distribution.device_mesh.backend_mesh != self._store.mesh:
             raise RuntimeError(
-                f"The rows of this table are dealt over {self._store.shards} devices, but the distribution is now "
+                f"The rows of this table are dealt over {self._store.num_shards} devices, but the distribution is now "
                 f"{distribution}. Train under the one that the model was made under, or save the model, and load it "
                 "under the other."
             )

@@ -11,7 +11,7 @@ from torch import distributed
 from ....distribution import rank, world_size
 from ....distribution.one_writer import discards
 from ....distribution.replicas import total
-from .base_row_store import BLOCK_ROWS, Update
+from .base_row_store import BLOCK_ROWS, Update, check_rows
 from .exchange import Exchange
 from .torch_row_store import RowStore
 from .torch_row_table import RowTable
@@ -125,11 +125,8 @@ class ShardedRowStore(RowStore):
         if not variable.shape:
             super().take_block(variable, key, value)
         else:
-            if "." not in key and len(value) != self.table_rows:
-                raise ValueError(
-                    f"The file holds {len(value)} rows of {key!r}, but the table has {self.table_rows}. Load it into a "
-                    "layer of as many rows."
-                )
+            if "." not in key:
+                check_rows(key, value, self.table_rows)
             # NumPy's rows are cut before they become a tensor, which would be a second copy of the block.
             self._put(variable.value, int(key.partition(".")[2] or 0), value, variable.dtype)
 
