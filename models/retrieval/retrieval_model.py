@@ -7,9 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from ...distribution import replicas
 from ...metrics import InBatchRecall
 from ...schema import Schema, Task
 from ..checks.batch_check import BatchCheck
+from ..checks.dealt_rows import DealtRows
 from ..checks.host_columns import as_host_array, frame_columns, on_host
 from ..table_model import TableModel
 from .in_batch_softmax import InBatchSoftmax
@@ -63,6 +65,19 @@ class RetrievalModel(TableModel):
         own = ops.arange(ops.shape(scores)[0])
         weight = self._positive_weight(self._targets(y), sample_weight)
         return self._of_step(super().compute_metrics(x, own, scores, weight), y_pred)
+
+    def _refuse_replicas(self, method: str) -> None:
+        super()._refuse_replicas(method)
+        if replicas.replica_count() > 1:
+            raise RuntimeError(
+                f"{type(self).__name__}.{method} trains and evaluates in one process: the candidates of a row are the "
+                f"ads of its batch, and a process has its own rows alone. Received: {replicas.found_replicas()}. Train "
+                "in one process, or with KERAS_BACKEND=jax and keras.distribution.DataParallel."
+            )
+
+    def _dealt(self, method: str, train: bool = False) -> DealtRows:
+        # Copies of a row would be candidates of the others.
+        return DealtRows(method, [self.positive], train, pad=False)
 
     def _positive_weight(self, targets: Mapping[str, Any], sample_weight: Any) -> Any:
         label = ops.reshape(ops.cast(targets[self.positive], "float32"), (-1,))
