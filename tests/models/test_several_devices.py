@@ -169,6 +169,19 @@ def wrap(model):
     return model
 
 
+def loaders(of, count, rows):
+    options = {"schema": schema, "rank": of, "world_size": count}
+    train = gr.datasets.BatchLoader(x, y, rows, shuffle=True, seed=7, **options)
+    return train, gr.datasets.BatchLoader(check_x, check_y, rows, **options)
+
+
+def loaded(model, train, check):
+    history = model.fit(train, shuffle=False, epochs=2, verbose=0, validation_data=check).history
+    evaluated = model.evaluate(check, return_dict=True, verbose=0)
+    del history["val_loss"], evaluated["loss"]
+    return (history, evaluated, model.get_weights()), model.predict(check)["click"]
+
+
 x, y = table(STEPS * world * ROWS)
 check_x, check_y = table(7 * world - 1)
 vectors = np.stack([x["bid"], x["ad_id"] / 10.0, x["user_id"] / 50.0], axis=-1).astype("float32")
@@ -180,6 +193,9 @@ if rank == 0:
     for number in range(3):
         expected.append(trained(make(number, number), x, y, world * ROWS, check_x, check_y, *ordered))
     expected.append(own(torch.tensor(vectors), y["like"], lambda model: model))
+    figures, predicted = loaded(make(1, 4), *loaders(0, 1, world * ROWS))
+    # Every `world`-th batch is the first process'.
+    expected += [figures, predicted[np.arange(len(predicted)) // ROWS % world == 0]]
 
 torch.distributed.init_process_group("gloo", init_method="file://" + store, rank=rank, world_size=world)
 assert (gr.distribution.rank(), gr.distribution.world_size()) == (rank, world)
@@ -192,9 +208,11 @@ def equal(one, other):
     keras.tree.map_structure(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), one, other)
 
 
+found += loaded(make(1, 4), *loaders(rank, world, ROWS))
 if rank == 0:
     equal(expected, found)
 # All figures are the same in every process.
+found.pop()
 of_first = [found] if rank == 0 else [None]
 torch.distributed.broadcast_object_list(of_first)
 equal(of_first[0], found)
@@ -217,6 +235,11 @@ refused(
     *((ValueError, "expected an id in [0, 20)"), (RuntimeError, "error in the process of rank 1"))[rank == 0],
     lambda: model.fit(wrong, mine[1], ROWS, verbose=0),
 )
+one = gr.datasets.BatchLoader(x, y, ROWS, schema=schema)
+refused(ValueError, "the loader deals the batches of process 0 of 1", lambda: model.fit(one, verbose=0))
+padded = gr.datasets.BatchLoader(check_x, check_y, ROWS, schema=schema, rank=rank, world_size=world)
+what = "copies of a row without labels" if padded.padding else "error in the process of rank"
+refused((ValueError, RuntimeError), what, lambda: model.fit(padded, verbose=0))
 refused(ValueError, "must know its number of steps", lambda: model.fit(iter([mine] * 3), verbose=0))
 normalized = keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization(name="norm")])
 refused(RuntimeError, "the layers ['norm']", lambda: gr.distribution.synchronize(normalized))
@@ -230,44 +253,90 @@ equal(before, model.get_weights())
 SHARDED = (
     """
 import os
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+import sys
+
+count, kind = int(sys.argv[1]), sys.argv[2]
+# XLA:CPU runs the devices of a program in threads of one pool, which must have one for each of them.
+os.environ["PJRT_NPROC"] = "16"
+os.environ["XLA_FLAGS"] = (
+    f"--xla_force_host_platform_device_count={count} --xla_backend_optimization_level=0"
+)
 import keras
 """
     + MODEL
     + """
-one = make(("user",))
-distribution = keras.distribution.DataParallel(devices=keras.distribution.list_devices("cpu"))
-keras.distribution.set_distribution(distribution)
-two = make(("user",))
-two.set_weights([np.copy(w) for w in one.get_weights()])
-two.fit(x, y, batch_size=8, shuffle=False, verbose=0)
-trained = [np.copy(w) for w in two.get_weights()]
-
-
-def ragged(run):
-    try:
-        run()
-    except ValueError as error:
-        assert "rows cannot be cut into 2 equal parts" in str(error) and "drop_remainder" in str(error), error
-    else:
-        raise AssertionError("ragged")
-
-
+devices = keras.distribution.list_devices("cpu")
+if kind == "data":
+    several, shards = keras.distribution.DataParallel(devices=devices), count
+else:
+    mesh = keras.distribution.DeviceMesh((count // 2, 2), ["batch", "model"], devices)
+    layout = keras.distribution.LayoutMap(mesh)
+    layout[".*kernel"] = (None, "model")
+    several, shards = keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch"), count // 2
 first = lambda table, n: {name: values[:n] for name, values in table.items()}
-loader = lambda n: gr.datasets.BatchLoader(first(x, n), first(y, n), 4, schema=schema)
-ragged(lambda: two.fit(first(x, 7), first(y, 7), batch_size=4, verbose=0))
-ragged(lambda: two.fit(loader(7), verbose=0))
-ragged(lambda: two.fit(((first(x, n), first(y, n)) for n in (4, 4, 3)), verbose=0))
-ragged(lambda: two.evaluate(first(x, 7), first(y, 7), verbose=0))
-ragged(lambda: two.predict(first(x, 7), verbose=0))
-assert np.isfinite(two.predict(x, verbose=0)["click"]).all()
-# The same training on one device.
-keras.distribution.set_distribution(None)
-three = make(("user",))
-three.set_weights(one.get_weights())
-three.fit(x, y, batch_size=8, shuffle=False, verbose=0)
-for one_, other in zip(trained, three.get_weights()):
-    np.testing.assert_allclose(one_, other, rtol=1e-4, atol=1e-6)
+ROWS, BATCH = 31, 16  # the last batch has 15 rows
+x = {name: rng.integers(0, 8, ROWS + 1).astype("int32") for name in ("user_id", "ad_id")}
+y = {"click": rng.integers(0, 2, ROWS + 1).astype("float32")}
+rows = BATCH + (ROWS - BATCH) // shards * shards  # those that the devices can share
+y["click"][2] = np.nan
+
+
+def make(groups):
+    keras.utils.set_random_seed(1)
+    model = gr.models.CTRModel(
+        schema, backbone="mlp", group_structure=groups, residual_learning=bool(groups), embedding_dim=4, tower_units=()
+    )
+    model.compile(keras.optimizers.SGD(0.1))
+    return model
+
+
+def loader(n, **arguments):
+    return gr.datasets.BatchLoader(first(x, n), first(y, n), BATCH, schema=schema, **arguments)
+
+
+def figures(model, trained_rows, groups):
+    table, labels = first(x, trained_rows), first(y, trained_rows)
+    if groups:
+        model.adapt(first(x, ROWS), y=first(y, ROWS))
+    model.fit(table, labels, batch_size=BATCH, epochs=3, shuffle=False, verbose=0)
+    model.fit(loader(trained_rows), epochs=2, shuffle=False, verbose=0, validation_data=loader(ROWS))
+    evaluated = [
+        model.evaluate(first(x, ROWS), first(y, ROWS), BATCH, return_dict=True, verbose=0),
+        model.evaluate(loader(ROWS), return_dict=True, verbose=0),
+    ]
+    for answers in evaluated:
+        del answers["loss"]  # a mean over batches, which counts the rows that fill one up
+    predicted = [model.predict(first(x, ROWS), BATCH, verbose=0), model.predict(loader(ROWS), verbose=0)]
+    return evaluated, predicted, model.groups(first(x, ROWS), BATCH), [np.copy(w) for w in model.get_weights()]
+
+
+def equal(one, other):
+    keras.tree.map_structure(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), one, other)
+
+
+def refused_generator(model):
+    batches = ((first(x, n), first(y, n)) for n in (BATCH, BATCH, 15))
+    try:
+        model.fit(batches, verbose=0)
+    except ValueError as error:
+        assert f"rows cannot be cut into {shards} equal parts" in str(error) and "drop_remainder" in str(error), error
+    else:
+        raise AssertionError("ragged batches of a generator")
+
+
+groups = ("representation",)
+one = figures(make(groups), rows, groups)
+keras.distribution.set_distribution(several)
+model = make(groups)
+equal(one, figures(model, ROWS, groups))
+refused_generator(model)
+# The step that failed came after two that did not.
+assert int(model.optimizer.iterations) == 3 * 2 + 2 * 2 + 2
+assert np.isfinite(model.predict(x, verbose=0)["click"]).all()
+# A last batch of fewer rows than devices is left out, and the loader's epochs go on all the same.
+data = gr.datasets.BatchLoader(first(x, 25), first(y, 25), 8, shuffle=True, schema=schema)
+model.fit(data, epochs=2, shuffle=False, verbose=0)
+assert (data.epoch, int(model.optimizer.iterations)) == (2, 12 + 2 * 3)
 """
 )
 
@@ -304,8 +373,9 @@ def test_processes_train_and_evaluate_as_one(tmp_path, count):
 
 @pytest.mark.skipif(BACKEND != "jax", reason="Keras distributes on JAX alone")
 @pytest.mark.long
-def test_groups_train_over_two_devices_and_ragged_batches_are_refused():
-    check_ends_well(start(SHARDED))
+@pytest.mark.parametrize(("count", "kind"), [(2, "data"), (4, "model")])
+def test_devices_of_one_process_train_as_one(count, kind):
+    check_ends_well(start(SHARDED, str(count), kind))
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="process groups are torch's")
