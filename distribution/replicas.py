@@ -8,7 +8,7 @@ All copies must call these functions, in the same order.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -83,12 +83,43 @@ def ratio(numerator: Any, denominator: Any) -> Any:
     >>> float(ratio(keras.ops.convert_to_tensor(3.0), keras.ops.convert_to_tensor(2.0)))
     1.5
     """
-    count = replica_count()
+    count, add_up = replica_count(), total
+    if keras.backend.backend() == "tensorflow":
+        count, add_up = _mirrored_sum()
     if count == 1:
         return numerator / ops.where(denominator > 0, denominator, 1.0)
-    over, under = total(ops.stack([numerator, denominator]))
+    over, under = ops.unstack(add_up(ops.stop_gradient(ops.stack([numerator, denominator]))), 2)
     under = ops.where(under > 0, under, 1.0)
     return over / under + (numerator - ops.stop_gradient(numerator)) * count / under
+
+
+def scaled(loss: Any) -> Any:
+    """A loss over the number of `tf.distribute` replicas, which add up their gradients where others average them.
+
+    Args:
+        loss: scalar, as `ratio` gives it.
+
+    Example:
+
+    >>> float(scaled(keras.ops.convert_to_tensor(3.0)))
+    3.0
+    """
+    if keras.backend.backend() != "tensorflow":
+        return loss
+    import tensorflow as tf
+
+    count = tf.distribute.get_strategy().num_replicas_in_sync
+    return loss / count if count > 1 else loss
+
+
+def _mirrored_sum() -> tuple[int, Callable[[Any], Any]]:
+    """The number of `tf.distribute` replicas that run this step, and what adds a tensor up over them."""
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    # There is none while Keras runs a model without values, to find its shapes.
+    count = context.num_replicas_in_sync if context is not None else 1
+    return count, lambda value: context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
 def gather(value: Any) -> Any:

@@ -59,6 +59,20 @@ class ObservedLoss(keras.losses.Loss):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Reduced loss; `sample_weight` has the shape `(batch,)` or `(batch, 1)`."""
+        loss = self.of_batch(y_true, y_pred, sample_weight)
+        return replicas.scaled(loss) if self.reduction == "mean_with_sample_weight" else loss
+
+    def of_batch(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """As the loss is called, but of the whole batch where replicas of `tf.distribute` share it.
+
+        There Keras divides a mean by the number of replicas, whose gradients it adds up, and calling the loss does so
+        too. A model that computes with several losses divides their result.
+
+        Args:
+            y_true: targets.
+            y_pred: predictions.
+            sample_weight: weights of the rows. Defaults to `None`.
+        """
         check_targets(type(self).__name__, y_true)
         y_true, y_pred = ops.cast(y_true, self.dtype), ops.cast(y_pred, self.dtype)
         losses, observed = self.row_loss(y_true, y_pred)

@@ -6,7 +6,7 @@ from typing import Any, Self
 import keras
 
 from ..distribution import replicas, synchronize
-from ..layers import EmbeddingCollection, FusedEmbedding
+from ..layers import EmbeddingCollection, FusedEmbedding, GradNorm, ResidualQuantizer
 from ..metrics import CodebookHealth
 from ..schema import Categorical, Schema
 from ..schema import Sequence as SequenceOfIds
@@ -17,6 +17,9 @@ from .checks.refuse_cloning import refuse_cloning
 from .checks.weights_survive import weights_survive
 from .preset_registry import get_preset
 from .steered_model import SteeredModel
+
+# What a replica of `tf.distribute` would learn of its own part of the batch.
+_ALONE = (ResidualQuantizer, FusedEmbedding, GradNorm, keras.layers.BatchNormalization)
 
 
 class TableModel(SteeredModel):
@@ -296,12 +299,13 @@ class TableModel(SteeredModel):
 
     def _refuse_replicas(self, method: str) -> None:
         """Raise if a training step would run in several replicas that cannot act as one."""
-        replicas.refuse_replicas(
-            f"{type(self).__name__}.{method}",
-            "Gradients would be of the wrong length or not shared, codebooks would drift apart, and in-batch "
-            "candidates would be those of a part of the batch.",
-            getattr(self, "distribute_strategy", None),
-        )
+        alone = [layer.name for layer in self._flatten_layers() if isinstance(layer, _ALONE) and layer.trainable]
+        if alone:
+            replicas.refuse_replicas(
+                f"{type(self).__name__}.{method} with the layers {alone}",
+                "What these layers learn of the batch by themselves would be of a part of it.",
+                getattr(self, "distribute_strategy", None),
+            )
 
     def _dealt(self, method: str, train: bool = False) -> DealtRows:
         """What makes rows ready for several devices or processes."""

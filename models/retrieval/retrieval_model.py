@@ -42,9 +42,6 @@ class RetrievalModel(TableModel):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         """In-batch softmax over the positives; in training with the gradient of the layers' own losses too."""
-        if hasattr(self, "distribute_strategy"):
-            # TensorFlow's; nothing here divides the loss by the number of replicas, as Keras' own would.
-            self._refuse_replicas("compute_loss")
         targets = self._targets(y)
         probability = None
         if self.sampling_frequency is not None:
@@ -67,12 +64,12 @@ class RetrievalModel(TableModel):
         return self._of_step(super().compute_metrics(x, own, scores, weight), y_pred)
 
     def _refuse_replicas(self, method: str) -> None:
-        super()._refuse_replicas(method)
-        if replicas.replica_count() > 1:
+        found = replicas.found_replicas(getattr(self, "distribute_strategy", None))
+        if found is not None:
             raise RuntimeError(
-                f"{type(self).__name__}.{method} trains and evaluates in one process: the candidates of a row are the "
-                f"ads of its batch, and a process has its own rows alone. Received: {replicas.found_replicas()}. Train "
-                "in one process, or with KERAS_BACKEND=jax and keras.distribution.DataParallel."
+                f"{type(self).__name__}.{method} takes the candidates of a row from its batch, of which a copy of the "
+                f"model has a part alone. Received: {found}. Train in one process on one device, or with "
+                "KERAS_BACKEND=jax and keras.distribution.DataParallel."
             )
 
     def _dealt(self, method: str, train: bool = False) -> DealtRows:
