@@ -83,9 +83,8 @@ def ratio(numerator: Any, denominator: Any) -> Any:
     >>> float(ratio(keras.ops.convert_to_tensor(3.0), keras.ops.convert_to_tensor(2.0)))
     1.5
     """
-    count, add_up = replica_count(), total
-    if keras.backend.backend() == "tensorflow":
-        count, add_up = _mirrored_sum()
+    tensorflow = keras.backend.backend() == "tensorflow"
+    count, add_up = _mirrored_sum() if tensorflow else (replica_count(), total)
     if count == 1:
         return numerator / ops.where(denominator > 0, denominator, 1.0)
     over, under = ops.unstack(add_up(ops.stop_gradient(ops.stack([numerator, denominator]))), 2)

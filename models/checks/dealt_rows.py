@@ -174,7 +174,7 @@ def check_dealing(method: str, data: Any, train: bool = False) -> None:
             f"{data.rank} of {dealt}. Make it with rank=gr.distribution.rank(), "
             "world_size=gr.distribution.world_size(). If each process has rows of its own, pass them as columns."
         )
-    if train and getattr(data, "padding", 0):
+    if train and data.padding:
         raise ValueError(
             f"{method} would train on {data.padding} copies of a row without labels, with which the loader fills up "
             'its last round of batches. Make the loader with remainder="drop", or with shuffle=True.'

@@ -78,6 +78,7 @@ first = [{name: values[:13] for name, values in columns.items()} for columns in 
 def figures(model, own):
     history = model.fit(x, y, batch_size=8, epochs=3, shuffle=False, verbose=0).history
     evaluated = model.evaluate(*first, batch_size=8, return_dict=True, verbose=0)  # the last batch has 5 rows
+    evaluated["probabilities"] = model.predict_proba(first[0], batch_size=8)["click"]
     of_own = own.fit(vectors, y["buy"], batch_size=8, epochs=3, shuffle=False, verbose=0).history
     return history, evaluated, model.get_weights(), of_own, own.get_weights()
 
@@ -317,7 +318,7 @@ if kind == "data":
 else:
     mesh = keras.distribution.DeviceMesh((count // 2, 2), ["batch", "model"], devices)
     layout = keras.distribution.LayoutMap(mesh)
-    layout[".*backbone.*kernel"] = (None, "model")
+    layout[".*embeddings"] = ("model", None)
     several, shards = keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch"), count // 2
 first = lambda table, n: {name: values[:n] for name, values in table.items()}
 ROWS, BATCH = 31, 16  # the last batch has 15 rows
@@ -379,6 +380,8 @@ refused_generator(model)
 # The step that failed came after two that did not.
 assert int(model.optimizer.iterations) == 3 * 2 + 2 * 2 + 2
 assert np.isfinite(model.predict(x, verbose=0)["click"]).all()
+model.save(sys.argv[3])
+equal(model.get_weights(), keras.saving.load_model(sys.argv[3]).get_weights())
 # A last batch of fewer rows than devices is left out, and the loader's epochs go on all the same.
 data = gr.datasets.BatchLoader(first(x, 25), first(y, 25), 8, shuffle=True, schema=schema)
 model.fit(data, epochs=2, shuffle=False, verbose=0)
@@ -387,7 +390,7 @@ assert (data.epoch, int(model.optimizer.iterations)) == (2, 12 + 2 * 3)
 )
 
 
-def start(program, *arguments):
+def start(program, *arguments, **options):
     environment = {**os.environ, "KERAS_BACKEND": BACKEND, "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
@@ -395,6 +398,7 @@ def start(program, *arguments):
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        **options,
     )
 
 
@@ -417,11 +421,23 @@ def test_processes_train_and_evaluate_as_one(tmp_path, count):
         check_ends_well(process)
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="process groups are torch's")
+@pytest.mark.long
+def test_the_example_of_the_docs_runs(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "distribution.md").read_text(encoding="utf-8")
+    script = tmp_path / "train.py"
+    script.write_text(page.split("```python\n")[1].split("```")[0], encoding="utf-8")
+    run = "import runpy; runpy.run_module('torch.distributed.run', run_name='__main__')"
+    process = start(run, "--standalone", "--nproc-per-node", "2", str(script), cwd=tmp_path)
+    check_ends_well(process)
+    assert (tmp_path / "model.keras").exists()
+
+
 @pytest.mark.skipif(BACKEND != "jax", reason="Keras distributes on JAX alone")
 @pytest.mark.long
 @pytest.mark.parametrize(("count", "kind"), [(2, "data"), (4, "model")])
-def test_devices_of_one_process_train_as_one(count, kind):
-    check_ends_well(start(SHARDED, str(count), kind))
+def test_devices_of_one_process_train_as_one(tmp_path, count, kind):
+    check_ends_well(start(SHARDED, str(count), kind, str(tmp_path / "model.keras")))
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="process groups are torch's")
