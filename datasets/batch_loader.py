@@ -12,6 +12,8 @@ from ..schema import Schema
 from .negative_sampling import RECALIBRATIONS, NegativeSampling
 from .read_ahead import ReadAhead
 
+REMAINDERS = ("drop", "pad", None)
+
 
 class BatchLoader(keras.utils.PyDataset):
     """Batches of memory-mapped (or plain) columns for `fit`, `evaluate` and `predict`.
@@ -41,6 +43,10 @@ class BatchLoader(keras.utils.PyDataset):
     they are but jumps between windows. That is slow where the columns do not fit into memory. With `steps_per_epoch` a
     pass over the rows can span epochs, and then it is not one permutation.
 
+    With `world_size` the loaders of several processes deal the batches among them: batch `k` belongs to the process of
+    rank `k % world_size`, so that a step of all processes has `world_size` consecutive batches of the order that one
+    process would read. All processes get equally many batches of the same size; give all of them the same seed.
+
     Args:
         features: feature name to array, rows first.
         targets: target name to array of labels, NaN where unobserved.
@@ -65,6 +71,13 @@ class BatchLoader(keras.utils.PyDataset):
             as it is, and adds `log(negative_rate)` to its logits when it predicts: give `CTRModel` the same
             `negative_rate`, and evaluate it on another loader, since its predictions are those for all rows. With
             `None` its predictions are too high. Defaults to `"loss"`.
+        rank: number of this process, `grouprank.distribution.rank()`. Defaults to `0`.
+        world_size: number of processes, `grouprank.distribution.world_size()`. Defaults to `1`.
+        remainder: with several processes, what becomes of the rows of a last round that has too few for all:
+            `"drop"` leaves them out (of every epoch others, if it is shuffled), `"pad"` makes up for those that are
+            missing by copies of a row without labels, which `evaluate` does not count and `predict` takes away.
+            `padding` is their number in this process. Defaults to `None`, which drops with `shuffle=True`, for
+            training, and else pads.
 
     Raises:
         ValueError: if the columns' lengths differ or an argument is out of range; when a batch is read, if it
@@ -99,6 +112,9 @@ class BatchLoader(keras.utils.PyDataset):
         *,
         negative_rate: float | Mapping[str, float] | None = None,
         recalibrate: str | None = "loss",
+        rank: int = 0,
+        world_size: int = 1,
+        remainder: str | None = None,
     ) -> None:
         super().__init__()
         self.check = check
@@ -120,11 +136,17 @@ class BatchLoader(keras.utils.PyDataset):
             ("block_rows", block_rows, 1),
             ("window_blocks", window_blocks, 1),
             ("read_ahead", read_ahead, 0),
+            ("rank", rank, 0),
+            ("world_size", world_size, 1),
         ):
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
                 raise ValueError(
                     f"`{argument}` must be an integer of at least {least}. Received: {argument}={value!r}."
                 )
+        if rank >= world_size:
+            raise ValueError(f"`rank` must be below `world_size`. Received: rank={rank}, world_size={world_size}.")
+        if remainder not in REMAINDERS:
+            raise ValueError(f"`remainder` must be one of {REMAINDERS}. Received: remainder={remainder!r}.")
         if recalibrate not in RECALIBRATIONS:
             raise ValueError(f"`recalibrate` must be one of {RECALIBRATIONS}. Received: recalibrate={recalibrate!r}.")
         sampling = None
@@ -141,15 +163,34 @@ class BatchLoader(keras.utils.PyDataset):
         self._epoch = 0
         self._served: set[int] = set()
         self._ahead = ReadAhead(self._make_batch, int(read_ahead))
-        if self._sampling is None:
-            self.rows, self.batch_size = self._table_rows, int(batch_size)
-        else:
+        self.rank, self.world_size = int(rank), int(world_size)
+        self.batch_size, self._epoch_rows = int(batch_size), self._table_rows
+        if self._sampling is not None:
             most = self._sampling.most_rows()
-            self.batch_size = min(int(batch_size), most)
-            self.rows = -(-most // self.batch_size) * self.batch_size
+            self.batch_size = min(self.batch_size, -(-most // self.world_size))
+            a_step = self.batch_size * self.world_size
+            self._epoch_rows = -(-most // a_step) * a_step
+        self.rows, self.padding = self._epoch_rows, 0
+        if self.world_size > 1:
+            self._deal(remainder or ("drop" if shuffle else "pad"))
         # Pure functions of their arguments, so that caching them is safe between threads.
         self._plan = functools.lru_cache(maxsize=2)(self._make_plan)
         self._window = functools.lru_cache(maxsize=4)(self._make_window)
+
+    def _deal(self, remainder: str) -> None:
+        """Set how many rows this process gets, and how many of them are padding."""
+        if remainder == "pad":
+            self.batch_size = min(self.batch_size, -(-self._epoch_rows // self.world_size))
+        a_step = self.batch_size * self.world_size
+        batches = self._epoch_rows // a_step if remainder == "drop" else -(-self._epoch_rows // a_step)
+        if not batches:
+            raise ValueError(
+                f"{self._epoch_rows} rows are fewer than a batch of {self.batch_size} for each of {self.world_size} "
+                "processes. Choose a smaller `batch_size`."
+            )
+        self.rows = batches * self.batch_size
+        last = self._epoch_rows - ((batches - 1) * self.world_size + self.rank) * self.batch_size
+        self.padding = self.batch_size - min(max(last, 0), self.batch_size)
 
     @property
     def epoch(self) -> int:
@@ -184,13 +225,15 @@ class BatchLoader(keras.utils.PyDataset):
 
     def _make_batch(self, key: tuple[int, int]) -> tuple[Any, ...]:
         epoch, index = key
-        start = index * self.batch_size
-        stop = min(start + self.batch_size, self.rows)
+        start = (index * self.world_size + self.rank) * self.batch_size
+        stop = min(start + self.batch_size, self._epoch_rows)
+        missing = self.padding if index == len(self) - 1 else 0
         rows, numbers = None, np.empty(0)
         if self._sampling is not None:
-            rows, numbers = self._drawn(epoch, index)
-        elif self.shuffle:
-            rows, _ = self._positions(epoch, start, stop)
+            rows, numbers = self._drawn(epoch, index * self.world_size + self.rank)
+        elif self.shuffle or missing:
+            rows = self._positions(epoch, start, stop)[0] if self.shuffle else np.arange(start, stop)
+            rows = np.append(rows, np.zeros(missing, int))
 
         def take(column: np.ndarray, dtype: str | None = None) -> np.ndarray:
             # "clip" spares NumPy a second look at rows that are in range.
@@ -203,6 +246,9 @@ class BatchLoader(keras.utils.PyDataset):
         if self._sampling is not None:
             y, weights = self._sampling.sample(y, numbers, weigh=self.recalibrate == "loss")
             weight = weights if weight is None else {name: weight * of_name for name, of_name in weights.items()}
+        if missing:
+            for name in y if self.schema is None else self.schema.task_names:
+                y[name][-missing:] = np.nan
         if self.check and self.schema is not None:
             try:
                 self.schema.check_batch(x, y)
@@ -213,7 +259,8 @@ class BatchLoader(keras.utils.PyDataset):
     def _drawn(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers of a batch of sampled rows, and their random numbers, infinite for those that fill it up."""
         kept = int(self._plan(epoch)[1][-1])
-        start, stop = (kept * position // len(self) for position in (index, index + 1))
+        batches = self._epoch_rows // self.batch_size
+        start, stop = (kept * position // batches for position in (index, index + 1))
         rows, numbers = self._positions(epoch, start, stop)
         missing = max(self.batch_size - len(rows), 0)
         return np.resize(rows, len(rows) + missing), np.append(numbers, np.full(missing, np.inf))

@@ -95,6 +95,9 @@ class PreparedTable:
         *,
         negative_rate: float | Mapping[str, float] | None = None,
         recalibrate: str | None = "loss",
+        rank: int = 0,
+        world_size: int = 1,
+        remainder: str | None = None,
     ) -> BatchLoader:
         """Batches of a split for `fit`, `evaluate` and `predict`.
 
@@ -111,6 +114,9 @@ class PreparedTable:
             check: whether each batch is compared with the schema (see `BatchLoader`). Defaults to `True`.
             negative_rate: the share of the negatives that an epoch has (see `BatchLoader`). Defaults to `None`.
             recalibrate: what makes up for those left out (see `BatchLoader`). Defaults to `"loss"`.
+            rank: number of this process among those that share the batches (see `BatchLoader`). Defaults to `0`.
+            world_size: number of these processes. Defaults to `1`.
+            remainder: what becomes of a last round of too few rows (see `BatchLoader`). Defaults to `None`.
 
         Raises:
             ValueError: on an unknown split or extra, a name already taken, or a wrong number of rows.
@@ -143,6 +149,9 @@ class PreparedTable:
             schema=self.schema,
             negative_rate=negative_rate,
             recalibrate=recalibrate,
+            rank=rank,
+            world_size=world_size,
+            remainder=remainder,
         )
 
     def _extra(self, split: str, name: str) -> np.ndarray:

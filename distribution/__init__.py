@@ -1,5 +1,6 @@
 """Training on several devices and in several processes."""
 
 from .processes import rank, world_size
+from .synchronize import synchronize
 
-__all__ = ["rank", "world_size"]
+__all__ = ["rank", "synchronize", "world_size"]

@@ -1,15 +1,20 @@
 """What the copies of a training step that each see a part of the batch add up.
 
 Under `torch.distributed` every process runs the Python of a layer on its own rows. A sum over the rows of the batch
-goes through `total` there, and a divisor of a mean through `mean`, so that the batch of all processes counts. On JAX a
-layer sees the whole batch, wherever its rows lie, and both change nothing.
+goes through `total` there, and a mean over them through `ratio`, so that the batch of all processes counts. On JAX a
+layer sees the whole batch, wherever its rows lie, and nothing here changes anything.
+
+All copies must call these functions, in the same order.
 """
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+from keras import ops
 
-from .processes import world_size
+from .processes import rank, world_size
 
 
 def replica_count() -> int:
@@ -27,7 +32,7 @@ def total(value: Any) -> Any:
     """Sum of a tensor over the copies, the same in each of them. No gradient passes through it.
 
     Args:
-        value: tensor, of one shape in all copies, which must all call this, in the same order.
+        value: tensor or array, of one shape in all copies.
 
     Example:
 
@@ -38,8 +43,10 @@ def total(value: Any) -> Any:
         return value
     import torch
 
-    summed = torch.as_tensor(value).detach().clone()
-    torch.distributed.all_reduce(summed)
+    summed = ops.convert_to_tensor(value).detach().clone()
+    # Keras runs a model without values, on the device "meta", to find its shapes.
+    if not summed.is_meta:
+        torch.distributed.all_reduce(summed)
     return summed
 
 
@@ -59,6 +66,157 @@ def mean(value: Any) -> Any:
     """
     count = replica_count()
     return value if count == 1 else total(value) / count
+
+
+def ratio(numerator: Any, denominator: Any) -> Any:
+    """A sum over rows divided by another one, such as a loss by the number of rows; 0 where the divisor is not above 0.
+
+    The value is that of the rows of all copies, so that a formula may use it in any way. The gradient is that of this
+    copy's rows, divided by the mean of the copies' divisors: averaged over the copies, it is that of all rows.
+
+    Args:
+        numerator: scalar, summed over the rows of this copy.
+        denominator: scalar of the same dtype, likewise. No gradient passes through it.
+
+    Example:
+
+    >>> float(ratio(keras.ops.convert_to_tensor(3.0), keras.ops.convert_to_tensor(2.0)))
+    1.5
+    """
+    tensorflow = keras.backend.backend() == "tensorflow"
+    count, add_up = _mirrored_sum() if tensorflow else (replica_count(), total)
+    if count == 1:
+        return numerator / ops.where(denominator > 0, denominator, 1.0)
+    over, under = ops.unstack(add_up(ops.stop_gradient(ops.stack([numerator, denominator]))), 2)
+    under = ops.where(under > 0, under, 1.0)
+    return over / under + (numerator - ops.stop_gradient(numerator)) * count / under
+
+
+def scaled(loss: Any) -> Any:
+    """A loss over the number of `tf.distribute` replicas, which add up their gradients where others average them.
+
+    Args:
+        loss: scalar, as `ratio` gives it.
+
+    Example:
+
+    >>> float(scaled(keras.ops.convert_to_tensor(3.0)))
+    3.0
+    """
+    if keras.backend.backend() != "tensorflow":
+        return loss
+    import tensorflow as tf
+
+    count = tf.distribute.get_strategy().num_replicas_in_sync
+    return loss / count if count > 1 else loss
+
+
+def _mirrored_sum() -> tuple[int, Callable[[Any], Any]]:
+    """The number of `tf.distribute` replicas that run this step, and what adds a tensor up over them."""
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    # There is none while Keras runs a model without values, to find its shapes.
+    count = context.num_replicas_in_sync if context is not None else 1
+    return count, lambda value: context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def gather(value: Any) -> Any:
+    """The values of all copies, stacked in the order of their ranks: `(copies, ...)`. No gradient passes through it.
+
+    Args:
+        value: see `total`.
+
+    Example:
+
+    >>> gather(keras.ops.convert_to_tensor([3.0])).shape[0]
+    1
+    """
+    value = ops.expand_dims(ops.convert_to_tensor(value), 0)
+    count = replica_count()
+    if count == 1:
+        return value
+    mine = ops.reshape(ops.arange(count) == rank(), (-1, *[1] * (len(value.shape) - 1)))
+    return total(ops.where(mine, value, ops.zeros_like(value)))
+
+
+def gather_rows(value: Any) -> Any:
+    """The rows of all copies, in the order of their ranks. No gradient passes through it.
+
+    Args:
+        value: tensor or array `(rows, ...)`; the numbers of rows may differ.
+
+    Example:
+
+    >>> gather_rows(keras.ops.convert_to_tensor([3.0, 4.0])).shape[0]
+    2
+    """
+    if replica_count() == 1:
+        return value
+    import torch
+
+    value = ops.convert_to_tensor(value).detach()
+    if value.is_meta:
+        return value
+    sizes = gather(len(value)).tolist()
+    padded = value.new_zeros((max(sizes), *value.shape[1:]))
+    padded[: len(value)] = value
+    parts = [torch.empty_like(padded) for _ in sizes]
+    torch.distributed.all_gather(parts, padded)
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+
+def of_first(value: Any) -> Any:
+    """The first copy's value, in all of them. No gradient passes through it.
+
+    Args:
+        value: see `total`.
+
+    Example:
+
+    >>> float(of_first(keras.ops.convert_to_tensor(3.0)))
+    3.0
+    """
+    if replica_count() == 1:
+        return value
+    import torch
+
+    received = ops.convert_to_tensor(value).detach().clone()
+    if not received.is_meta:
+        torch.distributed.broadcast(received, 0)
+    return received
+
+
+@contextlib.contextmanager
+def together(what: str) -> Iterator[None]:
+    """Raise in all copies if one of them raises inside, so that the others do not wait for it.
+
+    Nothing inside may call a function of this module.
+
+    Args:
+        what: what they do together, as the subject of a sentence.
+
+    Raises:
+        RuntimeError: in the copies that have raised nothing themselves.
+
+    Example:
+
+    >>> with together("The example"):
+    ...     answer = 42
+    """
+    if replica_count() == 1:
+        yield
+        return
+    error = None
+    try:
+        yield
+    except Exception as caught:
+        error = caught
+    failed = [number for number, flag in enumerate(gather(float(error is not None)).tolist()) if flag]
+    if error is not None:
+        raise error
+    if failed:
+        raise RuntimeError(f"{what} does not start, since it raised an error in the process of rank {failed[0]}.")
 
 
 def found_replicas(strategy: Any = None) -> str | None:
@@ -107,10 +265,10 @@ def found_devices() -> str | None:
 
 
 def refuse_replicas(what: str, why: str, strategy: Any = None) -> None:
-    """Raise if a training step runs in several copies.
+    """Raise if a training step runs in several replicas of `tf.distribute`.
 
     Args:
-        what: what cannot train in several copies, as the subject of a sentence.
+        what: what cannot train in several replicas, as the subject of a sentence.
         why: a sentence that says what would go wrong.
         strategy: see `found_replicas`. Defaults to `None`.
 
@@ -121,9 +279,10 @@ def refuse_replicas(what: str, why: str, strategy: Any = None) -> None:
 
     >>> refuse_replicas("This layer", "Its codebooks would drift apart.")
     """
-    found = found_replicas(strategy)
+    found = found_replicas(strategy) if keras.backend.backend() == "tensorflow" else None
     if found is not None:
         raise RuntimeError(
-            f"{what} trains in one replica. Received: {found}. {why} Train in one process on one device, or with "
-            "KERAS_BACKEND=jax, where keras.distribution.DataParallel trains on several devices as on one."
+            f"{what} trains in one replica. Received: {found}. {why} Train in one replica, or on several devices with "
+            "another backend: KERAS_BACKEND=jax and keras.distribution.DataParallel, or KERAS_BACKEND=torch and "
+            "torchrun."
         )

@@ -6,10 +6,18 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..distribution import rank, replicas
+
 
 def collect_rows(data: Any, max_rows: int, seed: int | None) -> np.ndarray:
-    """Up to `max_rows` float32 rows drawn uniformly from an array or an iterable of batches."""
+    """Up to `max_rows` float32 rows drawn uniformly from an array or an iterable of batches.
+
+    In several processes of torch the data are each process' own, and the rows those of all of them.
+    """
     generator = _generator(seed)
+    if replicas.replica_count() > 1:
+        # Rows of two processes must not be kept or dropped together.
+        generator = np.random.default_rng((rank(), int(generator.integers(2**31))))
     kept: np.ndarray | None = None
     priorities = np.empty(0)
     for batch in _batches(data):
@@ -28,6 +36,9 @@ def collect_rows(data: Any, max_rows: int, seed: int | None) -> np.ndarray:
             kept, priorities = kept[best], priorities[best]
     if kept is None or not len(kept):
         raise ValueError("`adapt` received no rows.")
+    if replicas.replica_count() > 1:
+        kept, priorities = (ops.convert_to_numpy(replicas.gather_rows(part)) for part in (kept, priorities))
+        kept = kept[np.sort(np.argsort(priorities)[:max_rows])]
     return kept
 
 

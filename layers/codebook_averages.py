@@ -4,13 +4,14 @@ from typing import Any
 
 from keras import ops
 
+from ..distribution import replicas
 from .code_primitives import sum_by_code
 
 
 def average_codebooks(
     codebooks: Any, sums: Any, usage: Any, codes: list[Any], residuals: list[Any], weight: Any, decay: float
 ) -> tuple[Any, Any, Any]:
-    """Move the averages of usage, and with them the codes, toward a batch.
+    """Move the averages of usage, and with them the codes, toward a batch, that of all processes.
 
     A batch in which no row counts moves nothing.
 
@@ -32,7 +33,8 @@ def average_codebooks(
         total = ops.sum(weight)
         residuals = [r * ops.expand_dims(weight, -1) for r in residuals]
     pairs = zip(residuals, codes, strict=True)
-    found = ops.stack([sum_by_code(r, code, codebooks.shape[1]) for r, code in pairs])
+    found = replicas.total(ops.stack([sum_by_code(r, code, codebooks.shape[1]) for r, code in pairs]))
+    total = replicas.total(total)
     seen = total > 0
     keep, gain = ops.where(seen, decay, 1.0), ops.where(seen, (1.0 - decay) / total, 0.0)
     usage = keep * usage + gain * found[..., -1]

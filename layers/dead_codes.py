@@ -4,13 +4,14 @@ from typing import Any
 
 from keras import ops
 
+from ..distribution import replicas
 from .row_weights import draw_rows
 
 
 def move_dead_codes(
     codebooks: Any, usage: Any, residuals: list[Any], weight: Any, draws: Any, due: Any, dead_below: float
 ) -> tuple[Any, Any]:
-    """Move codes of low usage onto random rows of what their level has to quantize.
+    """Move codes of low usage onto random rows of what their level has to quantize, in the batch of all processes.
 
     Args:
         codebooks: `(num_levels, codebook_size, dim)`.
@@ -26,7 +27,11 @@ def move_dead_codes(
         no row is moved again after about 70 batches.
     """
     dead = ops.logical_and(due, usage < dead_below)
-    picked = draw_rows(draws, weight, ops.shape(residuals[0])[0])
+    picked, mine = draw_rows(replicas.of_first(draws), weight, ops.shape(residuals[0])[0])
     rows = ops.stack([ops.take(residual, picked[level], axis=0) for level, residual in enumerate(residuals)])
-    codebooks = ops.where(ops.expand_dims(dead, -1), rows[..., : codebooks.shape[-1]], codebooks)
+    rows = rows[..., : codebooks.shape[-1]]
+    if replicas.replica_count() > 1:
+        # The process that has a row gives it to the others.
+        rows = replicas.total(ops.where(ops.expand_dims(mine, -1), rows, 0.0))
+    codebooks = ops.where(ops.expand_dims(dead, -1), rows, codebooks)
     return codebooks, ops.where(dead, 2.0 * dead_below, usage)

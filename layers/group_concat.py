@@ -322,7 +322,8 @@ class GroupConcat(keras.layers.Layer):
         rows = collect_rows(data, max_rows, self.seed)
         if not self.built:
             self.build(rows.shape)
-        self.quantizer.adapt(ops.convert_to_numpy(ops.cast(self._encode(ops.convert_to_tensor(rows)), "float32")))
+        encoded = ops.convert_to_numpy(ops.cast(self._encode(ops.convert_to_tensor(rows)), "float32"))
+        self.quantizer.adapt_to(encoded.reshape(-1, encoded.shape[-1]))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape of the output (see "Output shape")."""

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..distribution.replicas import refuse_replicas
+from ..distribution import replicas
 from .check_arguments import check_positive, check_rate
 from .codebook_adaptation import collect_rows, fit_codebooks
 from .codebook_averages import average_codebooks
@@ -42,7 +42,8 @@ class ResidualQuantizer(keras.layers.Layer):
     Codes that win too rarely are moved onto random rows of the batch; without
     this most of a codebook stays dead on long-tailed data. Call `adapt` on
     a sample first to start from k-means. The search runs in float32 under every
-    dtype policy.
+    dtype policy. In several processes of torch, which must all call the layer, the
+    codebooks follow the rows of all processes and stay the same in each of them.
 
     Args:
         num_levels: number of codebooks `m`. Defaults to `3`.
@@ -84,8 +85,7 @@ class ResidualQuantizer(keras.layers.Layer):
 
     Raises:
         ValueError: on an argument out of its range, an unknown `codebook_update` or `loss_scale`.
-        RuntimeError: in training under several replicas of `tf.distribute` or several processes of
-            `torch.distributed`, whose codebooks would drift apart.
+        RuntimeError: in training under several replicas of `tf.distribute`, whose codebooks would drift apart.
 
     Example:
 
@@ -225,7 +225,7 @@ class ResidualQuantizer(keras.layers.Layer):
         # The sum of the codes, with the gradient of `z`.
         straight_through = z - residuals[-1][:, :dim]
         if training and self.trainable:
-            refuse_replicas(
+            replicas.refuse_replicas(
                 "A residual quantizer", "Each replica would move codebooks of its own, and these would drift apart."
             )
             weight = row_weight(mask, sample_weight)
@@ -308,7 +308,14 @@ class ResidualQuantizer(keras.layers.Layer):
                 such batches; of a batch `(x, y, …)` the first element is used.
             max_rows: number of rows kept, drawn uniformly over the data. Defaults to `50_000`.
         """
-        rows = collect_rows(data, max_rows, self.seed)
+        self.adapt_to(collect_rows(data, max_rows, self.seed))
+
+    def adapt_to(self, rows: np.ndarray) -> None:
+        """Start the codebooks from k-means on all of some rows, the same in every process.
+
+        Args:
+            rows: float32 vectors `(rows, dim)`.
+        """
         if not self.built:
             self.build(rows.shape)
         if rows.shape[-1] != self._codebooks.shape[-1]:
@@ -316,7 +323,8 @@ class ResidualQuantizer(keras.layers.Layer):
                 f"`adapt` expects vectors of {self._codebooks.shape[-1]} components, as at build. "
                 f"Received: {rows.shape[-1]}."
             )
-        codebooks, usage = fit_codebooks(rows, self.num_levels, self.codebook_size, self.seed)
+        fitted = fit_codebooks(rows, self.num_levels, self.codebook_size, self.seed)
+        codebooks, usage = (ops.convert_to_numpy(replicas.of_first(part)) for part in fitted)
         self._codebooks.assign(codebooks)
         self.codebook_usage.assign(usage)
         if self.codebook_update == "ema":

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..distribution import replicas
 from .row_weights import squared_norm
 
 # Below this, vectors are all alike: there is nothing to be better at than their mean.
@@ -69,12 +70,13 @@ class RunningVariance(keras.layers.Layer):
         """Move the averages toward the batch; the error's value divided by the variance, with the error's gradient."""
         z, error = ops.stop_gradient(inputs), ops.convert_to_tensor(error)
         if row_weights is None:
-            batch_mean, seen = ops.mean(z, axis=0), ops.shape(z)[0] > 0
+            sums, total = ops.sum(z, axis=0), ops.cast(ops.shape(z)[0], "float32")
         else:
-            total = ops.sum(row_weights)
-            seen = total > 0
             z = ops.where(ops.expand_dims(row_weights > 0, -1), z, 0.0)
-            batch_mean = ops.matmul(row_weights, z) / ops.where(seen, total, 1.0)
+            sums, total = ops.matmul(row_weights, z), ops.sum(row_weights)
+        total = replicas.total(total)
+        seen = total > 0
+        batch_mean = replicas.total(sums) / ops.where(seen, total, 1.0)
         keep = ops.where(seen, self.decay, 1.0)
         gain = 1.0 - keep
         weight = keep * self._weight + gain

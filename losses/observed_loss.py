@@ -6,12 +6,18 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..distribution import replicas
+
 
 class ObservedLoss(keras.losses.Loss):
     """Base of losses that skip rows whose target is NaN and average over the rest.
 
     Subclasses implement `row_loss(y_true, y_pred)`, which returns `(loss, observed)`,
     both of shape `(batch,)`. A row that is not observed never enters the sum.
+
+    In several processes of torch the mean is that of all processes' rows, which must all call the loss. Its gradient is
+    right once gradients are averaged over the processes (`grouprank.distribution.synchronize`, torch's
+    `DistributedDataParallel`).
 
     Args:
         reduction: `"mean_with_sample_weight"` (the weighted mean over observed rows, `Σ w·l / Σ w`, 0 where there are
@@ -53,6 +59,20 @@ class ObservedLoss(keras.losses.Loss):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Reduced loss; `sample_weight` has the shape `(batch,)` or `(batch, 1)`."""
+        loss = self.of_batch(y_true, y_pred, sample_weight)
+        return replicas.scaled(loss) if self.reduction == "mean_with_sample_weight" else loss
+
+    def of_batch(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """As the loss is called, but of the whole batch where replicas of `tf.distribute` share it.
+
+        There Keras divides a mean by the number of replicas, whose gradients it adds up, and calling the loss does so
+        too. A model that computes with several losses divides their result.
+
+        Args:
+            y_true: targets.
+            y_pred: predictions.
+            sample_weight: weights of the rows. Defaults to `None`.
+        """
         check_targets(type(self).__name__, y_true)
         y_true, y_pred = ops.cast(y_true, self.dtype), ops.cast(y_pred, self.dtype)
         losses, observed = self.row_loss(y_true, y_pred)
@@ -63,9 +83,8 @@ class ObservedLoss(keras.losses.Loss):
         if self.reduction in (None, "none"):
             return weighted
         if self.reduction == "sum":
-            return ops.sum(weighted)
-        total = ops.sum(weight)
-        return ops.sum(weighted) / ops.where(total > 0, total, 1.0)
+            return ops.sum(weighted) * replicas.replica_count()
+        return replicas.ratio(ops.sum(weighted), ops.sum(weight))
 
 
 def check_targets(owner: str, y_true: Any) -> None:

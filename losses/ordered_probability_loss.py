@@ -56,11 +56,11 @@ class OrderedProbabilityLoss(ObservedLoss):
     ) -> None:
         super().__init__(reduction=reduction, name=name, dtype=dtype)
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Reduced loss; see the class for the arguments."""
+    def of_batch(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """See `ObservedLoss.of_batch`."""
         # The loss does not use labels, so it does not matter whether they are missing or NaN.
         y_pred = ops.convert_to_tensor(y_pred)
-        return super().__call__(ops.zeros_like(y_pred), y_pred, sample_weight)
+        return super().of_batch(ops.zeros_like(y_pred), y_pred, sample_weight)
 
     def row_loss(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """Excess of the child's probability in each row; every row counts."""

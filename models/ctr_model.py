@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..distribution import replicas, synchronize
 from ..layers import (
     GroupConcat,
     JointLogit,
@@ -23,6 +24,7 @@ from ..losses import ObservedBinaryCrossentropy
 from ..schema import Schema
 from . import backbones
 from .calibrations import check_order, make_calibrations
+from .checks.dealt_rows import check_dealing, predictions
 from .distinct_names import distinct_names
 from .feature_encoders import make_semantic_ids, make_sequence_encoders
 from .group_placements import make_group_concats
@@ -264,8 +266,9 @@ class CTRModel(MultiTaskModel):
         if not self.group_concats:
             return {}
         x, _ = self._checked(x)
+        model = self.group_ids_model()
         with self._batch_check(labels=False) as watch:
-            ids = self.group_ids_model().predict(watch(x), batch_size=batch_size, verbose=verbose)
+            ids = predictions(lambda x: model.predict(watch(x), batch_size=batch_size, verbose=verbose), x, batch_size)
         return {placement: ids[placement] for placement in self.group_concats}
 
     def group_ids_model(self) -> keras.Model:
@@ -280,11 +283,15 @@ class CTRModel(MultiTaskModel):
         """Start every placement's codebooks from k-means, and every task at its rate; call it before `fit`.
 
         Args:
-            x: columns, or a loader whose batches start with columns.
+            x: columns, or a loader whose batches start with columns. In several processes of torch, each passes its
+                own rows.
             max_rows: number of rows kept for k-means. Defaults to `50_000`.
             y: labels by task, if `x` holds columns. Without them `fit` looks for the rates. Defaults to `None`.
         """
-        x, y = self._checked(x, y)
+        with replicas.together("CTRModel.adapt"):
+            x, y = self._checked(x, y)
+            check_dealing("CTRModel.adapt", x)
+        synchronize(self)
         self._start_at_rates(x, y, None)
         self._learned_groups.adapt(x, max_rows)
 

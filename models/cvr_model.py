@@ -129,7 +129,7 @@ class CVRModel(CTRModel):
         outcome = self.schema.joint_name(task)
         if outcome == task:
             return super()._label_loss(task, labels, logits, weight)
-        loss = self._task_loss(labels[outcome], logits[outcome], weight)
+        loss = self._task_loss.of_batch(labels[outcome], logits[outcome], weight)
         if self.conditional_weight:
             loss = loss + self.conditional_weight * super()._label_loss(task, labels, logits, weight)
         return loss

@@ -1,5 +1,6 @@
 """The groups that a ranking model has learned at its placements."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from ..layers import GroupConcat, GroupIds
+from .checks.dealt_rows import predictions
 from .distinct_names import distinct_names
 from .some_batches import some_batches
 
@@ -34,7 +36,8 @@ class LearnedGroups:
 
     def residual_norms(self, x: Any, batch_size: int | None = None) -> dict[str, np.ndarray]:
         """See `CTRModel.residual_norms`; `x` are checked columns."""
-        vectors = keras.Model(self._inputs, self._learned_of).predict(x, batch_size=batch_size, verbose=0)
+        model = keras.Model(self._inputs, self._learned_of)
+        vectors = predictions(lambda x: model.predict(x, batch_size=batch_size, verbose=0), x, batch_size)
         return {p: ops.convert_to_numpy(layer.residual_norms(vectors[p])) for p, layer in self._layers.items()}
 
     def adapt(self, x: Any, max_rows: int) -> None:
@@ -48,7 +51,7 @@ class LearnedGroups:
             # One after another: the representation depends on the groups before it.
             vectors = keras.Model(self._inputs, self._learned_of[placement])
             if isinstance(x, Mapping):
-                layer.adapt(vectors.predict(x, verbose=0), max_rows)
+                layer.adapt(predictions(functools.partial(vectors.predict, verbose=0), x, None), max_rows)
             else:
                 # Called as they are: compiling a prediction for a glance at the data takes longer.
                 layer.adapt((vectors(batch[0], training=False) for batch in some_batches(x, 2 * max_rows)), max_rows)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..distribution import replicas
 from ..layers import LogitCalibration, MultiTask, TaskWeighting
 from ..losses import ObservedBinaryCrossentropy, OrderedProbabilityLoss
 from .calibrations import check_evaluated_loader, check_loader_rates, fit_calibrations, probability_in_sample
@@ -55,15 +56,12 @@ class MultiTaskModel(RankingModel):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         """Cross entropies of the tasks; in training with the gradient of all that `training_loss` adds."""
-        if hasattr(self, "distribute_strategy"):
-            # TensorFlow's; nothing here divides the loss by the number of replicas, as Keras' own would.
-            self._refuse_replicas("compute_loss")
         losses = self._label_losses(y, y_pred, sample_weight)
         loss = self.task_weighting.combine(losses, training=False)
-        if not training:
-            return loss
-        total, parts = self._training_loss(losses, x, y, y_pred, sample_weight)
-        return self._steered(loss, total, x, parts)
+        if training:
+            total, parts = self._training_loss(losses, x, y, y_pred, sample_weight)
+            loss = self._steered(loss, total, x, parts)
+        return replicas.scaled(loss)
 
     def training_loss(
         self, x: Any, y: Any, y_pred: Mapping[str, Any], sample_weight: Any = None
@@ -115,7 +113,7 @@ class MultiTaskModel(RankingModel):
         """How far tasks are more probable than those they follow, summed over the pairs."""
         pairs = self.multi_task.ordered_pairs.items()
         logits_of = [ops.concatenate([logits[parent], logits[child]], axis=-1) for child, parent in pairs]
-        return sum(OrderedProbabilityLoss()(None, pair) for pair in logits_of)
+        return sum(OrderedProbabilityLoss().of_batch(None, pair) for pair in logits_of)
 
     def _label_losses(self, y: Any, logits: Mapping[str, Any], sample_weight: Any) -> dict[str, Any]:
         """Cross entropy by task."""
@@ -125,7 +123,7 @@ class MultiTaskModel(RankingModel):
 
     def _label_loss(self, task: str, labels: Mapping[str, Any], logits: Mapping[str, Any], weight: Any) -> Any:
         """Cross entropy of a task's label."""
-        return self._task_loss(labels[task], logits[task], weight)
+        return self._task_loss.of_batch(labels[task], logits[task], weight)
 
     @property
     def negative_rate(self) -> dict[str, float]:

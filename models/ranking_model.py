@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..distribution import replicas
 from ..metrics import Calibration, NormalizedEntropy
 from .checks.batch_check import BatchCheck
 from .checks.host_columns import as_host_array, frame_columns, is_frame
@@ -69,7 +70,7 @@ class RankingModel(TableModel):
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """Metrics of each prediction over the rows whose label is known."""
-        labels, weights = {}, {}
+        labels, weights, logits = {}, {}, self._of_tasks(y_pred)
         for name, given_label in self.labels(y).items():
             label = ops.reshape(ops.cast(given_label, "float32"), (-1, 1))
             observed = ops.logical_not(ops.isnan(label))
@@ -78,7 +79,13 @@ class RankingModel(TableModel):
             if given is not None:
                 weight = weight * ops.reshape(ops.cast(given, "float32"), (-1, 1))
             labels[name], weights[name] = ops.where(observed, label, 0.0), weight
-        return self._of_step(super().compute_metrics(x, labels, self._of_tasks(y_pred), weights), y_pred)
+        if replicas.replica_count() > 1:
+            # Each process measures the rows of all, so that every metric is what it is in one process.
+            parts = [part[name] for part in (labels, weights, logits) for name in labels]
+            columns = replicas.gather_rows(ops.concatenate([ops.cast(part, "float32") for part in parts], axis=-1))
+            names, split = list(labels), iter(ops.split(columns, len(parts), axis=-1))
+            labels, weights, logits = ({name: next(split) for name in names} for _ in range(3))
+        return self._of_step(super().compute_metrics(x, labels, logits, weights), y_pred)
 
     def _task_of(self, prediction: str) -> str:
         """The task whose sample weights a prediction takes."""

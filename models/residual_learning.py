@@ -204,10 +204,10 @@ class ResidualLearning:
         found = {}
         label = ops.reshape(ops.cast(label, "float32"), (-1,))
         if "pseudo" in heads:
-            found["pseudo"] = self._distillation_loss(pseudo_label, heads["pseudo"], sample_weight)
+            found["pseudo"] = self._distillation_loss.of_batch(pseudo_label, heads["pseudo"], sample_weight)
         if "residual" in heads:
             targets = ops.stack([label, pseudo_label], axis=-1)
-            found["residual"] = self._residual_loss(targets, heads["residual"], sample_weight)
+            found["residual"] = self._residual_loss.of_batch(targets, heads["residual"], sample_weight)
         return found
 
     def factor(self, kind: str) -> float:

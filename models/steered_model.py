@@ -26,6 +26,7 @@ class SteeredModel(keras.Model):
 
     group_concats: Mapping[str, Any] = MappingProxyType({})
     _steering_losses: Mapping[str, keras.metrics.Mean] = MappingProxyType({})
+    _evaluates = False
 
     def _show_losses(self, outputs: Iterable[str] = ()) -> None:
         """Make a metric for each loss that only steers training.
@@ -82,6 +83,22 @@ class SteeredModel(keras.Model):
             self._steering_losses[output].update_state(value, sample_weight=rows)
         # Where the total is infinite, the difference is NaN, and training stops with an error.
         return ops.stop_gradient(loss) + (total - ops.stop_gradient(total))
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate as `keras.Model.evaluate` does."""
+        self._evaluates = True
+        try:
+            return super().evaluate(*args, **kwargs)
+        finally:
+            self._evaluates = False
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The metrics as they are; in an evaluation without those of losses that only steer training."""
+        results = super().get_metrics_result()
+        # Keras compares the names with those of the last step. Only if they agree, it asks for the results of all rows
+        # where replicas of `tf.distribute` have metrics of their own.
+        steering = {metric.name for metric in self._steering_losses.values()} if self._evaluates else ()
+        return {name: value for name, value in results.items() if name not in steering}
 
     def _of_step(self, metrics: Mapping[str, Any], y_pred: Mapping[str, Any]) -> dict[str, Any]:
         """The metrics without those of losses that a step does not have: in validation none of them steers."""

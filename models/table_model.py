@@ -1,19 +1,19 @@
 """The base of the prebuilt models, which train and predict on the columns of a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import keras
 
+from ..distribution import replicas, synchronize
 from ..distribution.one_writer import one_writer
-from ..distribution.replicas import refuse_replicas
-from ..layers import EmbeddingCollection, FusedEmbedding
+from ..layers import EmbeddingCollection, FusedEmbedding, GradNorm, ResidualQuantizer
 from ..metrics import CodebookHealth
 from ..schema import Categorical, Schema
 from ..schema import Sequence as SequenceOfIds
 from .checks.batch_check import BatchCheck
-from .checks.data_shards import check_shards
+from .checks.dealt_rows import DealtRows, check_dealing, predictions
 from .checks.loss_watch import LossWatch
 from .checks.refuse_cloning import refuse_cloning
 from .checks.share_files import share_files
@@ -21,6 +21,9 @@ from .checks.weights_survive import weights_survive
 from .preset_registry import get_preset
 from .save_on_disk import save_on_disk
 from .steered_model import SteeredModel
+
+# What a replica of `tf.distribute` would learn of its own part of the batch.
+_ALONE = (ResidualQuantizer, FusedEmbedding, GradNorm, keras.layers.BatchNormalization)
 
 
 class TableModel(SteeredModel):
@@ -37,6 +40,8 @@ class TableModel(SteeredModel):
     """
 
     schema: Schema
+    # Whether the processes of torch have the weights of the first one.
+    _synchronized = False
 
     @classmethod
     def from_preset(cls, preset: str, schema: Schema, **arguments: Any) -> Self:
@@ -184,6 +189,11 @@ class TableModel(SteeredModel):
         a loader one by one when they are read. A loss that becomes NaN or infinite raises. `sample_weight` weighs a
         row's losses and metrics; codebooks follow every row of a batch.
 
+        With several devices of JAX's `keras.distribution`, the rows of the last batch that the devices cannot share
+        are left out. In several processes of torch, `x` and `y` are the process' own rows and `batch_size` is per
+        process; the model learns as it does in one process from the batches of all. Rows that a process has more than
+        another one are left out. `docs/distribution.md` says more.
+
         Args:
             x: columns by feature name, a data frame, or a loader of batches.
             y: target columns by name, of which labels are NaN where unobserved; a data frame; or the labels of the
@@ -195,58 +205,86 @@ class TableModel(SteeredModel):
             **kwargs: further arguments of `keras.Model.fit`. `class_weight` is for one task, given as columns.
 
         Raises:
-            ValueError: if data disagrees with the schema; names column, row and remedy.
+            ValueError: if data disagrees with the schema; names column, row and remedy. If processes of torch would
+                take different numbers of steps.
             FloatingPointError: if the loss becomes NaN or infinite.
             RuntimeError: if training would run in several replicas, which gives wrong gradients.
         """
         self._refuse_replicas("fit")
+        method = f"{type(self).__name__}.fit"
         watch, validation_watch = self._batch_check(), self._batch_check()
-        x, y = self._checked(x, y, watch)
-        weight = kwargs["sample_weight"] = self._checked_weight(y, kwargs.get("sample_weight"))
-        if kwargs.get("class_weight") is not None:
-            weight = kwargs["sample_weight"] = self._class_weights(kwargs.pop("class_weight"), y, weight)
         validation = kwargs.get("validation_data")
-        self.schema.check_loader(validation)
-        self._before_evaluation(validation)
-        if isinstance(validation, tuple | list):
-            columns, labels, their_weight = keras.utils.unpack_x_y_sample_weight(validation)
-            columns, labels = self._checked(columns, labels, validation_watch)
-            kwargs["validation_data"] = (columns, labels, self._checked_weight(labels, their_weight))
-        elif check:
-            kwargs["validation_data"] = validation_watch(validation)
+        with replicas.together(method):
+            x, y = self._checked(x, y, watch)
+            weight = self._checked_weight(y, kwargs.get("sample_weight"))
+            if kwargs.get("class_weight") is not None:
+                weight = self._class_weights(kwargs.pop("class_weight"), y, weight)
+            self.schema.check_loader(validation)
+            self._before_evaluation(validation)
+            columns, labels, their_weight = validation, None, None
+            if isinstance(validation, tuple | list):
+                columns, labels, their_weight = keras.utils.unpack_x_y_sample_weight(validation)
+                columns, labels = self._checked(columns, labels, validation_watch)
+                their_weight = self._checked_weight(labels, their_weight)
+            check_dealing(method, x, train=True)
+            check_dealing(method, validation)
+        read = x
+        x, y, weight = self._dealt(method, train=True)(x, y, weight, batch_size, kwargs.get("steps_per_epoch"), epochs)
+        kwargs["sample_weight"] = weight
+        if validation is not None:
+            size = kwargs.get("validation_batch_size") or batch_size
+            columns, labels, their_weight = self._dealt(f"The validation of {method}")(
+                columns, labels, their_weight, size, kwargs.get("validation_steps")
+            )
+            if isinstance(validation, tuple | list):
+                kwargs["validation_data"] = (columns, labels, their_weight)
+            else:
+                kwargs["validation_data"] = validation_watch(columns) if check else columns
         callbacks = kwargs.get("callbacks")
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             health = [CodebookHealth()] if self.group_concats else []
             loss_watch = LossWatch(self._watched, lambda: watch.unlabelled)
             kwargs["callbacks"] = [*health, *share_files(keras.tree.flatten(callbacks or [])), loss_watch]
-        self._check_shards(x, batch_size)
+        synchronize(self)
+        self._synchronized = True
         with weights_survive(self), watch, validation_watch:
-            self._before_training(x, y, weight)
+            self._before_training(x if y is not None else read, y, weight)
             return super().fit(watch(x) if check else x, y, batch_size, epochs, **kwargs)
 
     def evaluate(
         self, x: Any = None, y: Any = None, batch_size: int | None = None, check: bool = True, **kwargs: Any
     ) -> Any:
-        """Evaluate as `keras.Model.evaluate` does, checked like `fit`."""
+        """Evaluate as `keras.Model.evaluate` does, checked like `fit`.
+
+        Several processes of torch evaluate the rows of all of them, and each gets the figures of all rows. Where the
+        last batch cannot be shared, copies of a row fill it up, whose labels are unknown.
+        """
         if kwargs.get("_use_cached_eval_dataset"):
             # Called by `fit`, which has checked the validation data.
             with weights_survive(self):
                 return super().evaluate(x, y, batch_size, **kwargs)
-        self._before_evaluation(x)
+        self._refuse_replicas("evaluate")
+        method = f"{type(self).__name__}.evaluate"
         watch = self._batch_check()
-        x, y = self._checked(x, y, watch)
-        kwargs["sample_weight"] = self._checked_weight(y, kwargs.get("sample_weight"))
-        self._check_shards(x, batch_size)
+        with replicas.together(method):
+            self._before_evaluation(x)
+            x, y = self._checked(x, y, watch)
+            weight = self._checked_weight(y, kwargs.get("sample_weight"))
+            check_dealing(method, x)
+        x, y, kwargs["sample_weight"] = self._dealt(method)(x, y, weight, batch_size, kwargs.get("steps"))
         with weights_survive(self), watch:
             return super().evaluate(watch(x) if check else x, y, batch_size, **kwargs)
 
     def predict(self, x: Any, batch_size: int | None = None, check: bool = True, **kwargs: Any) -> Any:
-        """Outputs by name as NumPy arrays, of columns or a loader, checked like `fit`."""
+        """Outputs by name as NumPy arrays, of columns or a loader, checked like `fit`.
+
+        In several processes each predicts for the rows that it passes.
+        """
         watch = self._batch_check(labels=False)
         x = self._checked_columns(x)
-        self._check_shards(x, batch_size)
+        of_keras = super().predict
         with weights_survive(self), watch:
-            return super().predict(watch(x) if check else x, batch_size, **kwargs)
+            return predictions(lambda x: of_keras(watch(x) if check else x, batch_size, **kwargs), x, batch_size)
 
     def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
         """Save as `keras.Model.save` does; where several processes train, all of them save and the first one writes."""
@@ -263,8 +301,14 @@ class TableModel(SteeredModel):
             super().save_weights(path, overwrite, max_shard_size)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """One step, as `keras.Model.train_on_batch`; nothing is checked but that there is one replica."""
+        """One step, as `keras.Model.train_on_batch`; nothing is checked but how many replicas there are.
+
+        The first of them lets processes of torch start from the same weights.
+        """
         self._refuse_replicas("train_on_batch")
+        if not self._synchronized:
+            synchronize(self)
+            self._synchronized = True
         return super().train_on_batch(*args, **kwargs)
 
     def _run_through_graph(self, inputs: Any, **kwargs: Any) -> Any:
@@ -272,14 +316,15 @@ class TableModel(SteeredModel):
         return super()._run_through_graph(inputs, **kwargs)
 
     def _refuse_replicas(self, method: str) -> None:
-        """Raise if a training step would run in several replicas."""
-        refuse_replicas(
-            f"{type(self).__name__}.{method}",
-            "Gradients would be of the wrong length or not shared, codebooks would drift apart, and in-batch "
-            "candidates would be those of a part of the batch.",
-            getattr(self, "distribute_strategy", None),
-        )
+        """Raise if a training step would run in several replicas that cannot act as one."""
+        alone = [layer.name for layer in self._flatten_layers() if isinstance(layer, _ALONE) and layer.trainable]
+        if alone:
+            replicas.refuse_replicas(
+                f"{type(self).__name__}.{method} with the layers {alone}",
+                "What these layers learn of the batch by themselves would be of a part of it.",
+                getattr(self, "distribute_strategy", None),
+            )
 
-    def _check_shards(self, x: Any, batch_size: int | None) -> None:
-        if isinstance(x, Mapping):
-            check_shards(len(next(iter(x.values()))), batch_size or 32)
+    def _dealt(self, method: str, train: bool = False) -> DealtRows:
+        """What makes rows ready for several devices or processes."""
+        return DealtRows(method, self.schema.task_names, train)

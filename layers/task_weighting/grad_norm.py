@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ...distribution import replicas
 from .task_weighting import TaskWeighting
 
 
@@ -166,7 +167,9 @@ def _weigh_gradients(representations: Any, weights: Any, targets: Any, factors: 
     def gradient(*arguments: Any, upstream: Any = None) -> tuple[Any, ...]:
         # TensorFlow and JAX pass the upstream gradient alone, torch the arguments and then it by name.
         upstream = arguments[0] if upstream is None else upstream
-        norms = ops.sqrt(ops.sum(ops.square(ops.cast(upstream, "float32")), axis=(1, 2))) / factors
+        squares = replicas.total(ops.sum(ops.square(ops.cast(upstream, "float32")), axis=(1, 2)))
+        # Gradients are averaged over the copies of a step, so those of one copy's rows are as many times too large.
+        norms = ops.sqrt(squares) / replicas.replica_count() / factors
         weighted = weights * norms
         present = ops.cast(norms > 0, "float32")
         mean = ops.sum(weighted) / ops.maximum(ops.sum(present), 1.0)

@@ -66,11 +66,7 @@ class BatchCheck:
         """The same data, checked when it is read."""
         if getattr(data, "check", True) is False:
             return data
-        rows, batch_size = getattr(data, "rows", None), getattr(data, "batch_size", None)
-        if isinstance(rows, int) and isinstance(batch_size, int):
-            # A `BatchLoader`: the last batch is known beforehand.
-            check_shards(rows, batch_size)
-        size = _number_of_batches(data)
+        size = number_of_batches(data)
         if size == 0:
             raise ValueError(f"The data has no rows: {type(data).__name__} of 0 batches. Expected at least one row.")
         if isinstance(data, keras.utils.PyDataset):
@@ -180,8 +176,13 @@ def _is_a(data: Any, library: str, name: str) -> bool:
     return kind is not None and isinstance(data, kind)
 
 
-def _number_of_batches(data: Any) -> int | None:
-    """How many batches there are, `None` where that is not known."""
+def number_of_batches(data: Any) -> int | None:
+    """How many batches a loader has, `None` where that is not known.
+
+    Example:
+
+    >>> number_of_batches(iter([]))
+    """
     if isinstance(data, keras.utils.PyDataset):
         return data.num_batches
     if _is_a(data, "tensorflow", "data.Dataset"):

@@ -7,9 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from ...distribution import replicas
 from ...metrics import InBatchRecall
 from ...schema import Schema, Task
 from ..checks.batch_check import BatchCheck
+from ..checks.dealt_rows import DealtRows
 from ..checks.host_columns import as_host_array, frame_columns, on_host
 from ..table_model import TableModel
 from .in_batch_softmax import InBatchSoftmax
@@ -40,9 +42,6 @@ class RetrievalModel(TableModel):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         """In-batch softmax over the positives; in training with the gradient of the layers' own losses too."""
-        if hasattr(self, "distribute_strategy"):
-            # TensorFlow's; nothing here divides the loss by the number of replicas, as Keras' own would.
-            self._refuse_replicas("compute_loss")
         targets = self._targets(y)
         probability = None
         if self.sampling_frequency is not None:
@@ -63,6 +62,19 @@ class RetrievalModel(TableModel):
         own = ops.arange(ops.shape(scores)[0])
         weight = self._positive_weight(self._targets(y), sample_weight)
         return self._of_step(super().compute_metrics(x, own, scores, weight), y_pred)
+
+    def _refuse_replicas(self, method: str) -> None:
+        found = replicas.found_replicas(getattr(self, "distribute_strategy", None))
+        if found is not None:
+            raise RuntimeError(
+                f"{type(self).__name__}.{method} takes the candidates of a row from its batch, of which a copy of the "
+                f"model has a part alone. Received: {found}. Train in one process on one device, or with "
+                "KERAS_BACKEND=jax and keras.distribution.DataParallel."
+            )
+
+    def _dealt(self, method: str, train: bool = False) -> DealtRows:
+        # Copies of a row would be candidates of the others.
+        return DealtRows(method, [self.positive], train, pad=False)
 
     def _positive_weight(self, targets: Mapping[str, Any], sample_weight: Any) -> Any:
         label = ops.reshape(ops.cast(targets[self.positive], "float32"), (-1,))

@@ -234,3 +234,48 @@ def test_backup_and_restore_continues_with_the_epoch_it_stopped_in(tmp_path):
     data = recorder()
     run(data)
     assert {epoch for epoch, _ in data.requests if epoch} == {1, 2}
+
+
+@pytest.mark.parametrize("arguments", [{}, {"shuffle": True}, {"shuffle": True, "negative_rate": 0.3}])
+def test_processes_share_the_batches_of_one(arguments):
+    one = loader(rows=64 * 12, seed=3, **arguments)
+    several = [loader(rows=64 * 12, seed=3, rank=rank, world_size=3, **arguments) for rank in range(3)]
+    for epoch in (0, 1):
+        for data in (one, *several):
+            data.epoch = epoch
+        dealt = [batch for step in zip(*several, strict=True) for batch in step]
+        for (x, y, *_), (other_x, other_y, *_) in zip(one, dealt, strict=False):
+            if arguments.get("negative_rate") is None:
+                np.testing.assert_array_equal(x["id"], other_x["id"])
+                np.testing.assert_array_equal(y["click"], other_y["click"])
+        labelled = [x["id"][~np.isnan(y["click"])] for x, y, *_ in dealt]
+        expected = [x["id"][~np.isnan(y["click"])] for x, y, *_ in one]
+        np.testing.assert_array_equal(np.concatenate(labelled), np.concatenate(expected))
+
+
+@pytest.mark.parametrize("rows", [1, 5, 64, 65, 130, 191, 192, 193, 400])
+def test_a_last_round_is_padded_or_dropped(rows):
+    padded = [loader(rows, rank=rank, world_size=3) for rank in range(3)]
+    batches = [list(data) for data in padded]
+    assert len({len(x["id"]) for own in batches for x, _ in own}) == 1
+    labelled = [x["id"][~np.isnan(y["click"])] for own in batches for x, y in own]
+    np.testing.assert_array_equal(np.sort(np.concatenate(labelled)), np.arange(rows))
+    for data, own in zip(padded, batches, strict=True):
+        assert (data.rows, data.rows - data.padding) == (
+            ids(own).size,
+            sum(np.sum(~np.isnan(y["click"])) for _, y in own),
+        )
+    if rows < 192:
+        with pytest.raises(ValueError, match="fewer than a batch of 64 for each of 3"):
+            loader(rows, rank=0, world_size=3, shuffle=True)
+        return
+    dropped = [loader(rows, rank=rank, world_size=3, remainder="drop") for rank in range(3)]
+    np.testing.assert_array_equal(
+        np.sort(np.concatenate([ids(data) for data in dropped])), np.arange(rows // 192 * 192)
+    )
+
+
+def test_bad_dealing():
+    for arguments in ({"rank": 2, "world_size": 2}, {"rank": -1}, {"world_size": 0}, {"remainder": "cut"}):
+        with pytest.raises(ValueError, match="must be"):
+            loader(**arguments)
