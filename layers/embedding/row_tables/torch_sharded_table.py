@@ -161,6 +161,8 @@ class ShardedExchange(Exchange):
                 "torch.distributed.init_process_group, and use it until the processes end."
             )
 
+    # What is sent depends on the batch, which the compiler of torch cannot know.
+    @torch.compiler.disable
     @torch.no_grad()
     def request(self, rows: Any) -> tuple[Any, Any]:
         """See `Exchange.request`. The rows asked for hold no "no row"."""
@@ -178,6 +180,7 @@ class ShardedExchange(Exchange):
         asked_rows = _travel(distinct[: sum(sent)] % self._local_rows, sent, asked)
         return asked_rows, (positions, sent, asked)
 
+    @torch.compiler.disable
     def reply(self, vectors: Any, route: Any) -> Any:
         """See `Exchange.reply`; "no row" is zeros."""
         positions, sent, asked = route
