@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import keras
 
-from ..distribution import replicas, synchronize
+from ..distribution import rank, replicas, synchronize
 from ..distribution.one_writer import one_writer
 from ..layers import EmbeddingCollection, FusedEmbedding, GradNorm, ResidualQuantizer
 from ..metrics import CodebookHealth
@@ -287,18 +287,31 @@ class TableModel(SteeredModel):
             return predictions(lambda x: of_keras(watch(x) if check else x, batch_size, **kwargs), x, batch_size)
 
     def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
-        """Save as `keras.Model.save` does; where several processes train, all of them save and the first one writes."""
+        """Save as `keras.Model.save` does; of several processes the first one writes.
+
+        All of them must save where rows of a table are dealt over them; elsewhere the others do nothing.
+        """
+        if not self._has_dealt_rows():
+            if rank() == 0:
+                super().save(filepath, overwrite, zipped, **kwargs)
+            return
         with one_writer(filepath) as path:
-            dealt = any(isinstance(layer, FusedEmbedding) and layer.num_shards > 1 for layer in self._flatten_layers())
-            if dealt and overwrite and zipped is not False and Path(path).suffix == ".keras" and "://" not in str(path):
+            if overwrite and zipped is not False and Path(path).suffix == ".keras" and "://" not in str(path):
                 save_on_disk(lambda folder: super(TableModel, self).save(folder, zipped=False), path)
             else:
                 super().save(path, overwrite, zipped, **kwargs)
 
     def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: float | None = None) -> None:
         """Save as `keras.Model.save_weights` does; see `save`."""
-        with one_writer(filepath) as path:
-            super().save_weights(path, overwrite, max_shard_size)
+        if self._has_dealt_rows():
+            with one_writer(filepath) as path:
+                super().save_weights(path, overwrite, max_shard_size)
+        elif rank() == 0:
+            super().save_weights(filepath, overwrite, max_shard_size)
+
+    def _has_dealt_rows(self) -> bool:
+        """Whether the rows of a table lie on several devices or in several processes."""
+        return any(isinstance(layer, FusedEmbedding) and layer.num_shards > 1 for layer in self._flatten_layers())
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """One step, as `keras.Model.train_on_batch`; nothing is checked but how many replicas there are.

@@ -159,7 +159,7 @@ class ShardedExchange(Exchange):
             )
 
     @torch.no_grad()
-    def request(self, rows: Any) -> tuple[Any, Any]:
+    def _request(self, rows: Any) -> tuple[Any, Any]:
         """See `Exchange.request`. The rows asked for hold no "no row"."""
         self.check()
         # Sorted by owner, and within an owner by place; "no row" is the last one.
@@ -175,12 +175,16 @@ class ShardedExchange(Exchange):
         asked_rows = _travel(distinct[: sum(sent)] % self._local_rows, sent, asked)
         return asked_rows, (positions, sent, asked)
 
-    def reply(self, vectors: Any, route: Any) -> Any:
+    def _reply(self, vectors: Any, route: Any) -> Any:
         """See `Exchange.reply`; "no row" is zeros."""
         positions, sent, asked = route
         received = _travel(vectors.to(self._dtype), asked, sent).float()
         nothing = torch.zeros((1, vectors.shape[1]), device=vectors.device)
         return torch.cat([received, nothing]).index_select(0, positions)
+
+    # What is sent depends on the batch, which the compiler of torch cannot know.
+    request: Any = torch.compiler.disable(_request)
+    reply: Any = torch.compiler.disable(_reply)
 
     def return_gradient(self, gradient: Any, route: Any) -> Any:
         """See `Exchange.return_gradient`; the gradients of a row's repeats in this process are summed first."""
