@@ -10,7 +10,7 @@ from .chunk_reader import ChunkReader
 from .dataset import Dataset
 from .encode_pass import encode_pass
 from .fingerprint import fingerprint_of
-from .fit_pass import fit_pass
+from .fit_pass import fit_pass, fitted
 from .partial_folder import partial_folder
 from .prepared_table import COLUMNS_FOLDER, REPORT_FILE, TRANSFORMS_FOLDER, PreparedTable, with_oov_share
 from .worker_count import worker_count
@@ -74,19 +74,21 @@ def prepare(
             on_progress(stage, done, total)
 
     with partial_folder(destination) as partial:
-        transforms, rows = fit_pass(reader, functools.partial(progress, "fit", None))
+        sums = fit_pass(reader, functools.partial(progress, "fit", None))
+        transforms = fitted(dataset, sums)
+        encoded = encode_pass(
+            reader,
+            transforms,
+            sums.rows,
+            partial / COLUMNS_FOLDER,
+            functools.partial(progress, "encode", sum(sums.rows.values())),
+        )
         report = {
             "fingerprint": fingerprint,
-            "rows": rows,
-            "bad_rows": int(getattr(dataset, "bad_rows", 0)),
+            "rows": sums.rows,
+            "bad_rows": sums.bad_rows,
             "vocabulary_sizes": transforms.vocabulary_sizes,
-            **encode_pass(
-                reader,
-                transforms,
-                rows,
-                partial / COLUMNS_FOLDER,
-                functools.partial(progress, "encode", sum(rows.values())),
-            ),
+            **encoded.report(transforms),
         }
         with_oov_share(transforms, report).save(partial / TRANSFORMS_FOLDER)
         (partial / REPORT_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -21,7 +21,7 @@ class Summary(Protocol):
     """The sum of what chunks of training rows add; it can be pickled, so several machines may make parts."""
 
     def add(self, part: Any, /) -> None:
-        """Add another part; how parts are grouped changes no more than the last bits of a mean."""
+        """Add another part; how rows are parted, and the order of the parts, change nothing."""
 
 
 class Profile(Protocol):

@@ -1,6 +1,7 @@
 import json
 import math
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -58,15 +59,23 @@ def test_numeric_accepts_columns_integers_and_nulls():
         transform(np.ones((2, 2)))
 
 
-def test_moments_agree_with_numpy_however_they_are_chunked():
-    values = 1e9 + np.random.default_rng(0).normal(size=1000)
-    for size in (1, 7, 1000):
-        moments = RunningMoments()
-        for start in range(0, 1000, size):
-            moments.update(values[start : start + size])
-        assert moments.count == 1000
-        np.testing.assert_allclose(moments.mean, values.mean(), rtol=1e-15)
-        np.testing.assert_allclose(moments.std, values.std(), rtol=1e-6)
+def test_moments_agree_with_numpy_and_to_the_last_bit_however_rows_are_parted():
+    random = np.random.default_rng(0)
+    wide = random.normal(size=1000).astype("float32") * np.float32(10) ** random.integers(-30, 30, 1000)
+    for values in (1e9 + random.normal(size=1000), np.log1p(random.exponential(9, 1000)), wide):
+        found = set()
+        for size in (1, 7, 1000):
+            moments = RunningMoments()
+            for start in random.permutation(np.arange(0, 1000, size)):
+                moments.add(RunningMoments.of(values[start : start + size]))
+            assert moments.count == 1000
+            found.add((moments.mean, moments.std))
+        assert len(found) == 1
+        exact = [Fraction(float(value)) for value in values]
+        mean = sum(exact) / 1000
+        std = float(sum((value - mean) ** 2 for value in exact) / 1000) ** 0.5
+        np.testing.assert_allclose(moments.mean, float(mean), rtol=1e-15)
+        np.testing.assert_allclose(moments.std, std, rtol=1e-6)
 
 
 @pytest.mark.parametrize("value", [0.1, 1e9 + 0.3])
