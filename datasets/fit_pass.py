@@ -1,8 +1,8 @@
 """The first pass of `prepare`: rows of each split, vocabularies and moments."""
 
 import contextlib
-import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import polars as pl
 
@@ -13,8 +13,7 @@ from .transforms.table_transforms import TableTransforms
 from .transforms.transform_fitter import ChunkSummary, TransformFitter
 
 
-@dataclasses.dataclass(frozen=True)
-class FitSums:
+class FitSums(NamedTuple):
     """What the first pass over some rows of a dataset found; it can be pickled, and sums of parts are added up.
 
     Args:

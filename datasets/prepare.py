@@ -1,23 +1,20 @@
 """From official files to encoded columns on disk, in two passes."""
 
-import functools
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .chunk_reader import ChunkReader
 from .dataset import Dataset
-from .encode_pass import encode_pass
 from .fingerprint import fingerprint_of
-from .fit_pass import fit_pass, fitted
+from .fit_pass import fitted
+from .local_engine import LocalEngine, Progress
 from .partial_folder import partial_folder
 from .prepared_table import COLUMNS_FOLDER, REPORT_FILE, TRANSFORMS_FOLDER, PreparedTable, with_oov_share
+from .spark_engine import SparkEngine
 from .worker_count import worker_count
 
 CHUNK_ROWS = 100_000
-
-Progress = Callable[[str, int, int | None], None]
+ENGINES = ("local", "spark")
 
 
 def prepare(
@@ -27,6 +24,7 @@ def prepare(
     max_bad_rows: int = 0,
     on_progress: Progress | None = None,
     workers: int | None = None,
+    engine: str = "local",
 ) -> PreparedTable:
     """Fit the transforms on the training rows, encode every split and write it as memory-mappable columns.
 
@@ -45,8 +43,13 @@ def prepare(
         max_bad_rows: malformed rows that may be skipped. Defaults to 0.
         on_progress: called after each chunk with the stage (`"fit"`, then `"encode"`), the rows done so far and
             the rows in all (`None` while not known).
-        workers: threads that encode, and as many that parse; memory grows by some chunks with each. Defaults to `None`,
-            the cores that this process may use.
+        workers: threads that encode, and as many that parse; memory grows by some chunks with each. With Spark, the
+            number of parts into which files are cut. Defaults to `None`: the cores that this process may use; with
+            Spark a part for each 128 MiB, and at least one for each core.
+        engine: `"local"`, or `"spark"`, which runs both passes in tasks of the current Spark session, or of a new one,
+            and writes a part of the columns in each. The columns and transforms are those of the local engine to the
+            last bit. Executors need grouprank, and the files and the destination under the same paths. Defaults to
+            `"local"`.
 
     Returns:
         The prepared table; its `report` has the rows of each split, the bad rows, the mean of each label,
@@ -62,33 +65,32 @@ def prepare(
     print(table.report["rows"])
     ```
     """
-    reader = ChunkReader(dataset, chunk_rows, max_bad_rows, worker_count(workers))
+    if engine not in ENGINES:
+        raise ValueError(f"`engine` must be one of {ENGINES}. Received: engine={engine!r}.")
+    threads = worker_count(workers)
     destination = Path(destination)
     fingerprint = fingerprint_of(dataset)
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         return _reuse(destination, fingerprint, max_bad_rows)
     destination.parent.mkdir(parents=True, exist_ok=True)
-
-    def progress(stage: str, total: int | None, done: int) -> None:
-        if on_progress:
-            on_progress(stage, done, total)
+    progress = on_progress or (lambda stage, done, total: None)
 
     with partial_folder(destination) as partial:
-        sums = fit_pass(reader, functools.partial(progress, "fit", None))
+        runner: LocalEngine | SparkEngine
+        if engine == "spark":
+            runner = SparkEngine(dataset, chunk_rows, max_bad_rows, workers, progress)
+        else:
+            runner = LocalEngine(dataset, chunk_rows, max_bad_rows, threads, progress)
+        sums = runner.fit()
         transforms = fitted(dataset, sums)
-        encoded = encode_pass(
-            reader,
-            transforms,
-            sums.rows,
-            partial / COLUMNS_FOLDER,
-            functools.partial(progress, "encode", sum(sums.rows.values())),
-        )
+        encoded = runner.encode(transforms, sums, partial / COLUMNS_FOLDER)
         report = {
             "fingerprint": fingerprint,
             "rows": sums.rows,
             "bad_rows": sums.bad_rows,
             "vocabulary_sizes": transforms.vocabulary_sizes,
             **encoded.report(transforms),
+            **({"parts": runner.parts} if isinstance(runner, SparkEngine) else {}),
         }
         with_oov_share(transforms, report).save(partial / TRANSFORMS_FOLDER)
         (partial / REPORT_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,5 +1,8 @@
+import collections
+import gc
 import json
 import math
+import pickle
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +25,7 @@ from grouprank.datasets import (
 from grouprank.datasets.transforms.running_moments import RunningMoments
 from grouprank.datasets.transforms.token_counts import TokenCounts
 from grouprank.datasets.transforms.token_lookup import TokenLookup
+from grouprank.datasets.transforms.token_spelling import TokenSpelling
 from grouprank.datasets.transforms.transform_fitter import TransformFitter
 from grouprank.schema import Task
 
@@ -107,6 +111,48 @@ def test_tokens_do_not_depend_on_merging(monkeypatch):
     number, count = np.unique(values, return_counts=True)
     expected = [int(n) for n, _ in sorted(zip(number, count, strict=True), key=lambda pair: (-pair[1], pair[0]))]
     assert counts.tokens(1, None).tolist() == expected
+
+
+@pytest.mark.parametrize("most", [0, 7, 20])
+def test_tokens_do_not_depend_on_how_many_are_on_disk(monkeypatch, tmp_path, most):
+    monkeypatch.setattr("grouprank.datasets.transforms.token_counts._MERGE_ROWS", 3)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("grouprank.datasets.transforms.token_counts.GROUPS", 3)
+    monkeypatch.setattr("grouprank.datasets.transforms.token_run.GROUPS", 3)
+    random = np.random.default_rng(0)
+    integers = [f"{number}{random.choice(['', '.0'])}" for number in random.integers(0, 30, 400)]
+    words = random.choice(["", "a", "a.0", "a word of more than twelve bytes", "é\n", *"bcdefgh"], 400).tolist()
+    for values in (pl.Series(integers), pl.Series(words), pl.Series(random.integers(-20, 20, 400))):
+        text = values.dtype == pl.String
+        whole, parts, sent = TokenCounts.of(values), TokenCounts(), TokenCounts()
+        with monkeypatch.context() as patch:
+            patch.setattr("grouprank.datasets.transforms.token_counts._MOST_TOKENS", most)
+            patch.setattr("grouprank.datasets.transforms.token_counts._FEW", 9)
+            for start in range(0, 400, 80):
+                part = TokenCounts()
+                for first in range(start, start + 80, 11):
+                    part.update(values[first : min(first + 11, start + 80)])
+                parts.add(part)
+            on_disk = len(list(tmp_path.iterdir()))
+            assert on_disk > 0 or most > 7
+            for piece in pickle.loads(pickle.dumps(parts)).pieces():
+                sent.add(pickle.loads(pickle.dumps(piece)))
+        for counts in (parts, sent):
+            assert counts.are_integers() == whole.are_integers()
+            for spelling in (None, TokenSpelling(("a", "3.0", "b.0"), integers=True)):
+                for min_count, max_size in ((1, None), (14, None), (5, 6)):
+                    expected = whole.tokens(min_count, max_size, spelling if text else None)
+                    found = counts.tokens(min_count, max_size, spelling if text else None)
+                    assert (found.tolist(), found.dtype) == (expected.tolist(), expected.dtype)
+        if text:  # counted in one dict, by hand
+            by_hand = collections.Counter("" if v in ("a", "3", "3.0", "b", "b.0") else v for v in values.to_list())
+            if values[0] in integers:
+                by_hand = collections.Counter(k.removesuffix(".0") for k in by_hand.elements())
+                frame = parts.frame(TokenSpelling(("3.0",), integers=True))
+                assert dict(frame.iter_rows()) == by_hand
+        del part, parts, sent, counts, piece
+        gc.collect()
+        assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory of the process from /proc")
