@@ -12,6 +12,7 @@ from .raw_files.delimited_file import DelimitedFile, Kind
 from .raw_files.file_order_split import file_order_split
 from .raw_files.file_slice import FileSlice, Run, part_of
 from .raw_files.official_files import find_file, require_file
+from .remote_files import local_path
 
 _PAGE = "https://www.kaggle.com/c/avazu-ctr-prediction/data"
 _REMEDY = (
@@ -70,7 +71,7 @@ class Avazu:
     extras: Mapping[str, str] = {}
 
     def __init__(self, folder: str | Path) -> None:
-        self._path = require_file(Path(folder), _FILES, _REMEDY)
+        self._path = require_file(local_path(folder), _FILES, _REMEDY)
         self.files = (self._path,)
         self.bad_rows = 0
         self._rows: int | None = None

@@ -12,6 +12,7 @@ from .raw_files.bad_rows import BadRows
 from .raw_files.file_order_split import file_order_split
 from .raw_files.file_slice import FileSlice, Run, part_of
 from .raw_files.official_files import fetch_archive, find_file, require_file
+from .remote_files import local_path
 
 _URL = "https://go.criteo.net/criteo-research-kaggle-display-advertising-challenge-dataset.tar.gz"
 _PAGE = "https://ailab.criteo.com/ressources/"
@@ -64,7 +65,7 @@ class CriteoDAC:
     extras: Mapping[str, str] = {}
 
     def __init__(self, folder: str | Path, sides: Mapping[str, str] | None = None) -> None:
-        self._path = require_file(Path(folder), [_FILE], _REMEDY)
+        self._path = require_file(local_path(folder), [_FILE], _REMEDY)
         self.columns: Sequence[Column] = criteo_columns(_SIDES, sides)
         self.files = (self._path,)
         self.bad_rows = 0

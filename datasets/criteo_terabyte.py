@@ -12,6 +12,7 @@ from .raw_files.bad_rows import BadRows
 from .raw_files.file_slice import FileSlice, Run, part_of
 from .raw_files.official_files import find_file
 from .raw_files.time_split import time_split
+from .remote_files import local_path
 
 _DAYS = 24
 _PAGE = "https://ailab.criteo.com/download-criteo-1tb-click-logs-dataset/"
@@ -48,7 +49,7 @@ class CriteoTerabyte:
     extras: Mapping[str, str] = {"day": "int32"}
 
     def __init__(self, folder: str | Path, sides: Mapping[str, str] | None = None) -> None:
-        folder = Path(folder)
+        folder = local_path(folder)
         found = {day: find_file(folder, [f"day_{day}"]) for day in range(_DAYS)}
         self._days = {day: path for day, path in found.items() if path is not None}
         if not self._days:

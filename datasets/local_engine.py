@@ -32,7 +32,7 @@ class LocalEngine:
         """The first pass."""
         return fit_pass(self._reader, lambda done: self._progress("fit", done, None))
 
-    def encode(self, transforms: TableTransforms, sums: FitSums, folder: Path) -> EncodeSums:
+    def encode(self, transforms: TableTransforms, sums: FitSums, folder: Path | str) -> EncodeSums:
         """The second pass; writes the columns.
 
         Args:
@@ -42,5 +42,5 @@ class LocalEngine:
         """
         total = sum(sums.rows.values())
         return encode_pass(
-            self._reader, transforms, sums.rows, folder, lambda done: self._progress("encode", done, total)
+            self._reader, transforms, sums.rows, Path(folder), lambda done: self._progress("encode", done, total)
         )

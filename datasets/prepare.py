@@ -1,6 +1,7 @@
 """From official files to encoded columns on disk, in two passes."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from .fit_pass import fitted
 from .local_engine import LocalEngine, Progress
 from .partial_folder import partial_folder
 from .prepared_table import COLUMNS_FOLDER, REPORT_FILE, TRANSFORMS_FOLDER, PreparedTable, with_oov_share
+from .remote_files import exists, own_path, put
 from .spark_engine import SparkEngine
 from .worker_count import worker_count
 
@@ -38,7 +40,9 @@ def prepare(
 
     Args:
         dataset: where the rows come from, e.g. `KuaiRandPure(folder)`.
-        destination: folder to write.
+        destination: folder to write, or its address in another store, such as `s3://bucket/prepared` (extra `remote`).
+            There the table is complete when it has its `report.json`, which is written last. It is read from a copy in
+            the folder that the environment variable `GROUPRANK_CACHE` names, by default `~/.cache/grouprank`.
         chunk_rows: rows read at a time. Defaults to 100,000.
         max_bad_rows: malformed rows that may be skipped. Defaults to 0.
         on_progress: called after each chunk with the stage (`"fit"`, then `"encode"`), the rows done so far and
@@ -67,45 +71,72 @@ def prepare(
     """
     if engine not in ENGINES:
         raise ValueError(f"`engine` must be one of {ENGINES}. Received: engine={engine!r}.")
-    threads = worker_count(workers)
-    destination = Path(destination)
+    worker_count(workers)
+    own = own_path(destination)
     fingerprint = fingerprint_of(dataset)
-    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-        return _reuse(destination, fingerprint, max_bad_rows)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    progress = on_progress or (lambda stage, done, total: None)
 
-    with partial_folder(destination) as partial:
-        runner: LocalEngine | SparkEngine
-        if engine == "spark":
-            runner = SparkEngine(dataset, chunk_rows, max_bad_rows, workers, progress)
-        else:
-            runner = LocalEngine(dataset, chunk_rows, max_bad_rows, threads, progress)
-        sums = runner.fit()
-        transforms = fitted(dataset, sums)
-        encoded = runner.encode(transforms, sums, partial / COLUMNS_FOLDER)
-        report = {
-            "fingerprint": fingerprint,
-            "rows": sums.rows,
-            "bad_rows": sums.bad_rows,
-            "vocabulary_sizes": transforms.vocabulary_sizes,
-            **encoded.report(transforms),
-            **({"parts": runner.parts} if isinstance(runner, SparkEngine) else {}),
-        }
-        with_oov_share(transforms, report).save(partial / TRANSFORMS_FOLDER)
-        (partial / REPORT_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    def write(folder: Path, columns: Path | str) -> None:
+        _write(
+            dataset,
+            fingerprint,
+            folder,
+            _engine(engine, dataset, chunk_rows, max_bad_rows, workers, on_progress),
+            columns,
+        )
+
+    if own is None:
+        address = str(destination).rstrip("/")
+        if exists(f"{address}/{REPORT_FILE}"):
+            return _reuse(address, fingerprint, max_bad_rows)
+        with tempfile.TemporaryDirectory(prefix="grouprank-") as scratch:
+            folder = Path(scratch)
+            write(folder, f"{address}/{COLUMNS_FOLDER}" if engine == "spark" else folder / COLUMNS_FOLDER)
+            put(folder, address, last=REPORT_FILE)
+        return PreparedTable(address)
+    if own.exists() and (not own.is_dir() or any(own.iterdir())):
+        if not (own / REPORT_FILE).is_file():
+            raise ValueError(f"{own} exists and is not a prepared table. Choose another destination, or empty it.")
+        return _reuse(own, fingerprint, max_bad_rows)
+    own.parent.mkdir(parents=True, exist_ok=True)
+    with partial_folder(own) as partial:
+        write(partial, partial / COLUMNS_FOLDER)
         try:
-            partial.rename(destination)
+            partial.rename(own)
         except OSError:
-            if not (destination / REPORT_FILE).is_file():
+            if not (own / REPORT_FILE).is_file():
                 raise
-            return _reuse(destination, fingerprint, max_bad_rows)  # another process finished first
-    return PreparedTable(destination)
+            return _reuse(own, fingerprint, max_bad_rows)  # another process finished first
+    return PreparedTable(own)
 
 
-def _reuse(destination: Path, fingerprint: dict[str, Any], max_bad_rows: int) -> PreparedTable:
-    if not (destination / REPORT_FILE).is_file():
-        raise ValueError(f"{destination} exists and is not a prepared table. Choose another destination, or empty it.")
+def _engine(
+    engine: str, dataset: Dataset, chunk_rows: int, max_bad_rows: int, workers: int | None, progress: Progress | None
+) -> LocalEngine | SparkEngine:
+    progress = progress or (lambda stage, done, total: None)
+    if engine == "spark":
+        return SparkEngine(dataset, chunk_rows, max_bad_rows, workers, progress)
+    return LocalEngine(dataset, chunk_rows, max_bad_rows, worker_count(workers), progress)
+
+
+def _write(
+    dataset: Dataset, fingerprint: dict[str, Any], folder: Path, runner: LocalEngine | SparkEngine, columns: Path | str
+) -> None:
+    sums = runner.fit()
+    transforms = fitted(dataset, sums)
+    encoded = runner.encode(transforms, sums, columns)
+    report = {
+        "fingerprint": fingerprint,
+        "rows": sums.rows,
+        "bad_rows": sums.bad_rows,
+        "vocabulary_sizes": transforms.vocabulary_sizes,
+        **encoded.report(transforms),
+        **({"parts": runner.parts} if isinstance(runner, SparkEngine) else {}),
+    }
+    with_oov_share(transforms, report).save(folder / TRANSFORMS_FOLDER)
+    (folder / REPORT_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _reuse(destination: Path | str, fingerprint: dict[str, Any], max_bad_rows: int) -> PreparedTable:
     table = PreparedTable(destination)
     found = table.report["fingerprint"]
     changed = [key for key in fingerprint if fingerprint[key] != found.get(key)]

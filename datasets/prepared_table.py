@@ -12,6 +12,7 @@ from .batch_loader import BatchLoader
 from .dataset import SPLITS
 from .fingerprint import FORMAT
 from .parted_column import PartedColumn
+from .remote_files import local_path
 from .split_file import open_split, part_folder, split_path
 from .transforms.table_transforms import TableTransforms
 
@@ -27,7 +28,8 @@ class PreparedTable:
     table is read like any other; its columns are a `PartedColumn` instead of an array.
 
     Args:
-        folder: folder that `prepare` wrote.
+        folder: folder that `prepare` wrote, or its address in another store, such as `s3://bucket/prepared`. The files
+            of another store are fetched once into a folder of this machine (see `prepare`).
 
     Raises:
         ValueError: if the folder is not a prepared table, or a file is missing or truncated. The error names the file.
@@ -43,7 +45,7 @@ class PreparedTable:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = local_path(folder)
         report = self.folder / REPORT_FILE
         if not report.is_file():
             raise ValueError(

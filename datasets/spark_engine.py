@@ -4,6 +4,7 @@ import os
 import pickle
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from .dataset import SPLITS, Dataset
 from .encode_pass import EncodeSums, encode_pass
 from .fit_pass import FitSums, fit_pass
 from .local_engine import Progress
+from .remote_files import put
 from .split_file import part_folder
 from .transforms.table_transforms import TableTransforms
 from .transforms.token_counts import TokenCounts
@@ -83,21 +85,23 @@ class SparkEngine:
         self._progress("fit", sum(rows.values()), None)
         return FitSums(rows, sum(part.bad_rows for part in sums), fitter.summary)
 
-    def encode(self, transforms: TableTransforms, sums: FitSums, folder: Path) -> EncodeSums:
+    def encode(self, transforms: TableTransforms, sums: FitSums, folder: Path | str) -> EncodeSums:
         """The second pass; each task writes a part of the columns.
 
         Args:
             transforms: the fitted transforms.
             sums: what the first pass found.
-            folder: where to write.
+            folder: where to write: a folder that the executors see too, or an address in another store.
         """
-        folder.mkdir()
+        if isinstance(folder, Path):
+            folder.mkdir()
+            folder = folder.absolute()
         shared = self._spark.sparkContext.broadcast(transforms)
-        found = self._collect(_encode, self._reading, shared, self.parts, str(folder.absolute()))
+        found = self._collect(_encode, self._reading, shared, self.parts, folder)
         encoded = EncodeSums()
         for part in _without_errors(found):
             encoded.add(part)
-        for left in folder.glob(".part-*"):  # of tasks that were lost
+        for left in folder.glob(".part-*") if isinstance(folder, Path) else ():  # of tasks that were lost
             shutil.rmtree(left, ignore_errors=True)
         total = sum(sums.rows.values())
         self._progress("encode", total, total)
@@ -217,13 +221,15 @@ def _add(batches: Iterator[Any]) -> Iterator[Any]:
 
 
 def _encode(
-    number: int, frames: Iterable[pl.DataFrame], reading: _Reading, transforms: Any, rows: Any, columns: str
+    number: int, frames: Iterable[pl.DataFrame], reading: _Reading, transforms: Any, rows: Any, columns: Path | str
 ) -> Iterator[Sent]:
-    folder = part_folder(Path(columns), number)
+    folder = part_folder(columns if isinstance(columns, Path) else Path(tempfile.gettempdir()), number)
     partial = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
     try:
         sums = encode_pass(reading.reader(number, frames), transforms.value, rows[number], partial, lambda done: None)
-        if not folder.exists():  # an attempt that was taken for lost may have written the same
+        if isinstance(columns, str):
+            put(partial, f"{columns}/{folder.name}")
+        elif not folder.exists():  # an attempt that was taken for lost may have written the same
             partial.rename(folder)
     except ValueError as error:
         yield number, (number, error)

@@ -18,6 +18,7 @@ from .raw_files.file_slice import Run, part_of
 from .raw_files.frame_rows import FrameRows
 from .raw_files.table_file import TableFile
 from .raw_files.times import times
+from .remote_files import local_path
 from .table_description import TableDescription
 from .transforms.uniform_numbers import uniform_numbers
 from .typed_rows import RowProblems, TypedRows, check_present
@@ -79,7 +80,7 @@ class Tabular:
         self.spark_frame = None if isinstance(path, str | Path) else path
         self._file: TableFile | FrameRows
         if self.spark_frame is None:
-            self._file = TableFile(Path(path))
+            self._file = TableFile(local_path(path))
         else:
             self._file = FrameRows(_spark_name(path), path.columns)
         if not isinstance(description, TableDescription):

@@ -10,6 +10,7 @@ from ..kinds import Column
 from ..raw_files.bad_rows import BadRows
 from ..raw_files.delimited_file import DelimitedFile, Kind
 from ..raw_files.file_slice import FileSlice, Run, part_of
+from ..remote_files import local_path
 from .columns import CLICK_TASKS, COLUMNS, CONVERSION, NAME, TASKS, chosen_tasks, extras_beside
 
 
@@ -34,7 +35,7 @@ class SyntheticAdsFile:
     columns: Sequence[Column] = COLUMNS
 
     def __init__(self, path: str | Path, tasks: Sequence[str] = CLICK_TASKS) -> None:
-        self._path = Path(path)
+        self._path = local_path(path)
         if not self._path.is_file():
             raise FileNotFoundError(f"There is no file {self._path}. Make one with SyntheticAds(rows=...).write(path).")
         self.tasks: Sequence[Task] = chosen_tasks(tasks)
