@@ -98,6 +98,7 @@ class SparkEngine:
             folder = folder.absolute()
         shared = self._spark.sparkContext.broadcast(transforms)
         found = self._collect(_encode, self._reading, shared, self.parts, folder)
+        shared.unpersist()
         encoded = EncodeSums()
         for part in _without_errors(found):
             encoded.add(part)

@@ -78,7 +78,7 @@ class Tabular:
     ) -> None:
         # pyspark.sql.DataFrame; pyspark is not imported where it is not used.
         self.spark_frame = None if isinstance(path, str | Path) else path
-        self._file: TableFile | FrameRows
+        self._file: Any  # TableFile or FrameRows
         if self.spark_frame is None:
             self._file = TableFile(local_path(path))
         else:
@@ -171,10 +171,12 @@ class Tabular:
         Args:
             rows: number of rows of each partition.
         """
+        frame: Any = self.spark_frame
 
         def all_times() -> np.ndarray:
-            frame = pl.DataFrame(pl.from_arrow(self.spark_frame.select(f"`{self.description.time}`").toArrow()))
-            return times(self._rows.present(frame)[self.description.time])
+            # The only column that the driver reads.
+            found = frame.select(f"`{self.description.time}`").toArrow()
+            return times(self._rows.present(pl.DataFrame(pl.from_arrow(found))).to_series())
 
         bounds = self._find_bounds(lambda: sum(rows), all_times)
         path, columns = self._file.path, self._file.columns
@@ -186,7 +188,7 @@ class Tabular:
         return part_of(self, _file=self._file.over(frames))
 
     def _times(self, chunk_rows: int) -> np.ndarray:
-        time = self.description.time
+        time = self.description.time or ""
         chunks = self._file.chunks(chunk_rows, [time], BadRows(sys.maxsize))
         return np.concatenate([times(self._rows.present(frame)[time]) for frame, _ in chunks] or [np.empty(0)])
 

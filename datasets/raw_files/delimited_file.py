@@ -161,10 +161,11 @@ class DelimitedFile:
 
     def _whole_lines(self, places: tuple[int, int | None]) -> tuple[int, int | None, int]:
         """Where the lines that begin between two places begin and end, and how many there are."""
-        if places[1] is None:
+        first, last = places
+        if last is None:
             return 0, None, self._count_lines(None)
         with self.path.open("rb") as file:
-            start, stop = (_line_start(file, place) for place in places)
+            start, stop = _line_start(file, first), _line_start(file, last)
         return start, stop, self._count_lines(FileSlice(start, stop, 1)) if start < stop else 0
 
     def _line_chunks(self, chunk_rows: int) -> Iterator[tuple[bytes, int]]:
