@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +17,12 @@ from .chunk_reader import ChunkReader
 from .dataset import SPLITS, Dataset
 from .encode_pass import EncodeSums, encode_pass
 from .fit_pass import FitSums, fit_pass
+from .kinds import Column
 from .local_engine import Progress
 from .remote_files import put
 from .split_file import part_folder
 from .transforms.table_transforms import TableTransforms
-from .transforms.token_counts import TokenCounts
-from .transforms.token_run import GROUPS
+from .transforms.token_counts import PIECES, TokenCounts
 from .transforms.transform_fitter import TransformFitter
 
 # About how many bytes of a file a task reads at most, as Spark's own readers do.
@@ -69,8 +69,13 @@ class SparkEngine:
     def fit(self) -> FitSums:
         """The first pass."""
         fitter = TransformFitter(self._dataset.columns, self._dataset.tasks)
+        columns = {column.name: column for column in self._dataset.columns}
         found: dict[int, FitSums | ValueError] = {}
-        sent = self._tasks(_fit, self._reading).repartition("key").mapInArrow(_add, _SENT)
+        sent = (
+            self._tasks(_fit, self._reading)
+            .repartition("key")
+            .mapInArrow(lambda batches: _add(columns, batches), _SENT)
+        )
         for row in sent.toLocalIterator():
             name, value = pickle.loads(row.pair)
             if isinstance(name, int):
@@ -203,11 +208,11 @@ def _fit(number: int, frames: Iterable[pl.DataFrame], reading: _Reading) -> Iter
     yield 0, (number, sums._replace(summary={}))
     for place, (name, summary) in enumerate(sums.summary.items()):
         for piece, tokens in enumerate(summary.pieces() if isinstance(summary, TokenCounts) else [summary]):
-            yield 1 + place * GROUPS + piece, (name, tokens)
+            yield 1 + place * PIECES + piece, (name, tokens)
 
 
-def _add(batches: Iterator[Any]) -> Iterator[Any]:
-    """Adds up what has one key, which is of one feature, and sends on what the parts say of themselves."""
+def _add(columns: Mapping[str, Column], batches: Iterator[Any]) -> Iterator[Any]:
+    """Adds up what has one key, a piece of one feature's sums, and sends on what the parts say of themselves."""
     sums: dict[int, tuple[str, Any]] = {}
     for batch in batches:
         for key, pickled in zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True):
@@ -218,7 +223,8 @@ def _add(batches: Iterator[Any]) -> Iterator[Any]:
                 sums[key][1].add(value)
             else:
                 sums[key] = (name, value)
-    yield from map(_batch, sums.items())
+    for key, (name, value) in sums.items():
+        yield _batch((key, (name, columns[name].thinned(value))))
 
 
 def _encode(

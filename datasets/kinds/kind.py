@@ -151,6 +151,14 @@ class Column(_Raw):
         """
         return None
 
+    def thinned(self, summary: Any) -> Any:
+        """The summary of all rows without what `fit` does not need, so that less is sent to where it is fitted.
+
+        Args:
+            summary: the rows' `Summary`, or one of its `pieces`.
+        """
+        return summary
+
     def lacks_numbers(self, summary: Any) -> bool:
         """Whether the rows had none of the numbers that the feature is made of; the user is then warned.
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import polars as pl
 
-from .token_run import GROUPS, TokenRun, group_of
+from .token_run import DECIMALS, GROUPS, TokenRun, group_of
 from .token_spelling import INTEGER, TokenSpelling
 
 # Merging costs the size of what is already counted, so it waits until as much is new, and at least this much.
 _MERGE_ROWS = 200_000
 # More distinct tokens of a feature than these are held on disk.
 _MOST_TOKENS = 2_000_000
-# Fewer tokens than these are sent in one piece.
-_FEW = 10_000
+# In how many pieces an engine adds up the tokens of a feature. It divides the number of groups.
+PIECES = 8
 # A shorter string lies in its view, without a text elsewhere.
 _BYTES_IN_A_VIEW = 12
 # A vocabulary file cannot hold an empty line for TensorFlow's reader; this one stands in its place. As a value it is
@@ -39,6 +39,8 @@ class TokenCounts:
         self._frames: list[pl.DataFrame] = []
         self._pending = 0
         self._runs: list[TokenRun] = []
+        # Whether tokens that were dropped for being rare are integers: none, True, False or both.
+        self._dropped: frozenset[bool] = frozenset()
 
     @classmethod
     def of(cls, values: pl.Series) -> "TokenCounts":
@@ -52,7 +54,7 @@ class TokenCounts:
         return counts
 
     def __getstate__(self) -> dict[str, object]:
-        return {"_frames": [*self._frames, *self._on_disk()], "_pending": self._pending, "_runs": []}
+        return {**vars(self), "_frames": [*self._frames, *self._on_disk()], "_runs": []}
 
     def update(self, values: pl.Series) -> None:
         """Add a chunk of tokens."""
@@ -62,6 +64,7 @@ class TokenCounts:
         """Add the counts of a chunk."""
         self._frames += counts._frames
         self._runs += counts._runs
+        self._dropped |= counts._dropped
         self._pending += sum(map(len, counts._frames))
         if self._frames and self._pending > max(_MERGE_ROWS, len(self._frames[0])):
             self._merge()
@@ -92,17 +95,45 @@ class TokenCounts:
             yield from self._frames
 
     def pieces(self) -> Iterator["TokenCounts"]:
-        """Parts that are small enough to be sent: one, or `GROUPS` of them with equal tokens in equal places."""
+        """`PIECES` parts to be sent and added up apart; spellings of one number are in one of them."""
         self._merge()
-        if not self._runs and sum(map(len, self._frames)) < _FEW:
-            yield self
-        elif self._runs:
-            yield from map(TokenCounts._of_frame, self._merged())
-        else:
-            frame = self._frames[0]
-            groups = group_of(frame)
-            for group in range(GROUPS):
-                yield TokenCounts._of_frame(frame.filter(groups == group))
+        frames = {piece: list[pl.DataFrame]() for piece in range(PIECES)}
+        for group, frame in enumerate(self._merged() if self._runs else ()):
+            frames[group % PIECES].append(frame)
+        for frame in self._frames:
+            pieces = group_of(frame) % PIECES
+            for piece in frames:
+                frames[piece].append(frame.filter(pieces == piece))
+        for parts in frames.values():
+            piece = TokenCounts()
+            piece._frames, piece._pending = parts, sum(map(len, parts))
+            piece._dropped = self._dropped
+            yield piece
+
+    def thinned(self, min_count: int, missing: Sequence[str] = ()) -> "TokenCounts":
+        """The counts without the tokens that are too rare in any spelling, once all rows are counted.
+
+        `are_integers` and `tokens` answer as before.
+
+        Args:
+            min_count: times that a token must have been seen.
+            missing: spellings that mean missing. Defaults to `()`.
+        """
+        counts = TokenCounts()
+        counts._dropped = self._dropped
+        for frame in self._merged():
+            token = pl.col("token")
+            if frame.schema["token"] == pl.String:
+                spelled = TokenSpelling(tuple(missing), integers=True)
+                always = token.is_in(["", *missing]) | spelled.expression(token).eq("")
+                frame = frame.with_columns(number=token.str.replace(DECIMALS, ""))
+                kept = always | (pl.col("count").sum().over("number") >= min_count)
+                frame = frame.with_columns(kept=kept).drop("number")
+                counts._dropped |= _kinds_of(frame.filter(~pl.col("kept"))["token"])
+            else:
+                frame = frame.with_columns(kept=pl.col("count") >= min_count)
+            counts.add(TokenCounts._of_frame(own_text(frame.filter("kept").drop("kept"))))
+        return counts
 
     def are_integers(self) -> bool:
         """Whether all strings but `""` are integers, such as `84` or `84.0`.
@@ -114,16 +145,12 @@ class TokenCounts:
         True
         """
         self._merge()
-        any_present = False
+        kinds = self._dropped
         for frame in itertools.chain(self._frames, self._on_disk()):
-            tokens = frame["token"]
-            if tokens.dtype != pl.String:
+            if frame.schema["token"] != pl.String:
                 return False
-            present = tokens.filter(tokens != "")
-            any_present |= bool(len(present))
-            if not present.str.contains(INTEGER).all():
-                return False
-        return any_present
+            kinds |= _kinds_of(frame["token"])
+        return kinds == {True}
 
     def frame(self, spelling: TokenSpelling | None = None, min_count: int = 1) -> pl.DataFrame:
         """Each token once, in no certain order, as the columns `token` and `count`.
@@ -167,6 +194,11 @@ class TokenCounts:
         frame = frame.sort("count", "token", descending=[True, False])
         tokens = frame["token"] if max_size is None else frame["token"].head(max_size)
         return np.array(tokens.to_list(), dtype=object) if tokens.dtype == pl.String else tokens.to_numpy()
+
+
+def _kinds_of(tokens: pl.Series) -> frozenset[bool]:
+    """Whether strings, but for `""`, are integers: none, True, False or both."""
+    return frozenset(tokens.filter(tokens != "").str.contains(INTEGER).unique().to_list())
 
 
 def _added_up(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -11,6 +11,8 @@ import polars as pl
 
 # How many groups the tokens are in. One group at a time is in memory.
 GROUPS = 64
+# What an integer loses that is written as a number with decimals.
+DECIMALS = r"\.0+$"
 
 
 class TokenRun:
@@ -54,5 +56,5 @@ def group_of(counts: pl.DataFrame) -> pl.Series:
     """The group of each token. Those that may be spellings of one number, such as `84` and `84.0`, are in one group."""
     token = pl.col("token")
     if counts.schema["token"] == pl.String:
-        token = token.str.replace(r"\.0+$", "")
+        token = token.str.replace(DECIMALS, "")
     return counts.select((token.hash() % GROUPS).cast(pl.UInt8)).to_series()

@@ -117,17 +117,19 @@ def test_tokens_do_not_depend_on_merging(monkeypatch):
 def test_tokens_do_not_depend_on_how_many_are_on_disk(monkeypatch, tmp_path, most):
     monkeypatch.setattr("grouprank.datasets.transforms.token_counts._MERGE_ROWS", 3)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("grouprank.datasets.transforms.token_counts.GROUPS", 3)
-    monkeypatch.setattr("grouprank.datasets.transforms.token_run.GROUPS", 3)
+    monkeypatch.setattr("grouprank.datasets.transforms.token_counts.GROUPS", 4)
+    monkeypatch.setattr("grouprank.datasets.transforms.token_run.GROUPS", 4)
+    monkeypatch.setattr("grouprank.datasets.transforms.token_counts.PIECES", 2)
     random = np.random.default_rng(0)
     integers = [f"{number}{random.choice(['', '.0'])}" for number in random.integers(0, 30, 400)]
-    words = random.choice(["", "a", "a.0", "a word of more than twelve bytes", "é\n", *"bcdefgh"], 400).tolist()
+    words = random.choice(
+        ["", "a", "a.0", "a word of more than twelve bytes", "é\n", *"bcdefghijklmnopqrst"], 400
+    ).tolist()
     for values in (pl.Series(integers), pl.Series(words), pl.Series(random.integers(-20, 20, 400))):
         text = values.dtype == pl.String
-        whole, parts, sent = TokenCounts.of(values), TokenCounts(), TokenCounts()
+        whole, parts, sent, thin = TokenCounts.of(values), TokenCounts(), TokenCounts(), TokenCounts()
         with monkeypatch.context() as patch:
             patch.setattr("grouprank.datasets.transforms.token_counts._MOST_TOKENS", most)
-            patch.setattr("grouprank.datasets.transforms.token_counts._FEW", 9)
             for start in range(0, 400, 80):
                 part = TokenCounts()
                 for first in range(start, start + 80, 11):
@@ -137,10 +139,12 @@ def test_tokens_do_not_depend_on_how_many_are_on_disk(monkeypatch, tmp_path, mos
             assert on_disk > 0 or most > 7
             for piece in pickle.loads(pickle.dumps(parts)).pieces():
                 sent.add(pickle.loads(pickle.dumps(piece)))
-        for counts in (parts, sent):
+                thin.add(pickle.loads(pickle.dumps(piece.thinned(14, ("a", "3.0", "b.0") if text else ()))))
+        assert len(thin.frame()) < len(sent.frame())
+        for counts in (parts, sent, thin):
             assert counts.are_integers() == whole.are_integers()
             for spelling in (None, TokenSpelling(("a", "3.0", "b.0"), integers=True)):
-                for min_count, max_size in ((1, None), (14, None), (5, 6)):
+                for min_count, max_size in ((14, None), (1, None), (5, 6))[: 1 if counts is thin else 3]:
                     expected = whole.tokens(min_count, max_size, spelling if text else None)
                     found = counts.tokens(min_count, max_size, spelling if text else None)
                     assert (found.tolist(), found.dtype) == (expected.tolist(), expected.dtype)
@@ -150,7 +154,7 @@ def test_tokens_do_not_depend_on_how_many_are_on_disk(monkeypatch, tmp_path, mos
                 by_hand = collections.Counter(k.removesuffix(".0") for k in by_hand.elements())
                 frame = parts.frame(TokenSpelling(("3.0",), integers=True))
                 assert dict(frame.iter_rows()) == by_hand
-        del part, parts, sent, counts, piece
+        del part, parts, sent, thin, counts, piece
         gc.collect()
         assert not list(tmp_path.iterdir())
 
