@@ -6,6 +6,8 @@ import importlib.util
 _MODULES = {
     "serving": ("tensorflow", "tensorflow_serving", "grpc", "google.protobuf", "typer"),
     "reports": ("matplotlib", "typer"),
+    "spark": ("pyspark", "pyarrow"),
+    "remote": ("fsspec",),
     "recipes": ("typer", "tensorboard", "tensorflow", "tensorflow_serving", "grpc", "matplotlib"),
 }
 
@@ -16,7 +18,7 @@ def require_extra(extra: str, what: str) -> None:
     `pip install grouprank` brings layers, losses, metrics, models, datasets and the figures of reports, and no backend.
 
     Args:
-        extra: name of the extra, `"serving"`, `"reports"` or `"recipes"`.
+        extra: name of the extra, `"serving"`, `"reports"`, `"spark"`, `"remote"` or `"recipes"`.
         what: what the caller wanted to use, the subject of the error's sentence.
 
     Raises:

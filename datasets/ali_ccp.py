@@ -13,6 +13,7 @@ from .raw_files.delimited_file import DelimitedFile, Kind
 from .raw_files.feature_lists import FeatureLists
 from .raw_files.hide_unobserved import hide_unobserved
 from .raw_files.official_files import find_file, require_file
+from .remote_files import local_path
 
 _PAGE = "https://tianchi.aliyun.com/dataset/408"
 _REMEDY = (
@@ -131,7 +132,7 @@ class AliCCP:
         lengths = {column.name: column.length for column in self.columns if isinstance(column, SequenceColumn)}
         self._session = FeatureLists(_PROFILE, _HISTORY, lengths)
         self._impression = FeatureLists({**_ITEM, **_CONTEXT}, _ITEM_LISTS, lengths)
-        self._files = {part: self._require(Path(folder), part) for part in _PARTS}
+        self._files = {part: self._require(local_path(folder), part) for part in _PARTS}
         self.files = tuple(path for pair in self._files.values() for path in pair)
         self.bad_rows = 0
         self._train_rows: int | None = None

@@ -11,6 +11,7 @@ from .raw_files.bad_rows import BadRows
 from .raw_files.delimited_file import DelimitedFile, Kind
 from .raw_files.hide_unobserved import hide_unobserved
 from .raw_files.official_files import find_file, require_file
+from .remote_files import local_path
 
 _PAGE = "https://tianchi.aliyun.com/dataset/74690"
 _PROCESSED = "https://github.com/easezyc/Multitask-Recommendation-Library"
@@ -83,7 +84,7 @@ class AliExpress:
     extras: Mapping[str, str] = {}
 
     def __init__(self, folder: str | Path) -> None:
-        folder = Path(folder)
+        folder = local_path(folder)
         countries = sorted(path.parent.name for path in folder.glob(f"AliExpress_*/{_TRAIN}*"))
         if countries and find_file(folder, [_TRAIN]) is None:
             raise FileNotFoundError(

@@ -10,7 +10,9 @@ from .kinds import CategoricalColumn, Column
 from .raw_files.bad_rows import BadRows
 from .raw_files.delimited_file import DelimitedFile, Kind
 from .raw_files.file_order_split import file_order_split
+from .raw_files.file_slice import FileSlice, Run, part_of
 from .raw_files.official_files import find_file, require_file
+from .remote_files import local_path
 
 _PAGE = "https://www.kaggle.com/c/avazu-ctr-prediction/data"
 _REMEDY = (
@@ -69,15 +71,16 @@ class Avazu:
     extras: Mapping[str, str] = {}
 
     def __init__(self, folder: str | Path) -> None:
-        self._path = require_file(Path(folder), _FILES, _REMEDY)
+        self._path = require_file(local_path(folder), _FILES, _REMEDY)
         self.files = (self._path,)
         self.bad_rows = 0
         self._rows: int | None = None
+        self._within: FileSlice | None = None
 
     def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
         """Yield frames of at most `chunk_rows` rows in file order (see `Dataset.chunks`)."""
         bad_rows = BadRows(max_bad_rows)
-        file = DelimitedFile(self._path, ",")
+        file = DelimitedFile(self._path, ",", within=self._within)
         if self._rows is None:
             self._rows = file.count_rows()
         kinds: dict[str, Kind] = {_LABEL: "label", **{column.raw_name: column.dtype for column in self.columns}}
@@ -85,6 +88,11 @@ class Avazu:
             self.bad_rows = bad_rows.count
             yield frame.with_columns(file_order_split(lines - 1 - file.header_lines, self._rows))
         self.bad_rows = bad_rows.count
+
+    def parts(self, size: int, run: Run) -> "list[Avazu]":
+        """The rows in slices of the file, for engines (see `Dataset.parts`)."""
+        slices, rows = DelimitedFile(self._path, ",").slices(size, run)
+        return [part_of(self, _within=within, _rows=rows) for within in slices]
 
     @classmethod
     def download(cls, folder: str | Path) -> Path:

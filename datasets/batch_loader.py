@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..schema import Schema
 from .negative_sampling import RECALIBRATIONS, NegativeSampling
+from .parted_column import PartedColumn
 from .read_ahead import ReadAhead
 
 REMAINDERS = ("drop", "pad", None)
@@ -119,10 +120,9 @@ class BatchLoader(keras.utils.PyDataset):
         super().__init__()
         self.check = check
         self.schema = schema
-        # np.asarray drops the memmap subclass, whose indexing costs several times an array's; the file stays mapped.
-        self._features = {name: np.asarray(values) for name, values in features.items()}
-        self._targets = {name: np.asarray(values) for name, values in targets.items()}
-        self._weight = None if sample_weight is None else np.asarray(sample_weight)
+        self._features = {name: _column(values) for name, values in features.items()}
+        self._targets = {name: _column(values) for name, values in targets.items()}
+        self._weight = None if sample_weight is None else _column(sample_weight)
         rows = {name: len(values) for name, values in {**self._features, **self._targets}.items()}
         if self._weight is not None:
             rows["sample_weight"] = len(self._weight)
@@ -235,7 +235,7 @@ class BatchLoader(keras.utils.PyDataset):
             rows = self._positions(epoch, start, stop)[0] if self.shuffle else np.arange(start, stop)
             rows = np.append(rows, np.zeros(missing, int))
 
-        def take(column: np.ndarray, dtype: str | None = None) -> np.ndarray:
+        def take(column: np.ndarray | PartedColumn, dtype: str | None = None) -> np.ndarray:
             # "clip" spares NumPy a second look at rows that are in range.
             values = np.array(column[start:stop]) if rows is None else np.take(column, rows, axis=0, mode="clip")
             return values if dtype is None else values.astype(dtype, copy=False)
@@ -306,3 +306,8 @@ class BatchLoader(keras.utils.PyDataset):
             return rows, numbers
         order = np.random.default_rng((self.seed, epoch, window)).permutation(len(rows))
         return rows[order], numbers[order] if len(numbers) else numbers
+
+
+def _column(values: ArrayLike) -> np.ndarray | PartedColumn:
+    # np.asarray drops the memmap subclass, whose indexing costs several times an array's; the file stays mapped.
+    return values if isinstance(values, PartedColumn) else np.asarray(values)

@@ -12,6 +12,7 @@ from .raw_files.delimited_file import DelimitedFile, Kind
 from .raw_files.hide_unobserved import hide_unobserved
 from .raw_files.official_files import find_file, require_file
 from .raw_files.time_split import time_split
+from .remote_files import local_path
 
 _PAGE = "https://huggingface.co/datasets/criteo/criteo-attribution-dataset"
 _FILE = "criteo_attribution_dataset.tsv"
@@ -92,7 +93,7 @@ class CriteoAttribution:
     extras: Mapping[str, str] = {}
 
     def __init__(self, folder: str | Path, attributed: bool = False) -> None:
-        self._path = require_file(Path(folder), [_FILE], _REMEDY, _SUBFOLDERS)
+        self._path = require_file(local_path(folder), [_FILE], _REMEDY, _SUBFOLDERS)
         self._label = "attribution" if attributed else "conversion"
         self.files = (self._path,)
         self.settings = {"conversion": self._label}

@@ -11,6 +11,7 @@ from .raw_files.bad_rows import BadRows
 from .raw_files.delimited_file import DelimitedFile, Kind
 from .raw_files.official_files import fetch_archive, find_file, require_file
 from .raw_files.time_split import time_bounds, time_split
+from .remote_files import local_path
 
 _URL = "https://criteostorage.blob.core.windows.net/criteo-research-datasets/Criteo_Conversion_Search.tar.gz"
 _PAGE = "https://ailab.criteo.com/criteo-sponsored-search-conversion-log-dataset/"
@@ -99,7 +100,7 @@ class CriteoConversionLog:
     extras: Mapping[str, str] = {}
 
     def __init__(self, folder: str | Path) -> None:
-        self._path = require_file(Path(folder), [_FILE], _REMEDY, _SUBFOLDERS)
+        self._path = require_file(local_path(folder), [_FILE], _REMEDY, _SUBFOLDERS)
         self.files = (self._path,)
         self.bad_rows = 0
         self._bounds: tuple[int, int] | None = None

@@ -10,7 +10,9 @@ from .criteo_layout import LABEL, NUMERIC, criteo_columns, criteo_file
 from .kinds import Column
 from .raw_files.bad_rows import BadRows
 from .raw_files.file_order_split import file_order_split
+from .raw_files.file_slice import FileSlice, Run, part_of
 from .raw_files.official_files import fetch_archive, find_file, require_file
+from .remote_files import local_path
 
 _URL = "https://go.criteo.net/criteo-research-kaggle-display-advertising-challenge-dataset.tar.gz"
 _PAGE = "https://ailab.criteo.com/ressources/"
@@ -63,22 +65,28 @@ class CriteoDAC:
     extras: Mapping[str, str] = {}
 
     def __init__(self, folder: str | Path, sides: Mapping[str, str] | None = None) -> None:
-        self._path = require_file(Path(folder), [_FILE], _REMEDY)
+        self._path = require_file(local_path(folder), [_FILE], _REMEDY)
         self.columns: Sequence[Column] = criteo_columns(_SIDES, sides)
         self.files = (self._path,)
         self.bad_rows = 0
         self._rows: int | None = None
+        self._within: FileSlice | None = None
 
     def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
         """Yield frames of at most `chunk_rows` rows in file order (see `Dataset.chunks`)."""
         bad_rows = BadRows(max_bad_rows)
-        file, kinds = criteo_file(self._path, self.columns)
+        file, kinds = criteo_file(self._path, self.columns, self._within)
         if self._rows is None:
             self._rows = file.count_rows()
         for frame, lines in file.chunks(chunk_rows, kinds, bad_rows, workers):
             self.bad_rows = bad_rows.count
             yield frame.with_columns(file_order_split(lines - 1, self._rows))
         self.bad_rows = bad_rows.count
+
+    def parts(self, size: int, run: Run) -> "list[CriteoDAC]":
+        """The rows in slices of the file, for engines (see `Dataset.parts`)."""
+        slices, rows = criteo_file(self._path, self.columns)[0].slices(size, run)
+        return [part_of(self, _within=within, _rows=rows) for within in slices]
 
     @classmethod
     def download(cls, folder: str | Path) -> Path:

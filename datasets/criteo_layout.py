@@ -5,6 +5,7 @@ from pathlib import Path
 
 from .kinds import CategoricalColumn, Column, NumericColumn
 from .raw_files.delimited_file import DelimitedFile, Kind
+from .raw_files.file_slice import FileSlice
 
 LABEL = "click"
 NUMERIC = [f"I{i}" for i in range(1, 14)]
@@ -34,12 +35,15 @@ def criteo_columns(assumed: Mapping[str, str], sides: Mapping[str, str] | None) 
     return (*numeric, *categorical)
 
 
-def criteo_file(path: Path, columns: Sequence[Column]) -> tuple[DelimitedFile, dict[str, Kind]]:
+def criteo_file(
+    path: Path, columns: Sequence[Column], within: FileSlice | None = None
+) -> tuple[DelimitedFile, dict[str, Kind]]:
     """A file, and what its columns hold.
 
     Args:
         path: the file.
         columns: made by `criteo_columns`.
+        within: the lines that are read. Defaults to `None`, all of them.
     """
-    file = DelimitedFile(path, "\t", [LABEL, *NUMERIC, *CATEGORICAL], quoted=False)
+    file = DelimitedFile(path, "\t", [LABEL, *NUMERIC, *CATEGORICAL], quoted=False, within=within)
     return file, {LABEL: "label", **{column.raw_name: column.dtype for column in columns}}

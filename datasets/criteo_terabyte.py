@@ -9,8 +9,10 @@ from ..schema import Task
 from .criteo_layout import CATEGORICAL, LABEL, NUMERIC, criteo_columns, criteo_file
 from .kinds import Column
 from .raw_files.bad_rows import BadRows
+from .raw_files.file_slice import FileSlice, Run, part_of
 from .raw_files.official_files import find_file
 from .raw_files.time_split import time_split
+from .remote_files import local_path
 
 _DAYS = 24
 _PAGE = "https://ailab.criteo.com/download-criteo-1tb-click-logs-dataset/"
@@ -47,7 +49,7 @@ class CriteoTerabyte:
     extras: Mapping[str, str] = {"day": "int32"}
 
     def __init__(self, folder: str | Path, sides: Mapping[str, str] | None = None) -> None:
-        folder = Path(folder)
+        folder = local_path(folder)
         found = {day: find_file(folder, [f"day_{day}"]) for day in range(_DAYS)}
         self._days = {day: path for day, path in found.items() if path is not None}
         if not self._days:
@@ -58,19 +60,27 @@ class CriteoTerabyte:
         self.columns: Sequence[Column] = criteo_columns(assumed, sides)
         self.files = tuple(self._days.values())
         self.bad_rows = 0
+        self._part: tuple[int, FileSlice] | None = None
 
     def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
         """Yield frames of at most `chunk_rows` rows day by day (see `Dataset.chunks`)."""
         bad_rows = BadRows(max_bad_rows)
         last = max(self._days)
         validation = max((day for day in self._days if day != last), default=last)
-        for day, path in self._days.items():
-            file, kinds = criteo_file(path, self.columns)
+        for day, within in [self._part] if self._part else [(day, None) for day in self._days]:
+            file, kinds = criteo_file(self._days[day], self.columns, within)
             for frame, _ in file.chunks(chunk_rows, kinds, bad_rows, workers):
                 self.bad_rows = bad_rows.count
                 days = pl.repeat(day, len(frame), dtype=pl.Int32, eager=True).alias("day")
                 yield frame.with_columns(days, time_split(days, (validation, last)))
         self.bad_rows = bad_rows.count
+
+    def parts(self, size: int, run: Run) -> "list[CriteoTerabyte]":
+        """The rows in slices of the days' files, for engines (see `Dataset.parts`)."""
+        files = {day: criteo_file(path, self.columns)[0] for day, path in self._days.items()}
+        return [
+            part_of(self, _part=(day, within)) for day, file in files.items() for within in file.slices(size, run)[0]
+        ]
 
     @classmethod
     def download(cls, folder: str | Path) -> Path:

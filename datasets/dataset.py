@@ -34,6 +34,11 @@ class Dataset(Protocol):
 
     `chunks` may take a third argument, `workers`: how many threads may read ahead (see `DelimitedFile.chunks`).
 
+    An engine such as Spark deals the rows to many tasks if there is a method `parts(size, run)`. It returns datasets
+    that can be pickled and whose rows, one after the other, are those of the dataset; each reads about `size` bytes.
+    `run(function, items)` is a `map` that the engine runs on many machines, for what must be known beforehand, such as
+    the number of lines. Without the method, one task reads all.
+
     Example:
 
     ```python

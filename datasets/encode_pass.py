@@ -1,6 +1,7 @@
 """The second pass of `prepare`: every column of every split, encoded and written."""
 
 import contextlib
+import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from .dataset import SPLITS
 from .kinds import LabelColumn
 from .split_file import SplitWriter, split_path
 from .transforms.raw_values import Encoded, as_float32
+from .transforms.running_moments import RunningMoments
 from .transforms.table_transforms import TableTransforms
 
 
@@ -27,30 +29,68 @@ class _Part(NamedTuple):
     extras: dict[str, np.ndarray]
 
 
+@dataclasses.dataclass(frozen=True)
+class EncodeSums:
+    """What only encoding knows of some rows, by column and split; it can be pickled, and parts are added up.
+
+    Args:
+        values: number of values of each feature.
+        replaced: number of those that were imputed or are out of the vocabulary.
+        labels: moments of the labels of each task.
+    """
+
+    values: dict[tuple[str, str], int] = dataclasses.field(default_factory=lambda: defaultdict(int))
+    replaced: dict[tuple[str, str], int] = dataclasses.field(default_factory=lambda: defaultdict(int))
+    labels: dict[tuple[str, str], RunningMoments] = dataclasses.field(
+        default_factory=lambda: defaultdict(RunningMoments)
+    )
+
+    def add(self, part: "EncodeSums") -> None:
+        """Add the sums of other rows."""
+        for key, count in part.values.items():
+            self.values[key] += count
+            self.replaced[key] += part.replaced[key]
+        for key, moments in part.labels.items():
+            self.labels[key].add(moments)
+
+    def report(self, transforms: TableTransforms) -> dict[str, Any]:
+        """The part of a table's report that only encoding knows."""
+        replaced = {name: {split: self.replaced[name, split] for split in SPLITS} for name in transforms.columns}
+        unknown = {name for name, transform in transforms.columns.items() if transform.counts_unknown}
+        return {
+            "label_means": {
+                task: {split: _mean(self.labels[task, split]) for split in SPLITS}
+                for task in transforms.schema.task_names
+            },
+            "imputed": {name: counts for name, counts in replaced.items() if name not in unknown},
+            "oov_share": {
+                name: {split: count / (self.values[name, split] or 1) for split, count in counts.items()}
+                for name, counts in replaced.items()
+                if name in unknown
+            },
+        }
+
+
 def encode_pass(
     reader: ChunkReader,
     transforms: TableTransforms,
     rows: Mapping[str, int],
     folder: Path,
     on_chunk: Callable[[int], None],
-) -> dict[str, Any]:
+) -> EncodeSums:
     """Encode chunks on threads and write them in order, a file per split.
 
     Args:
-        reader: what reads the dataset.
+        reader: what reads the dataset, or a part of it.
         transforms: the fitted transforms.
         rows: rows of each split.
-        folder: where to write, a file per split; created if absent.
+        folder: where to write, a file per split that has rows; created if absent.
         on_chunk: called after each chunk with the rows done so far.
-
-    Returns:
-        The part of the report that only encoding knows.
 
     Raises:
         ValueError: if an extra column misses values that its type needs, or the rows are not those of the first pass.
     """
-    replaced: dict[str, dict[str, list[int]]] = defaultdict(lambda: {split: [0, 0] for split in SPLITS})
-    labels: dict[str, dict[str, list[float]]] = defaultdict(lambda: {split: [0.0, 0.0] for split in SPLITS})
+    sums = EncodeSums()
     writers: dict[str, SplitWriter] = {}
     folder.mkdir(parents=True, exist_ok=True)
     dataset = reader.dataset
@@ -78,36 +118,22 @@ def encode_pass(
                     writers[part.split] = stack.enter_context(writer)
                 writers[part.split].append(arrays)
                 for name, values in part.features.items():
-                    replaced[name][part.split][0] += values.replaced
-                    replaced[name][part.split][1] += values.total
+                    sums.values[name, part.split] += values.total
+                    sums.replaced[name, part.split] += values.replaced
                 for name, array in part.labels.items():
-                    labels[name][part.split][0] += float(np.nansum(array, dtype="float64"))
-                    labels[name][part.split][1] += int(np.count_nonzero(~np.isnan(array)))
+                    sums.labels[name, part.split].update(array)
                 done += part.rows
             on_chunk(done)
-        if absent := [split for split in SPLITS if split not in writers]:
+        if absent := [split for split in SPLITS if rows[split] and split not in writers]:
             raise ValueError(
                 f"The first pass over the data had {absent} rows, and the second had none. The source changed "
-                f"meanwhile; "
-                "prepare again."
+                "meanwhile; prepare again."
             )
-    vocabularies = {name for name, transform in transforms.columns.items() if transform.counts_unknown}
-    return {
-        "label_means": {
-            name: {split: total / count if count else None for split, (total, count) in splits.items()}
-            for name, splits in labels.items()
-        },
-        "imputed": {
-            name: {split: count for split, (count, _) in splits.items()}
-            for name, splits in replaced.items()
-            if name not in vocabularies
-        },
-        "oov_share": {
-            name: {split: count / total if total else 0.0 for split, (count, total) in splits.items()}
-            for name, splits in replaced.items()
-            if name in vocabularies
-        },
-    }
+    return sums
+
+
+def _mean(moments: RunningMoments) -> float | None:
+    return moments.mean if moments.count else None
 
 
 def _extra(series: pl.Series, dtype: str) -> np.ndarray:

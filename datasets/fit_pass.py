@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 import polars as pl
 
@@ -12,21 +13,31 @@ from .transforms.table_transforms import TableTransforms
 from .transforms.transform_fitter import ChunkSummary, TransformFitter
 
 
-def fit_pass(reader: ChunkReader, on_chunk: Callable[[int], None]) -> tuple[TableTransforms, dict[str, int]]:
-    """Check every chunk, count the rows of each split and fit the transforms on the training rows.
-
-    Threads check and summarize chunks; the summaries are added up in the order of the chunks, so that the result does
-    not depend on the threads.
+class FitSums(NamedTuple):
+    """What the first pass over some rows of a dataset found; it can be pickled, and sums of parts are added up.
 
     Args:
-        reader: what reads the dataset.
+        rows: number of rows of each split.
+        bad_rows: number of malformed rows that were skipped.
+        summary: the sum of the training rows, for `TransformFitter.add`.
+    """
+
+    rows: dict[str, int]
+    bad_rows: int
+    summary: ChunkSummary
+
+
+def fit_pass(reader: ChunkReader, on_chunk: Callable[[int], None]) -> FitSums:
+    """Check every chunk, count the rows of each split and sum up the training rows.
+
+    Threads check and summarize chunks; how many there are does not change the sums.
+
+    Args:
+        reader: what reads the dataset, or a part of it.
         on_chunk: called after each chunk with the rows done so far.
 
-    Returns:
-        The transforms, and the rows of each split.
-
     Raises:
-        ValueError: on a chunk that lacks columns, an unknown split, a label outside [0, 1] or a split without rows.
+        ValueError: on a chunk that lacks columns, an unknown split or a label outside [0, 1].
     """
     dataset = reader.dataset
     fitter = TransformFitter(dataset.columns, dataset.tasks)
@@ -45,12 +56,27 @@ def fit_pass(reader: ChunkReader, on_chunk: Callable[[int], None]) -> tuple[Tabl
                 rows[split] += count
             fitter.add(summary)
             on_chunk(sum(rows.values()))
-    empty = [split for split in SPLITS if not rows[split]]
+    return FitSums(rows, int(getattr(dataset, "bad_rows", 0)), fitter.summary)
+
+
+def fitted(dataset: Dataset, sums: FitSums) -> TableTransforms:
+    """The transforms fitted to all training rows.
+
+    Args:
+        dataset: the dataset.
+        sums: the sums of all its rows.
+
+    Raises:
+        ValueError: if a split has no rows.
+    """
+    empty = [split for split in SPLITS if not sums.rows[split]]
     if empty:
         raise ValueError(
-            f"{dataset.name}: every split needs rows. Received: {rows}; empty: {empty}. Use more of the data."
+            f"{dataset.name}: every split needs rows. Received: {sums.rows}; empty: {empty}. Use more of the data."
         )
-    return fitter.finish(), rows
+    fitter = TransformFitter(dataset.columns, dataset.tasks)
+    fitter.add(sums.summary)
+    return fitter.finish()
 
 
 def _check_chunk(dataset: Dataset, frame: pl.DataFrame, first_row: int) -> None:

@@ -10,6 +10,7 @@ from .kinds import CategoricalColumn, Column, NumericColumn, SequenceColumn
 from .raw_files.bad_rows import BadRows
 from .raw_files.delimited_file import DelimitedFile, Kind
 from .raw_files.official_files import fetch_archive, find_file, require_file
+from .remote_files import local_path
 
 _URL = "https://zenodo.org/records/10439422/files/KuaiRand-Pure.tar.gz"
 _MD5 = "0820331067a3784d9691136f772b35a7"  # as the Zenodo record states it
@@ -93,7 +94,7 @@ class KuaiRandPure:
     extras: Mapping[str, str] = {"user": "int64", "date": "int32"}
 
     def __init__(self, folder: str | Path) -> None:
-        folder = Path(folder)
+        folder = local_path(folder)
         self._users = require_file(folder, [_USERS], _REMEDY, _SUBFOLDERS)
         self._videos = require_file(folder, [_VIDEOS], _REMEDY, _SUBFOLDERS)
         early = find_file(folder, [_EARLY_LOG], _SUBFOLDERS)

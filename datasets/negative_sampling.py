@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..schema import Schema
+from .parted_column import PartedColumn
 
 RECALIBRATIONS = ("loss", "logit", None)
 
@@ -38,7 +39,7 @@ class NegativeSampling:
     def __init__(
         self,
         negative_rate: float | Mapping[str, float],
-        targets: Mapping[str, np.ndarray],
+        targets: Mapping[str, np.ndarray | PartedColumn],
         schema: Schema | None,
         seed: int,
         block_rows: int,
@@ -105,7 +106,7 @@ class NegativeSampling:
     def _row_rates(self, block: int) -> np.ndarray:
         """The probability with which each row is kept: that of its likeliest label, 1 where it never had one."""
         part = slice(block * self._block_rows, (block + 1) * self._block_rows)
-        labels = {task: column[part] for task, column in self._labels.items()}
+        labels = {task: np.asarray(column[part]) for task, column in self._labels.items()}
         observed = [np.where(np.isnan(labels[task]), 0.0, rates) for task, rates in self._keep_rates(labels).items()]
         most = np.max(observed, axis=0)
         return np.where(most > 0.0, most, 1.0)

@@ -1,23 +1,22 @@
 """From official files to encoded columns on disk, in two passes."""
 
-import functools
 import json
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from .chunk_reader import ChunkReader
 from .dataset import Dataset
-from .encode_pass import encode_pass
 from .fingerprint import fingerprint_of
-from .fit_pass import fit_pass
+from .fit_pass import fitted
+from .local_engine import LocalEngine, Progress
 from .partial_folder import partial_folder
 from .prepared_table import COLUMNS_FOLDER, REPORT_FILE, TRANSFORMS_FOLDER, PreparedTable, with_oov_share
+from .remote_files import exists, own_path, put
+from .spark_engine import SparkEngine
 from .worker_count import worker_count
 
 CHUNK_ROWS = 100_000
-
-Progress = Callable[[str, int, int | None], None]
+ENGINES = ("local", "spark")
 
 
 def prepare(
@@ -27,6 +26,7 @@ def prepare(
     max_bad_rows: int = 0,
     on_progress: Progress | None = None,
     workers: int | None = None,
+    engine: str = "local",
 ) -> PreparedTable:
     """Fit the transforms on the training rows, encode every split and write it as memory-mappable columns.
 
@@ -40,13 +40,20 @@ def prepare(
 
     Args:
         dataset: where the rows come from, e.g. `KuaiRandPure(folder)`.
-        destination: folder to write.
+        destination: folder to write, or its address in another store, such as `s3://bucket/prepared` (extra `remote`).
+            There the table is complete when it has its `report.json`, which is written last. It is read from a copy in
+            the folder that the environment variable `GROUPRANK_CACHE` names, by default `~/.cache/grouprank`.
         chunk_rows: rows read at a time. Defaults to 100,000.
         max_bad_rows: malformed rows that may be skipped. Defaults to 0.
         on_progress: called after each chunk with the stage (`"fit"`, then `"encode"`), the rows done so far and
             the rows in all (`None` while not known).
-        workers: threads that encode, and as many that parse; memory grows by some chunks with each. Defaults to `None`,
-            the cores that this process may use.
+        workers: threads that encode, and as many that parse; memory grows by some chunks with each. With Spark, the
+            number of parts into which files are cut. Defaults to `None`: the cores that this process may use; with
+            Spark a part for each 128 MiB, and at least one for each core.
+        engine: `"local"`, or `"spark"`, which runs both passes in tasks of the current Spark session, or of a new one,
+            and writes a part of the columns in each. The columns and transforms are those of the local engine to the
+            last bit. Executors need grouprank, and the files and the destination under the same paths. Defaults to
+            `"local"`.
 
     Returns:
         The prepared table; its `report` has the rows of each split, the bad rows, the mean of each label,
@@ -62,46 +69,74 @@ def prepare(
     print(table.report["rows"])
     ```
     """
-    reader = ChunkReader(dataset, chunk_rows, max_bad_rows, worker_count(workers))
-    destination = Path(destination)
+    if engine not in ENGINES:
+        raise ValueError(f"`engine` must be one of {ENGINES}. Received: engine={engine!r}.")
+    worker_count(workers)
+    own = own_path(destination)
     fingerprint = fingerprint_of(dataset)
-    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-        return _reuse(destination, fingerprint, max_bad_rows)
-    destination.parent.mkdir(parents=True, exist_ok=True)
 
-    def progress(stage: str, total: int | None, done: int) -> None:
-        if on_progress:
-            on_progress(stage, done, total)
+    def write(folder: Path, columns: Path | str) -> None:
+        _write(
+            dataset,
+            fingerprint,
+            folder,
+            _engine(engine, dataset, chunk_rows, max_bad_rows, workers, on_progress),
+            columns,
+        )
 
-    with partial_folder(destination) as partial:
-        transforms, rows = fit_pass(reader, functools.partial(progress, "fit", None))
-        report = {
-            "fingerprint": fingerprint,
-            "rows": rows,
-            "bad_rows": int(getattr(dataset, "bad_rows", 0)),
-            "vocabulary_sizes": transforms.vocabulary_sizes,
-            **encode_pass(
-                reader,
-                transforms,
-                rows,
-                partial / COLUMNS_FOLDER,
-                functools.partial(progress, "encode", sum(rows.values())),
-            ),
-        }
-        with_oov_share(transforms, report).save(partial / TRANSFORMS_FOLDER)
-        (partial / REPORT_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if own is None:
+        address = str(destination).rstrip("/")
+        if exists(f"{address}/{REPORT_FILE}"):
+            return _reuse(address, fingerprint, max_bad_rows)
+        with tempfile.TemporaryDirectory(prefix="grouprank-") as scratch:
+            folder = Path(scratch)
+            write(folder, f"{address}/{COLUMNS_FOLDER}" if engine == "spark" else folder / COLUMNS_FOLDER)
+            put(folder, address, last=REPORT_FILE)
+        return PreparedTable(address)
+    if own.exists() and (not own.is_dir() or any(own.iterdir())):
+        if not (own / REPORT_FILE).is_file():
+            raise ValueError(f"{own} exists and is not a prepared table. Choose another destination, or empty it.")
+        return _reuse(own, fingerprint, max_bad_rows)
+    own.parent.mkdir(parents=True, exist_ok=True)
+    with partial_folder(own) as partial:
+        write(partial, partial / COLUMNS_FOLDER)
         try:
-            partial.rename(destination)
+            partial.rename(own)
         except OSError:
-            if not (destination / REPORT_FILE).is_file():
+            if not (own / REPORT_FILE).is_file():
                 raise
-            return _reuse(destination, fingerprint, max_bad_rows)  # another process finished first
-    return PreparedTable(destination)
+            return _reuse(own, fingerprint, max_bad_rows)  # another process finished first
+    return PreparedTable(own)
 
 
-def _reuse(destination: Path, fingerprint: dict[str, Any], max_bad_rows: int) -> PreparedTable:
-    if not (destination / REPORT_FILE).is_file():
-        raise ValueError(f"{destination} exists and is not a prepared table. Choose another destination, or empty it.")
+def _engine(
+    engine: str, dataset: Dataset, chunk_rows: int, max_bad_rows: int, workers: int | None, progress: Progress | None
+) -> LocalEngine | SparkEngine:
+    progress = progress or (lambda stage, done, total: None)
+    if engine == "spark":
+        return SparkEngine(dataset, chunk_rows, max_bad_rows, workers, progress)
+    return LocalEngine(dataset, chunk_rows, max_bad_rows, worker_count(workers), progress)
+
+
+def _write(
+    dataset: Dataset, fingerprint: dict[str, Any], folder: Path, runner: LocalEngine | SparkEngine, columns: Path | str
+) -> None:
+    sums = runner.fit()
+    transforms = fitted(dataset, sums)
+    encoded = runner.encode(transforms, sums, columns)
+    report = {
+        "fingerprint": fingerprint,
+        "rows": sums.rows,
+        "bad_rows": sums.bad_rows,
+        "vocabulary_sizes": transforms.vocabulary_sizes,
+        **encoded.report(transforms),
+        **({"parts": runner.parts} if isinstance(runner, SparkEngine) else {}),
+    }
+    with_oov_share(transforms, report).save(folder / TRANSFORMS_FOLDER)
+    (folder / REPORT_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _reuse(destination: Path | str, fingerprint: dict[str, Any], max_bad_rows: int) -> PreparedTable:
     table = PreparedTable(destination)
     found = table.report["fingerprint"]
     changed = [key for key in fingerprint if fingerprint[key] != found.get(key)]

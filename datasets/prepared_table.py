@@ -11,7 +11,9 @@ from ..schema import Schema
 from .batch_loader import BatchLoader
 from .dataset import SPLITS
 from .fingerprint import FORMAT
-from .split_file import open_split, split_path
+from .parted_column import PartedColumn
+from .remote_files import local_path
+from .split_file import open_split, part_folder, split_path
 from .transforms.table_transforms import TableTransforms
 
 REPORT_FILE = "report.json"
@@ -22,8 +24,12 @@ TRANSFORMS_FOLDER = "transforms"
 class PreparedTable:
     """A table that `prepare` wrote: encoded columns of each split, memory-mapped, and the fitted transforms.
 
+    An engine such as Spark writes the rows in parts, `columns/part-00000/` and so on, which `report.json` lists. Such a
+    table is read like any other; its columns are a `PartedColumn` instead of an array.
+
     Args:
-        folder: folder that `prepare` wrote.
+        folder: folder that `prepare` wrote, or its address in another store, such as `s3://bucket/prepared`. The files
+            of another store are fetched once into a folder of this machine (see `prepare`).
 
     Raises:
         ValueError: if the folder is not a prepared table, or a file is missing or truncated. The error names the file.
@@ -39,7 +45,7 @@ class PreparedTable:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = local_path(folder)
         report = self.folder / REPORT_FILE
         if not report.is_file():
             raise ValueError(
@@ -60,8 +66,21 @@ class PreparedTable:
         self.transforms = transforms if transforms.oov_share else with_oov_share(transforms, self.report)
         self.extras: list[str] = list(self.report["fingerprint"]["extras"])
         names = [*self.schema.feature_names, *self.schema.task_names, *self.extras]
+        self._columns = {split: self._open(split, names) for split in SPLITS}
+
+    def _open(self, split: str, names: Sequence[str]) -> dict[str, np.ndarray | PartedColumn]:
         columns = self.folder / COLUMNS_FOLDER
-        self._columns = {split: open_split(split_path(columns, split), names, self.rows(split)) for split in SPLITS}
+        parts: list[dict[str, int]] | None = self.report.get("parts")
+        if parts is None:
+            return dict(open_split(split_path(columns, split), names, self.rows(split)))
+        found = [
+            open_split(split_path(part_folder(columns, number), split), names, rows[split])
+            for number, rows in enumerate(parts)
+            if rows[split]
+        ]
+        if len(found) == 1:
+            return dict(found[0])
+        return {name: PartedColumn([part[name] for part in found]) for name in names}
 
     @property
     def schema(self) -> Schema:
@@ -74,8 +93,11 @@ class PreparedTable:
             raise ValueError(f"`split` must be one of {SPLITS}. Received: {split!r}.")
         return int(self.report["rows"][split])
 
-    def column(self, split: str, name: str) -> np.ndarray:
-        """A feature, task or extra as a read-only memory-mapped array, NaN where a label is unobserved."""
+    def column(self, split: str, name: str) -> np.ndarray | PartedColumn:
+        """A feature, task or extra as a read-only memory-mapped array, NaN where a label is unobserved.
+
+        Where its rows lie in several files, it is a `PartedColumn`, which `np.asarray` makes an array.
+        """
         self.rows(split)
         if name not in self._columns[split]:
             raise ValueError(f"The table has no column {name!r}. Its columns: {list(self._columns[split])}.")
@@ -154,7 +176,7 @@ class PreparedTable:
             remainder=remainder,
         )
 
-    def _extra(self, split: str, name: str) -> np.ndarray:
+    def _extra(self, split: str, name: str) -> np.ndarray | PartedColumn:
         if name not in self.extras:
             raise ValueError(f"The table has no extra column {name!r}. Its extras: {self.extras}.")
         return self.column(split, name)

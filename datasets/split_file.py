@@ -89,6 +89,16 @@ def split_path(folder: Path, split: str) -> Path:
     return folder / f"{split}.npy"
 
 
+def part_folder(folder: Path, part: int) -> Path:
+    """Where a part of the columns lies, if a table has several.
+
+    Example:
+    >>> part_folder(Path("columns"), 7).name
+    'part-00007'
+    """
+    return folder / f"part-{part:05d}"
+
+
 def open_split(path: Path, names: Sequence[str], rows: int) -> dict[str, np.ndarray]:
     """Memory-map the columns of a file that `SplitWriter` wrote.
 

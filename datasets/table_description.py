@@ -9,6 +9,7 @@ from typing import Any
 from ..schema import Schema, Task
 from ..schema.read_yaml import read_yaml
 from .kinds import COLUMNS, Column
+from .remote_files import local_path
 
 _FILL_IN = {
     "features": "one line for each column that the model may see: - {name: country, kind: categorical, side: user}",
@@ -105,7 +106,7 @@ class TableDescription:
             FileNotFoundError: if there is no such file.
             ValueError: naming the file and what is wrong in it.
         """
-        path = Path(path)
+        path = local_path(path)
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path} does not exist. Draft it with `python -m grouprank.recipes.tabular --init --schema {path} "

@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,11 @@ from .dataset import SPLITS
 from .kinds import Column
 from .kinds.typed_values import plain_text
 from .raw_files.bad_rows import BadRows
+from .raw_files.file_slice import Run, part_of
+from .raw_files.frame_rows import FrameRows
 from .raw_files.table_file import TableFile
 from .raw_files.times import times
+from .remote_files import local_path
 from .table_description import TableDescription
 from .transforms.uniform_numbers import uniform_numbers
 from .typed_rows import RowProblems, TypedRows, check_present
@@ -23,6 +26,8 @@ from .typed_rows import RowProblems, TypedRows, check_present
 _SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "valid": "validation"}
 _SPLIT_NAMES |= {"val": "validation", "dev": "validation", "test": "test"}
 _NAMES = pl.Series("split", SPLITS)
+# Rows whose times a task reads at once.
+_CHUNK_ROWS = 100_000
 
 
 class Tabular:
@@ -39,6 +44,9 @@ class Tabular:
     feature's `separator`, so a row with an item that contains it is a bad row. So is every row that does not fit the
     description; errors name its line, or its row number in a Parquet file. A column whose name cannot name an input of
     a served model, such as `Price (EUR)`, is served under its feature's name.
+
+    With `prepare(..., engine="spark")` the table may also be a data frame of Spark, such as `spark.table("clicks")` or
+    `spark.read.orc("hdfs://clicks")`. Its rows have the order of `collect()`, and must have it whenever they are read.
 
     Args:
         path: the table.
@@ -62,13 +70,19 @@ class Tabular:
 
     def __init__(
         self,
-        path: str | Path,
+        path: Any,
         description: str | Path | TableDescription,
         validation: float | str = 0.1,
         random: bool = False,
         seed: int = 0,
     ) -> None:
-        self._file = TableFile(Path(path))
+        # pyspark.sql.DataFrame; pyspark is not imported where it is not used.
+        self.spark_frame = None if isinstance(path, str | Path) else path
+        self._file: Any  # TableFile or FrameRows
+        if self.spark_frame is None:
+            self._file = TableFile(local_path(path))
+        else:
+            self._file = FrameRows(_spark_name(path), path.columns)
         if not isinstance(description, TableDescription):
             description = TableDescription.read(description)
         self.description = description
@@ -85,7 +99,7 @@ class Tabular:
                 f"Rows cannot be split both at random and by column {validation!r}. Ask for one of the two."
             )
         check_present(self._file.path, self._file.columns, self._needed())
-        self.files = (self._file.path,)
+        self.files = () if self.spark_frame is not None else (self._file.path,)
         self.settings: dict[str, Any] = {
             "sources": list(self._rows.sources.values()),
             "labels": dict(self.description.labels),
@@ -96,6 +110,9 @@ class Tabular:
         }
         self.bad_rows = 0
         self._bounds: tuple[float, float] | None = None
+        if self.spark_frame is not None:
+            self.spark_frame = self.spark_frame.select(*(f"`{name}`" for name in self._needed()))
+            self.settings = {}  # nothing tells whether another frame has the same rows
 
     def _needed(self) -> dict[str, str]:
         needed = self.description.raw_columns
@@ -103,9 +120,14 @@ class Tabular:
 
     def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
         """Yield frames of at most `chunk_rows` rows in file order (see `Dataset.chunks`)."""
+        if self.spark_frame is not None:
+            raise ValueError(
+                f'{self._file.path} is a table of Spark, which this process cannot read. Pass engine="spark" to '
+                "`prepare`."
+            )
         bad_rows = BadRows(max_bad_rows)
         if self._bounds is None:
-            self._bounds = self._find_bounds(chunk_rows)
+            self._bounds = self._find_bounds(self._file.count_rows, lambda: self._times(chunk_rows))
         for raw, numbers in self._file.chunks(chunk_rows, list(self._needed()), bad_rows, workers):
             problems = RowProblems(raw, numbers)
             columns = self._rows(raw, problems)
@@ -132,17 +154,54 @@ class Tabular:
             places = numbers - self._file.first_number
         return _NAMES.gather(np.searchsorted(bounds, np.nan_to_num(places), side="right"))
 
-    def _find_bounds(self, chunk_rows: int) -> tuple[float, float]:
+    def parts(self, size: int, run: Run) -> "list[Tabular]":
+        """The rows in slices of the file, for engines (see `Dataset.parts`)."""
+        files, rows = self._file.parts(size, run)
+        parts = [part_of(self, _file=file) for file in files]
+
+        def all_times() -> np.ndarray:
+            return np.concatenate(run(_times_of, parts))
+
+        bounds = self._find_bounds(lambda: rows, all_times)
+        return [part_of(part, _bounds=bounds) for part in parts]
+
+    def spark_parts(self, rows: Sequence[int]) -> "list[Tabular]":
+        """The rows of each partition of a Spark data frame; `over` brings them.
+
+        Args:
+            rows: number of rows of each partition.
+        """
+        frame: Any = self.spark_frame
+
+        def all_times() -> np.ndarray:
+            # The only column that the driver reads.
+            found = frame.select(f"`{self.description.time}`").toArrow()
+            return times(self._rows.present(pl.DataFrame(pl.from_arrow(found))).to_series())
+
+        bounds = self._find_bounds(lambda: sum(rows), all_times)
+        path, columns = self._file.path, self._file.columns
+        files = [FrameRows(path, columns, first=1 + sum(rows[:number])) for number in range(len(rows))]
+        return [part_of(self, spark_frame=None, _bounds=bounds, _file=file) for file in files]
+
+    def over(self, frames: Iterable[pl.DataFrame]) -> "Tabular":
+        """One of `spark_parts` with its rows."""
+        return part_of(self, _file=self._file.over(frames))
+
+    def _times(self, chunk_rows: int) -> np.ndarray:
+        time = self.description.time or ""
+        chunks = self._file.chunks(chunk_rows, [time], BadRows(sys.maxsize))
+        return np.concatenate([times(self._rows.present(frame)[time]) for frame, _ in chunks] or [np.empty(0)])
+
+    def _find_bounds(self, count_rows: Callable[[], int], all_times: Callable[[], np.ndarray]) -> tuple[float, float]:
         """The places (times, positions, or shares if random) at which validation and test begin."""
         shares = (1 - 2 * self._share, 1 - self._share)
         if self._random or self._split_column:
             return shares
         time = self.description.time
         if time is None:
-            rows = self._file.count_rows()
+            rows = count_rows()
             return round(rows * shares[0]), round(rows * shares[1])
-        chunks = self._file.chunks(chunk_rows, [time], BadRows(sys.maxsize))
-        places = np.concatenate([times(self._rows.present(frame)[time]) for frame, _ in chunks])
+        places = all_times()
         places = np.sort(places[~np.isnan(places)])
         if not len(places):
             raise ValueError(
@@ -156,6 +215,18 @@ class Tabular:
     def download(cls, folder: str | Path) -> Path:
         """Raise an error, since your own table cannot be downloaded."""
         raise NotImplementedError("A table of your own is not downloaded. Pass the path of its file.")
+
+
+def _times_of(part: Tabular) -> np.ndarray:
+    return part._times(_CHUNK_ROWS)
+
+
+def _spark_name(frame: Any) -> Path:
+    """What rows of a Spark data frame are called in messages: their file, where there is one."""
+    if not hasattr(frame, "mapInArrow"):
+        raise ValueError(f"`path` must be the path of a table or a data frame of Spark. Received: {type(frame)}.")
+    files = frame.inputFiles()
+    return Path(files[0]) if len(files) == 1 else Path("Spark data frame")
 
 
 def _check_share(value: float) -> float:

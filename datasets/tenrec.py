@@ -12,6 +12,7 @@ from .kinds import CategoricalColumn, Column, SequenceColumn
 from .raw_files.bad_rows import BadRows
 from .raw_files.delimited_file import DelimitedFile, Kind
 from .raw_files.official_files import find_file, require_file
+from .remote_files import local_path
 
 _PAGE = "https://static.qblv.qq.com/qblv/h5/algo-frontend/tenrec_dataset.html"
 _FILES = ["ctr_data_1M.csv", "QK-video.csv"]
@@ -84,7 +85,7 @@ class Tenrec:
     extras: Mapping[str, str] = {}
 
     def __init__(self, folder: str | Path) -> None:
-        self._path = require_file(Path(folder), _FILES, _REMEDY, _SUBFOLDERS)
+        self._path = require_file(local_path(folder), _FILES, _REMEDY, _SUBFOLDERS)
         self._file = DelimitedFile(self._path, ",")
         self._history = [name for name in _HISTORY if name in self._file.columns]
         self.columns: Sequence[Column] = (*_COLUMNS, _CLICKED) if self._history else _COLUMNS

@@ -12,7 +12,7 @@ from ...datasets import CriteoDAC
 from ...datasets import prepare as prepare_table
 from ...datasets.chunk_reader import ChunkReader
 from ...datasets.encode_pass import encode_pass
-from ...datasets.fit_pass import fit_pass
+from ...datasets.fit_pass import fit_pass, fitted
 from ..support.prepared import Prepared
 from .criteo_text import COLUMNS
 
@@ -39,7 +39,7 @@ def prepare(folder: str, stage: str, workers: int | None = None) -> Prepared:
         fit_pass(reader, lambda done: None)
 
     def encode(out: Path) -> None:
-        transforms, rows = fitted[0]
+        transforms, rows = found[0]
         encode_pass(reader, transforms, rows, out, lambda done: None)
 
     def parse(out: Path) -> None:
@@ -59,7 +59,10 @@ def prepare(folder: str, stage: str, workers: int | None = None) -> Prepared:
         "parse": parse,
         "read": read,
     }
-    fitted = [fit_pass(reader, lambda done: None)] if stage == "encode" else []
+    found = []
+    if stage == "encode":
+        sums = fit_pass(reader, lambda done: None)
+        found.append((fitted(dataset, sums), sums.rows))
 
     def once() -> float:
         out = Path(tempfile.mkdtemp(prefix="loader-", dir=path.parent))

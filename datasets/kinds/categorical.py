@@ -108,6 +108,10 @@ class CategoricalColumn(TokenColumn):
         known = integers[~np.isin(integers, missing_integers(self.missing))]
         return TokenCounts.of(pl.Series(_integer_tokens(known, self.divisor, self.modulo)))
 
+    def thinned(self, summary: TokenCounts) -> TokenCounts:
+        """The counts without rare tokens."""
+        return summary.thinned(self.min_count, self.missing if self.dtype == "string" else ())
+
     def fit(self, summary: TokenCounts, owner: Any = None, shared: bool = False) -> "VocabularyTransform":
         """The transform with the vocabulary of all rows."""
         integers = summary.are_integers()

@@ -135,7 +135,9 @@ class GrowingColumn(TokenColumn):
 
     def fit(self, summary: TokenCounts, owner: Any = None, shared: bool = False) -> "GrowingTransform":
         """The transform whose first period is all training rows."""
-        return self._without_tokens(int(shared)).extended(summary)[0]
+        transform = self._without_tokens(int(shared)).extended(summary)[0]
+        # Counts come in no certain order, and the same rows give the same files.
+        return dataclasses.replace(transform, waiting=transform.waiting.sort("token"))
 
     def _without_tokens(self, unknown_id: int = 0) -> "GrowingTransform":
         string = self.dtype == "string"

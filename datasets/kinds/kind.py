@@ -21,7 +21,7 @@ class Summary(Protocol):
     """The sum of what chunks of training rows add; it can be pickled, so several machines may make parts."""
 
     def add(self, part: Any, /) -> None:
-        """Add another part; how parts are grouped changes no more than the last bits of a mean."""
+        """Add another part; how rows are parted, and the order of the parts, change nothing."""
 
 
 class Profile(Protocol):
@@ -150,6 +150,14 @@ class Column(_Raw):
             values: the raw column.
         """
         return None
+
+    def thinned(self, summary: Any) -> Any:
+        """The summary of all rows without what `fit` does not need, so that less is sent to where it is fitted.
+
+        Args:
+            summary: the rows' `Summary`, or one of its `pieces`.
+        """
+        return summary
 
     def lacks_numbers(self, summary: Any) -> bool:
         """Whether the rows had none of the numbers that the feature is made of; the user is then warned.

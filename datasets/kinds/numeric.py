@@ -123,7 +123,7 @@ class NumericTransform(Transform):
     @functools.cached_property
     def fingerprint(self) -> str:
         """Fingerprint of the function and the moments (see `Schema.check_fitted`)."""
-        # The last bits of moments depend on the chunks that were added up, and a mean near 0 has no other bits.
+        # The last bits of logarithms may differ between machines, and a mean near 0 has no other bits.
         place = round(self.mean / self.std, 5) + 0.0
         return fingerprint([f"{self.function} {place:.8g} {self.std:.6g}"])
 

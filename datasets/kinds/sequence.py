@@ -92,6 +92,10 @@ class SequenceColumn(Column):
         pieces = split_tokens(as_strings(self.raw_name, values), self.separator, TokenSpelling(self.missing))
         return TokenCounts.of(pieces.filter(pieces.list.len() > 0).explode())
 
+    def thinned(self, summary: TokenCounts) -> TokenCounts:
+        """The counts without rare tokens."""
+        return summary.thinned(self.min_count, self.missing)
+
     def fit(self, summary: TokenCounts, owner: Any = None, shared: bool = False) -> "SequenceTransform":
         """The transform with the vocabulary of all rows, or of the owner."""
         capacity = None

@@ -100,6 +100,10 @@ class WeightedColumn(SequenceColumn):
         pieces = split_tokens(strings, self.separator, TokenSpelling(self.missing), parts.token)
         return TokenCounts.of(parts.tokens(pieces.filter(pieces.list.len() > 0).explode()))
 
+    def thinned(self, summary: TokenCounts) -> TokenCounts:
+        """The counts without rare tokens."""
+        return summary.thinned(self.min_count, self.missing)
+
     def fit(self, summary: TokenCounts, owner: Any = None, shared: bool = False) -> "WeightedTransform":
         """The transform of the tokens."""
         ids = super().fit(summary, owner, shared)

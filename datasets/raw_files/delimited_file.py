@@ -1,6 +1,7 @@
 """CSV and TSV files, plain or gzip, streamed in checked chunks."""
 
 import gzip
+import itertools
 import re
 import zlib
 from collections import Counter
@@ -13,6 +14,7 @@ import polars as pl
 
 from ..ordered_map import ordered_map
 from .bad_rows import BadRows
+from .file_slice import FileSlice, Run
 from .line_parser import LineParser, count_byte
 from .shown import shown
 
@@ -45,15 +47,24 @@ class DelimitedFile:
         separator: one character.
         columns: names of all columns in order, or `None` if the first line holds them.
         quoted: whether fields may be quoted with `"`.
+        within: the lines that are read, one of `slices`. Defaults to `None`, all of them.
 
     Raises:
         ValueError: if the file is empty, no text, or its header cannot be read or repeats a column.
     """
 
-    def __init__(self, path: Path, separator: str, columns: Sequence[str] | None = None, quoted: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        separator: str,
+        columns: Sequence[str] | None = None,
+        quoted: bool = True,
+        within: FileSlice | None = None,
+    ) -> None:
         self.path = path
         self.separator = separator
         self.quoted = quoted
+        self.within = within
         self.header_lines = 0 if columns is not None else 1
         self.columns = list(columns) if columns is not None else self._read_header()
 
@@ -65,12 +76,15 @@ class DelimitedFile:
                 raise ValueError(f"{self.path} is {kind}, not text in UTF-8. Save the table as CSV in UTF-8.")
         return gzip.GzipFile(self.path) if start.startswith(_GZIP) else self.path.open("rb")
 
-    def _blocks(self) -> Iterator[bytes]:
+    def _blocks(self, within: FileSlice | None = None) -> Iterator[bytes]:
+        start, stop = (within.start, within.stop) if within else (0, None)
         with self._open() as file:
-            returns_alone = None
+            # Lines are found at line feeds, so a slice that does not begin the file lies in a file that has them.
+            returns_alone = None if start == 0 else False
+            file.seek(start)
             while True:
                 try:
-                    block = file.read(_BLOCK_BYTES)
+                    block = file.read(_BLOCK_BYTES if stop is None else min(_BLOCK_BYTES, stop - file.tell()))
                 except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                     raise ValueError(f"{self.path} is not a whole gzip file ({error}). Fetch it again.") from error
                 if not block:
@@ -117,17 +131,48 @@ class DelimitedFile:
 
     def count_rows(self) -> int:
         """Number of lines after the header, malformed ones included; reads the file but parses nothing."""
+        return max(self._count_lines(None) - self.header_lines, 0)
+
+    def _count_lines(self, within: FileSlice | None) -> int:
         lines, last = 0, b"\n"
-        for block in self._blocks():
+        for block in self._blocks(within):
             lines += count_byte(block, _NEWLINE)
             last = block[-1:]
-        return lines + (last != b"\n") - (self.header_lines if lines or last != b"\n" else 0)
+        return lines + (last != b"\n")
+
+    def slices(self, size: int, run: Run) -> tuple[list[FileSlice], int]:
+        """Cut the file into slices of whole lines, and count its rows.
+
+        A gzip file is one slice, since it can only be read from its start.
+
+        Args:
+            size: about how many bytes a slice has.
+            run: counts the lines of all slices at once, perhaps on many machines.
+        """
+        with self._open() as file:
+            length = None if isinstance(file, gzip.GzipFile) else file.seek(0, 2)
+        places = [0, None] if length is None else [*range(0, length, size), length]
+        slices, first = [], 1
+        for start, stop, lines in run(self._whole_lines, list(itertools.pairwise(places))):
+            if lines:
+                slices.append(FileSlice(start, stop, first))
+            first += lines
+        return slices, max(first - 1 - self.header_lines, 0)
+
+    def _whole_lines(self, places: tuple[int, int | None]) -> tuple[int, int | None, int]:
+        """Where the lines that begin between two places begin and end, and how many there are."""
+        first, last = places
+        if last is None:
+            return 0, None, self._count_lines(None)
+        with self.path.open("rb") as file:
+            start, stop = _line_start(file, first), _line_start(file, last)
+        return start, stop, self._count_lines(FileSlice(start, stop, 1)) if start < stop else 0
 
     def _line_chunks(self, chunk_rows: int) -> Iterator[tuple[bytes, int]]:
         """Yield bytes of at most `chunk_rows` whole lines, each with its line count."""
         parts: list[bytes] = []
         missing = chunk_rows
-        for block in self._blocks():
+        for block in self._blocks(self.within):
             ends = np.flatnonzero(np.frombuffer(block, np.uint8) == _NEWLINE) + 1
             start = used = 0
             while len(ends) - used >= missing:
@@ -172,7 +217,7 @@ class DelimitedFile:
                 typed, numbers = typed.filter(pl.Series(keep)), numbers[keep]
             return typed, numbers, problems
 
-        any_row = False
+        any_row = self.within is not None
         for frame, numbers, problems in ordered_map(read, self._numbered_chunks(chunk_rows), workers):
             any_row = True
             bad_rows.add(self.path, sorted(problems.items()))
@@ -183,7 +228,7 @@ class DelimitedFile:
 
     def _numbered_chunks(self, chunk_rows: int) -> Iterator[tuple[bytes, np.ndarray]]:
         """The lines after the header, with their numbers."""
-        first = 1
+        first = self.within.first_line if self.within else 1
         for text, lines in self._line_chunks(chunk_rows):
             if first == 1 and self.header_lines:
                 text, lines, first = text.split(b"\n", 1)[1], lines - 1, 2
@@ -192,6 +237,15 @@ class DelimitedFile:
             if lines:
                 yield text, np.arange(first, first + lines)
             first += lines
+
+
+def _line_start(file: IO[bytes], place: int) -> int:
+    """Where the first line begins that does not begin before a place."""
+    if place > 0:
+        file.seek(place - 1)
+        file.readline()
+        return file.tell()
+    return 0
 
 
 def _convert(

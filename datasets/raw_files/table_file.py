@@ -8,6 +8,7 @@ import polars as pl
 
 from .bad_rows import BadRows
 from .delimited_file import DelimitedFile
+from .file_slice import Run, part_of
 from .text_format import TextFormat
 
 _TEXT = (".csv", ".tsv", ".txt")
@@ -36,6 +37,7 @@ class TableFile:
             raise FileNotFoundError(f"{path} does not exist. Pass a .csv, .tsv or .parquet file.")
         ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
         self._text: DelimitedFile | None = None
+        self._within: tuple[int, int] | None = None
         if ending in _TEXT:
             self._text, self._format = _open_text(path)
             self.columns = self._text.columns
@@ -57,6 +59,22 @@ class TableFile:
         if self._text:
             return self._text.count_rows()
         return int(self._collect(pl.scan_parquet(self.path, glob=False).select(pl.len()), "its number of rows").item())
+
+    def parts(self, size: int, run: Run) -> tuple[list["TableFile"], int]:
+        """Cut the file into parts that are read alone, and count its rows.
+
+        Args:
+            size: about how many bytes of the file a part has.
+            run: counts the lines of all parts at once, perhaps on many machines.
+        """
+        if self._text:
+            slices, rows = self._text.slices(size, run)
+            return [part_of(self, _text=part_of(self._text, within=within)) for within in slices], rows
+        rows = self.count_rows()
+        width = max(rows * size // self.path.stat().st_size, 1)
+        return [
+            part_of(self, _within=(first, min(first + width - 1, rows))) for first in range(1, rows + 1, width)
+        ], rows
 
     def _collect(self, query: pl.LazyFrame, what: str) -> pl.DataFrame:
         try:
@@ -93,7 +111,7 @@ class TableFile:
         rows = self.count_rows()
         if not rows:
             raise ValueError(f"{self.path} has no rows. Write it again.")
-        first, last = within or (1, rows)
+        first, last = within or self._within or (1, rows)
         width = _SLICE_CHUNKS * chunk_rows
         for start in range(first - 1, last, width):
             query = pl.scan_parquet(self.path, glob=False).select(columns).slice(start, min(width, last - start))

@@ -76,6 +76,9 @@ class TableTransforms:
         )
         self._watch = UnknownTokenWatch(self.columns, self.oov_share)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TableTransforms, (self.schema, dict(self.columns), dict(self.oov_share))
+
     @property
     def sources(self) -> dict[str, str]:
         """Raw column of each feature."""

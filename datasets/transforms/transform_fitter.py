@@ -54,9 +54,14 @@ class TransformFitter:
         }
 
     def add(self, summary: ChunkSummary) -> None:
-        """Add a chunk's summary; in the order of the chunks, for the same result to the last bit."""
+        """Add the summary of a chunk, or of many; in any order."""
         for name, part in summary.items():
             self._summaries[name].add(part)
+
+    @property
+    def summary(self) -> ChunkSummary:
+        """The sum of the chunks so far, for `add` of another fitter."""
+        return {name: summary for name, summary in self._summaries.items() if summary is not None}
 
     def finish(self) -> TableTransforms:
         """The transforms fitted to the chunks so far; a numeric column without any number is warned about."""

@@ -1,6 +1,10 @@
+import collections
+import gc
 import json
 import math
+import pickle
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +25,7 @@ from grouprank.datasets import (
 from grouprank.datasets.transforms.running_moments import RunningMoments
 from grouprank.datasets.transforms.token_counts import TokenCounts
 from grouprank.datasets.transforms.token_lookup import TokenLookup
+from grouprank.datasets.transforms.token_spelling import TokenSpelling
 from grouprank.datasets.transforms.transform_fitter import TransformFitter
 from grouprank.schema import Task
 
@@ -58,15 +63,23 @@ def test_numeric_accepts_columns_integers_and_nulls():
         transform(np.ones((2, 2)))
 
 
-def test_moments_agree_with_numpy_however_they_are_chunked():
-    values = 1e9 + np.random.default_rng(0).normal(size=1000)
-    for size in (1, 7, 1000):
-        moments = RunningMoments()
-        for start in range(0, 1000, size):
-            moments.update(values[start : start + size])
-        assert moments.count == 1000
-        np.testing.assert_allclose(moments.mean, values.mean(), rtol=1e-15)
-        np.testing.assert_allclose(moments.std, values.std(), rtol=1e-6)
+def test_moments_agree_with_numpy_and_to_the_last_bit_however_rows_are_parted():
+    random = np.random.default_rng(0)
+    wide = random.normal(size=1000).astype("float32") * np.float32(10) ** random.integers(-30, 30, 1000)
+    for values in (1e9 + random.normal(size=1000), np.log1p(random.exponential(9, 1000)), wide):
+        found = set()
+        for size in (1, 7, 1000):
+            moments = RunningMoments()
+            for start in random.permutation(np.arange(0, 1000, size)):
+                moments.add(RunningMoments.of(values[start : start + size]))
+            assert moments.count == 1000
+            found.add((moments.mean, moments.std))
+        assert len(found) == 1
+        exact = [Fraction(float(value)) for value in values]
+        mean = sum(exact) / 1000
+        std = float(sum((value - mean) ** 2 for value in exact) / 1000) ** 0.5
+        np.testing.assert_allclose(moments.mean, float(mean), rtol=1e-15)
+        np.testing.assert_allclose(moments.std, std, rtol=1e-6)
 
 
 @pytest.mark.parametrize("value", [0.1, 1e9 + 0.3])
@@ -98,6 +111,52 @@ def test_tokens_do_not_depend_on_merging(monkeypatch):
     number, count = np.unique(values, return_counts=True)
     expected = [int(n) for n, _ in sorted(zip(number, count, strict=True), key=lambda pair: (-pair[1], pair[0]))]
     assert counts.tokens(1, None).tolist() == expected
+
+
+@pytest.mark.parametrize("most", [0, 7, 20])
+def test_tokens_do_not_depend_on_how_many_are_on_disk(monkeypatch, tmp_path, most):
+    monkeypatch.setattr("grouprank.datasets.transforms.token_counts._MERGE_ROWS", 3)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("grouprank.datasets.transforms.token_counts.GROUPS", 4)
+    monkeypatch.setattr("grouprank.datasets.transforms.token_run.GROUPS", 4)
+    monkeypatch.setattr("grouprank.datasets.transforms.token_counts.PIECES", 2)
+    random = np.random.default_rng(0)
+    integers = [f"{number}{random.choice(['', '.0'])}" for number in random.integers(0, 30, 400)]
+    words = random.choice(
+        ["", "a", "a.0", "a word of more than twelve bytes", "é\n", *"bcdefghijklmnopqrst"], 400
+    ).tolist()
+    for values in (pl.Series(integers), pl.Series(words), pl.Series(random.integers(-20, 20, 400))):
+        text = values.dtype == pl.String
+        whole, parts, sent, thin = TokenCounts.of(values), TokenCounts(), TokenCounts(), TokenCounts()
+        with monkeypatch.context() as patch:
+            patch.setattr("grouprank.datasets.transforms.token_counts._MOST_TOKENS", most)
+            for start in range(0, 400, 80):
+                part = TokenCounts()
+                for first in range(start, start + 80, 11):
+                    part.update(values[first : min(first + 11, start + 80)])
+                parts.add(part)
+            on_disk = len(list(tmp_path.iterdir()))
+            assert on_disk > 0 or most > 7
+            for piece in pickle.loads(pickle.dumps(parts)).pieces():
+                sent.add(pickle.loads(pickle.dumps(piece)))
+                thin.add(pickle.loads(pickle.dumps(piece.thinned(14, ("a", "3.0", "b.0") if text else ()))))
+        assert len(thin.frame()) < len(sent.frame())
+        for counts in (parts, sent, thin):
+            assert counts.are_integers() == whole.are_integers()
+            for spelling in (None, TokenSpelling(("a", "3.0", "b.0"), integers=True)):
+                for min_count, max_size in ((14, None), (1, None), (5, 6))[: 1 if counts is thin else 3]:
+                    expected = whole.tokens(min_count, max_size, spelling if text else None)
+                    found = counts.tokens(min_count, max_size, spelling if text else None)
+                    assert (found.tolist(), found.dtype) == (expected.tolist(), expected.dtype)
+        if text:  # counted in one dict, by hand
+            by_hand = collections.Counter("" if v in ("a", "3", "3.0", "b", "b.0") else v for v in values.to_list())
+            if values[0] in integers:
+                by_hand = collections.Counter(k.removesuffix(".0") for k in by_hand.elements())
+                frame = parts.frame(TokenSpelling(("3.0",), integers=True))
+                assert dict(frame.iter_rows()) == by_hand
+        del part, parts, sent, thin, counts, piece
+        gc.collect()
+        assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory of the process from /proc")

@@ -1,0 +1,165 @@
+"""Tables prepared on Spark are those that this machine prepares, to the last bit."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from grouprank.datasets import CriteoDAC, TableDescription, Tabular, prepare
+
+pytest.importorskip("pyspark", reason="pyspark is not installed (pip install 'grouprank[spark]')")
+
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture(scope="module")
+def spark():
+    """A session whose tasks may fail twice."""
+    from pyspark.sql import SparkSession
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_PYTHON", sys.executable)
+        settings = {
+            "spark.ui.enabled": "false",
+            "spark.sql.shuffle.partitions": "3",
+            "spark.ui.showConsoleProgress": "false",
+        }
+        session = SparkSession.builder.master("local[2,3]").config(map=settings).getOrCreate()
+        session.sparkContext.setLogLevel("OFF")
+        yield session
+        session.stop()
+
+
+@pytest.fixture
+def criteo(tmp_path, write_lines, criteo_row):
+    """A folder with 700 rows, four of them malformed."""
+    random = np.random.default_rng(0)
+    lines = [
+        criteo_row(
+            int(random.integers(2)),
+            ["" if n < 0 else str(n) for n in random.integers(-1, 50, 13)],
+            [f"{n:x}" if n else "" for n in random.integers(0, 9, 26)],
+        )
+        for _ in range(700)
+    ]
+    for line in (9, 350, 351, 640):
+        lines[line] = lines[line].replace("\t", "", 1)
+    write_lines(tmp_path / "train.txt", lines)
+    return tmp_path
+
+
+def assert_equal(found, expected):
+    def files(table):
+        folder = table.folder / "transforms"
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    assert files(found) == files(expected)
+    report = dict(found.report)
+    parts = report.pop("parts")
+    assert report == expected.report
+    assert [sum(part[split] for part in parts) for split in SPLITS] == [expected.rows(split) for split in SPLITS]
+    names = [*expected.schema.feature_names, *expected.schema.task_names]
+    for split in SPLITS:
+        for name in names:
+            values, theirs = (np.asarray(table.column(split, name)) for table in (found, expected))
+            assert (values.dtype, values.tobytes()) == (theirs.dtype, theirs.tobytes())
+    assert not list(found.folder.rglob(".*"))
+    return len(parts)
+
+
+@pytest.mark.parametrize("workers", [1, 5])
+def test_a_file_is_prepared_alike_however_it_is_cut(spark, criteo, tmp_path, workers):
+    calls = []
+    expected = prepare(CriteoDAC(criteo), tmp_path / "local", 32, 4)
+    found = prepare(
+        CriteoDAC(criteo), tmp_path / "spark", 50, 4, lambda *call: calls.append(call), workers, engine="spark"
+    )
+    assert assert_equal(found, expected) == workers
+    assert calls == [("fit", 696, None), ("encode", 696, 696)]
+    if workers == 5:
+        with pytest.raises(
+            ValueError, match=r"train.txt, line 641: expected 40 .* In the parts before, 3 more were sk"
+        ):
+            prepare(CriteoDAC(criteo), tmp_path / "bad", 50, 3, workers=workers, engine="spark")
+        with pytest.raises(ValueError, match=r"train.txt, line 10: expected 40 tab-separated fields. Received: 39"):
+            prepare(CriteoDAC(criteo), tmp_path / "bad", 50, workers=workers, engine="spark")
+        assert not list(tmp_path.glob("*bad*"))
+        assert prepare(CriteoDAC(criteo), tmp_path / "spark", max_bad_rows=4).rows("train") == expected.rows("train")
+
+
+def test_a_task_that_is_lost_changes_nothing(spark, criteo, tmp_path):
+    killed = tmp_path / "killed"
+    killed.mkdir()
+
+    # A class of a function is sent to the tasks with its code.
+    class Mortal(CriteoDAC):
+        """Whose third part ends its process in the middle of each of the two passes, once."""
+
+        def chunks(self, chunk_rows, max_bad_rows=0, workers=1):
+            for number, frame in enumerate(super().chunks(chunk_rows, max_bad_rows, workers)):
+                mark = killed / str((tmp_path / "fitted").exists())
+                if self._within and 200 < self._within.first_line < 400 and number == 1 and not mark.exists():
+                    mark.touch()
+                    os.kill(os.getpid(), signal.SIGKILL)
+                yield frame
+
+    def on_progress(stage, done, total):
+        (tmp_path / "fitted").touch()
+
+    expected = prepare(CriteoDAC(criteo), tmp_path / "local", max_bad_rows=4)
+    found = prepare(Mortal(criteo), tmp_path / "spark", 40, 4, on_progress, workers=4, engine="spark")
+    assert len(list(killed.iterdir())) == 2
+    assert assert_equal(found, expected) == 4
+
+
+def test_a_data_frame_of_spark_with_any_kind_of_feature(spark, tmp_path):
+    kinds = {
+        "country": {"kind": "categorical", "side": "user"},
+        "ad": {"kind": "growing", "side": "ad", "capacity": 30, "min_count": 2},
+        "price": {"kind": "numeric", "side": "ad"},
+        "age": {"kind": "bucketized", "side": "user", "buckets": 4},
+        "site": {"kind": "hashed", "side": "context", "buckets": 50},
+        "seen": {"kind": "sequence", "side": "user", "length": 3, "shares": "ad", "separator": ","},
+        "image": {"kind": "vector", "side": "ad", "dim": 2},
+    }
+    features = [{"name": name, **kind} for name, kind in kinds.items()]
+    random = np.random.default_rng(1)
+    frame = pl.DataFrame(
+        {
+            "country": random.choice(["de", "fr", "é", None], 200).tolist(),
+            "ad": random.integers(0, 60, 200).astype(str),
+            "price": random.exponential(size=200),
+            "age": random.integers(10, 80, 200),
+            "site": random.integers(0, 99, 200).astype(str),
+            "seen": [[str(n) for n in random.integers(0, 60, length)] for length in random.integers(0, 5, 200)],
+            "image": random.normal(size=(200, 2)).tolist(),
+            "click": random.integers(0, 2, 200),
+            "day": random.permutation(200),
+        }
+    )
+    frame.write_parquet(tmp_path / "t.parquet")
+    rows = spark.createDataFrame(frame.to_arrow()).repartitionByRange(4, "day").sortWithinPartitions("day")
+    local = frame.sort("day")
+    local.write_parquet(tmp_path / "sorted.parquet")
+    for number, more in enumerate(({}, {"time": "day"})):
+        description = TableDescription.from_dict({"features": features, "tasks": ["click"], **more})
+        expected = prepare(Tabular(tmp_path / "sorted.parquet", description), tmp_path / f"local{number}")
+        table = Tabular(tmp_path / "sorted.parquet" if more else rows, description)
+        found = prepare(table, tmp_path / f"spark{number}", engine="spark")
+        assert len(found.report["parts"]) == (2 if more else 4)
+        found.report["fingerprint"] = expected.report["fingerprint"]
+        assert_equal(found, expected)
+    wrong = frame.with_columns(click=pl.when(pl.col("day") == 150).then(7).otherwise("click")).sort("day").to_arrow()
+    with pytest.raises(ValueError, match="line 151: column 'click': expected a label"):
+        prepare(Tabular(spark.createDataFrame(wrong), description), tmp_path / "bad", engine="spark")
+    with pytest.raises(ValueError, match='table of Spark, which this process cannot read. Pass engine="spark"'):
+        prepare(Tabular(rows, description), tmp_path / "bad")
+    with pytest.raises(ValueError, match="the path of a table or a data frame of Spark. Received"):
+        Tabular(frame, description)
+    with pytest.raises(ValueError, match="`engine` must be one of"):
+        prepare(Tabular(tmp_path / "t.parquet", description), tmp_path / "bad", engine="dask")
+    assert not Path(tmp_path / "bad").exists()
