@@ -2,7 +2,8 @@
 
 Under `torch.distributed` every process runs the Python of a layer on its own rows. A sum over the rows of the batch
 goes through `total` there, and a mean over them through `ratio`, so that the batch of all processes counts. On JAX a
-layer sees the whole batch, wherever its rows lie, and nothing here changes anything.
+layer sees the whole batch, wherever its rows lie, and nothing here changes a tensor. Several processes of JAX have rows
+of their own on the host; NumPy arrays are therefore brought together there, too.
 
 All copies must call these functions, in the same order.
 """
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from .processes import rank, world_size
@@ -39,6 +41,8 @@ def total(value: Any) -> Any:
     >>> float(total(keras.ops.convert_to_tensor(3.0)))
     3.0
     """
+    if _lies_on_hosts(value):
+        return gather(value).sum(axis=0, dtype=value.dtype)
     if replica_count() == 1:
         return value
     import torch
@@ -132,6 +136,10 @@ def gather(value: Any) -> Any:
     >>> gather(keras.ops.convert_to_tensor([3.0])).shape[0]
     1
     """
+    if _lies_on_hosts(value):
+        from jax.experimental import multihost_utils
+
+        return np.asarray(multihost_utils.process_allgather(value))
     value = ops.expand_dims(ops.convert_to_tensor(value), 0)
     count = replica_count()
     if count == 1:
@@ -151,6 +159,11 @@ def gather_rows(value: Any) -> Any:
     >>> gather_rows(keras.ops.convert_to_tensor([3.0, 4.0])).shape[0]
     2
     """
+    if _lies_on_hosts(value):
+        numbers = gather(np.asarray(len(value)))
+        padded = np.zeros((numbers.max(), *value.shape[1:]), value.dtype)
+        padded[: len(value)] = value
+        return np.concatenate([part[:number] for part, number in zip(gather(padded), numbers, strict=True)])
     if replica_count() == 1:
         return value
     import torch
@@ -177,6 +190,8 @@ def of_first(value: Any) -> Any:
     >>> float(of_first(keras.ops.convert_to_tensor(3.0)))
     3.0
     """
+    if _lies_on_hosts(value):
+        return gather(value)[0]
     if replica_count() == 1:
         return value
     import torch
@@ -185,6 +200,11 @@ def of_first(value: Any) -> Any:
     if not received.is_meta:
         torch.distributed.broadcast(received, 0)
     return received
+
+
+def _lies_on_hosts(value: Any) -> bool:
+    """Whether a value is one of several that the processes of JAX have outside of a step."""
+    return keras.backend.backend() == "jax" and isinstance(value, np.ndarray) and world_size() > 1
 
 
 @contextlib.contextmanager
@@ -204,7 +224,7 @@ def together(what: str) -> Iterator[None]:
     >>> with together("The example"):
     ...     answer = 42
     """
-    if replica_count() == 1:
+    if world_size() == 1:
         yield
         return
     error = None
@@ -212,7 +232,7 @@ def together(what: str) -> Iterator[None]:
         yield
     except Exception as caught:
         error = caught
-    failed = [number for number, flag in enumerate(gather(float(error is not None)).tolist()) if flag]
+    failed = [number for number, flag in enumerate(gather(np.asarray(float(error is not None))).tolist()) if flag]
     if error is not None:
         raise error
     if failed:

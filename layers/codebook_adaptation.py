@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..distribution import rank, replicas
+from ..distribution import rank, replicas, world_size
 
 
 def collect_rows(data: Any, max_rows: int, seed: int | None) -> np.ndarray:
@@ -15,7 +15,7 @@ def collect_rows(data: Any, max_rows: int, seed: int | None) -> np.ndarray:
     In several processes of torch the data are each process' own, and the rows those of all of them.
     """
     generator = _generator(seed)
-    if replicas.replica_count() > 1:
+    if world_size() > 1:
         # Rows of two processes must not be kept or dropped together.
         generator = np.random.default_rng((rank(), int(generator.integers(2**31))))
     kept: np.ndarray | None = None
@@ -36,7 +36,7 @@ def collect_rows(data: Any, max_rows: int, seed: int | None) -> np.ndarray:
             kept, priorities = kept[best], priorities[best]
     if kept is None or not len(kept):
         raise ValueError("`adapt` received no rows.")
-    if replicas.replica_count() > 1:
+    if world_size() > 1:
         kept, priorities = (ops.convert_to_numpy(replicas.gather_rows(part)) for part in (kept, priorities))
         kept = kept[np.sort(np.argsort(priorities)[:max_rows])]
     return kept

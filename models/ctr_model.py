@@ -268,7 +268,11 @@ class CTRModel(MultiTaskModel):
         x, _ = self._checked(x)
         model = self.group_ids_model()
         with self._batch_check(labels=False) as watch:
-            ids = predictions(lambda x: model.predict(watch(x), batch_size=batch_size, verbose=verbose), x, batch_size)
+
+            def predict(x: Any) -> Any:
+                return model.predict(watch(x), batch_size=batch_size, verbose=verbose)
+
+            ids = predictions(model, predict, x, batch_size)
         return {placement: ids[placement] for placement in self.group_concats}
 
     def group_ids_model(self) -> keras.Model:

@@ -37,7 +37,7 @@ class LearnedGroups:
     def residual_norms(self, x: Any, batch_size: int | None = None) -> dict[str, np.ndarray]:
         """See `CTRModel.residual_norms`; `x` are checked columns."""
         model = keras.Model(self._inputs, self._learned_of)
-        vectors = predictions(lambda x: model.predict(x, batch_size=batch_size, verbose=0), x, batch_size)
+        vectors = predictions(model, lambda x: model.predict(x, batch_size=batch_size, verbose=0), x, batch_size)
         return {p: ops.convert_to_numpy(layer.residual_norms(vectors[p])) for p, layer in self._layers.items()}
 
     def adapt(self, x: Any, max_rows: int) -> None:
@@ -51,7 +51,7 @@ class LearnedGroups:
             # One after another: the representation depends on the groups before it.
             vectors = keras.Model(self._inputs, self._learned_of[placement])
             if isinstance(x, Mapping):
-                layer.adapt(predictions(functools.partial(vectors.predict, verbose=0), x, None), max_rows)
+                layer.adapt(predictions(vectors, functools.partial(vectors.predict, verbose=0), x, None), max_rows)
             else:
                 # Called as they are: compiling a prediction for a glance at the data takes longer.
                 layer.adapt((vectors(batch[0], training=False) for batch in some_batches(x, 2 * max_rows)), max_rows)

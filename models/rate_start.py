@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..distribution import replicas
+from ..distribution import replicas, world_size
 from .residual_learning import ResidualLearning
 from .some_batches import some_batches
 
@@ -84,7 +84,7 @@ class RateStart:
                 of_task = weight.get(task) if isinstance(weight, Mapping) else weight
                 sums[task] += _sums(labels[task], of_task)
         found: dict[str, float] = {}
-        if replicas.replica_count() > 1:
+        if world_size() > 1:
             counted = ops.convert_to_numpy(replicas.total(np.stack(list(sums.values()))))
             sums = dict(zip(tasks, counted, strict=True))
         for task, (rows, weights, positives) in sums.items():

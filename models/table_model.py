@@ -13,7 +13,7 @@ from ..metrics import CodebookHealth
 from ..schema import Categorical, Schema
 from ..schema import Sequence as SequenceOfIds
 from .checks.batch_check import BatchCheck
-from .checks.dealt_rows import DealtRows, check_dealing, predictions
+from .checks.dealt_rows import DealtRows, check_dealing, has_dealt_rows, predictions
 from .checks.loss_watch import LossWatch
 from .checks.refuse_cloning import refuse_cloning
 from .checks.share_files import share_files
@@ -284,14 +284,14 @@ class TableModel(SteeredModel):
         x = self._checked_columns(x)
         of_keras = super().predict
         with weights_survive(self), watch:
-            return predictions(lambda x: of_keras(watch(x) if check else x, batch_size, **kwargs), x, batch_size)
+            return predictions(self, lambda x: of_keras(watch(x) if check else x, batch_size, **kwargs), x, batch_size)
 
     def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
         """Save as `keras.Model.save` does; of several processes the first one writes.
 
         All of them must save where rows of a table are dealt over them; elsewhere the others do nothing.
         """
-        if not self._has_dealt_rows():
+        if not has_dealt_rows(self):
             if rank() == 0:
                 super().save(filepath, overwrite, zipped, **kwargs)
             return
@@ -303,15 +303,11 @@ class TableModel(SteeredModel):
 
     def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: float | None = None) -> None:
         """Save as `keras.Model.save_weights` does; see `save`."""
-        if self._has_dealt_rows():
+        if has_dealt_rows(self):
             with one_writer(filepath) as path:
                 super().save_weights(path, overwrite, max_shard_size)
         elif rank() == 0:
             super().save_weights(filepath, overwrite, max_shard_size)
-
-    def _has_dealt_rows(self) -> bool:
-        """Whether the rows of a table lie on several devices or in several processes."""
-        return any(isinstance(layer, FusedEmbedding) and layer.num_shards > 1 for layer in self._flatten_layers())
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """One step, as `keras.Model.train_on_batch`; nothing is checked but how many replicas there are.

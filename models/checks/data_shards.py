@@ -2,9 +2,11 @@
 
 import keras
 
+from ...distribution import world_size
+
 
 def data_shards() -> int:
-    """Number of parts that the rows of a batch are cut into: 1 without a distribution.
+    """Number of parts that the rows of a batch of this process are cut into: 1 without a distribution.
 
     Example:
 
@@ -15,7 +17,8 @@ def data_shards() -> int:
     if distribution is None or distribution.batch_dim_name is None:
         return 1
     mesh = distribution.device_mesh
-    return int(mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)])
+    shards = int(mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)])
+    return max(shards // world_size(), 1)
 
 
 def check_shards(rows: int, batch_size: int | None = None) -> None:

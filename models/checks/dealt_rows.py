@@ -8,8 +8,10 @@ import numpy as np
 from keras import ops
 
 from ...distribution import rank, replicas, world_size
+from ...layers import FusedEmbedding
 from .batch_check import number_of_batches
 from .data_shards import check_shards, data_shards
+from .rows_of_process import rows_of_process
 
 
 class DealtRows:
@@ -52,8 +54,8 @@ class DealtRows:
         Raises:
             ValueError: if processes differ in what they do.
         """
-        if replicas.replica_count() > 1:
-            return self._of_processes(x, y, weight, batch_size, steps, epochs)
+        if world_size() > 1:
+            x, y, weight = self._of_processes(x, y, weight, batch_size, steps, epochs)
         if isinstance(x, Mapping):
             return self.columns(x, y, weight, batch_size)
         return self.loader(x), y, weight
@@ -94,7 +96,7 @@ class DealtRows:
     ) -> tuple[Any, Any, Any]:
         """Columns of as many rows as those of the other processes; raises if these take other steps."""
         rows = _rows(x) if isinstance(x, Mapping) else -1
-        found = ops.convert_to_numpy(replicas.gather(rows)).tolist()
+        found = ops.convert_to_numpy(replicas.gather(np.asarray(rows))).tolist()
         if min(found) < 0 <= max(found):
             raise ValueError(f"{self.method} got columns in some processes and a loader in others. Pass the same kind.")
         if rows >= 0:
@@ -104,7 +106,7 @@ class DealtRows:
         elif steps is None:
             steps = number_of_batches(x)
         numbers = {"steps an epoch": steps or -1, "batch_size": batch_size or -1, "epochs": epochs}
-        of_all = ops.convert_to_numpy(replicas.gather(list(numbers.values())))
+        of_all = ops.convert_to_numpy(replicas.gather(np.asarray(list(numbers.values()))))
         for name, values in zip(numbers, of_all.T.tolist(), strict=True):
             if len(set(values)) > 1:
                 raise ValueError(
@@ -129,28 +131,43 @@ class DealtRows:
         return x, y, weight
 
 
-def predictions(predict: Callable[[Any], Any], x: Any, batch_size: int | None) -> Any:
+def predictions(model: keras.Model, predict: Callable[[Any], Any], x: Any, batch_size: int | None) -> Any:
     """Predictions of all rows and no others, whatever number of rows the devices can share.
 
     Args:
-        predict: makes predictions of columns or a loader.
+        model: the model that predicts.
+        predict: makes its predictions of columns or a loader.
         x: columns, or a loader.
         batch_size: rows of a batch of columns; `None` takes 32.
 
     Example:
 
-    >>> predictions(lambda x: x["ad_id"], {"ad_id": np.arange(3)}, None).tolist()
+    >>> predictions(keras.Model(), lambda x: x["ad_id"], {"ad_id": np.arange(3)}, None).tolist()
     [0, 1, 2]
     """
     dealt = DealtRows("predict", ())
-    if isinstance(x, Mapping):
-        rows: Any = _rows(x)
-        x = dealt.columns(x, None, None, batch_size)[0]
-    else:
-        rows = getattr(x, "rows", None)
-        rows = rows - getattr(x, "padding", 0) if isinstance(rows, int) else None
-        x = dealt.loader(x)
-    return keras.tree.map_structure(lambda values: values[:rows], predict(x))
+    rows: Any = _rows(x) if isinstance(x, Mapping) else getattr(x, "rows", None)
+    if isinstance(rows, int):
+        rows -= getattr(x, "padding", 0)
+    # Processes of torch need each other only where one keeps rows that another one reads.
+    if keras.backend.backend() == "jax" or has_dealt_rows(model):
+        x = dealt(x, None, None, batch_size)[0]
+    with rows_of_process(model):
+        return keras.tree.map_structure(lambda values: values[:rows], predict(x))
+
+
+def has_dealt_rows(model: keras.Model) -> bool:
+    """Whether the rows of one of a model's tables lie on several devices or in several processes.
+
+    Args:
+        model: a built model.
+
+    Example:
+
+    >>> has_dealt_rows(keras.Model())
+    False
+    """
+    return any(isinstance(layer, FusedEmbedding) and layer.num_shards > 1 for layer in model._flatten_layers())
 
 
 def check_dealing(method: str, data: Any, train: bool = False) -> None:
