@@ -13,9 +13,18 @@ import numpy as np
 import pytest
 from support.fixed_weights import as_array
 from support.fused_case import IDS, LABELS, ROWS, TABLE, WIDTH, gradient_at, make_model, train_reference
+from support.ranking_case import (
+    BATCH,
+    STEPS,
+    assert_states_equal,
+    everything_of,
+    ranking_columns,
+    ranking_model,
+    results_of,
+    state_of,
+)
 from support.row_reference import RowReference
 
-import grouprank as gr
 from grouprank.layers import FusedEmbedding, embedding_optimizers
 
 if keras.backend.backend() != "jax":
@@ -52,22 +61,6 @@ def over():
 
     yield set_devices
     set_devices(1)
-
-
-def state_of(layer):
-    """Table and slots in the order of the rows."""
-    saved = {}
-    layer.save_own_variables(saved)
-    blocks = {}
-    for key, value in sorted(saved.items(), key=lambda item: int(item[0].partition(".")[2] or 0)):
-        blocks.setdefault(key.partition(".")[0], []).append(np.atleast_1d(as_array(value).astype("float32")))
-    return {name: np.concatenate(parts) for name, parts in blocks.items()}
-
-
-def assert_states_equal(one, other, atol=1e-5):
-    assert set(one) == set(other)
-    for name, values in one.items():
-        np.testing.assert_allclose(values, other[name], rtol=0, atol=atol, err_msg=name)
 
 
 def train(model, steps=range(20), ids=IDS):
@@ -160,90 +153,29 @@ def test_ids_that_do_not_count_train_nothing(over):
     assert np.flatnonzero((state_of(layer)["embeddings"] != before).any(-1)).tolist() == [9]
 
 
-SCHEMA = gr.Schema(
-    [
-        gr.Categorical("user_id", 37, side="user"),
-        gr.Categorical("ad_id", 23),
-        gr.Sequence("clicked", 23, 5, side="user", shares="ad_id"),
-        gr.Numeric("bid"),
-    ],
-    [gr.Task("click"), gr.Task("buy")],
-)
-STEPS = 20
-
-
-def ranking_columns(rows):
-    rng = np.random.default_rng(1)
-    x = {
-        "user_id": rng.zipf(1.5, rows).astype("int32") % 37,
-        "ad_id": rng.integers(0, 23, rows).astype("int32"),
-        "clicked": rng.integers(0, 23, (rows, 5)).astype("int32"),
-        "bid": rng.normal(size=rows).astype("float32"),
-    }
-    y = {task: rng.integers(0, 2, rows).astype("float32") for task in ("click", "buy")}
-    # The label of a third of the rows is unknown, most of them in the first half of each batch.
-    y["buy"][np.arange(rows) % 32 < 11] = np.nan
-    return x, y
-
-
-def ranking_model():
-    keras.utils.set_random_seed(5)
-    groups = {
-        place: gr.layers.GroupConcat(2, 8, code_dim=4, seed=number, name=f"groups_{place}")
-        for number, place in enumerate(("user", "representation"))
-    }
-    model = gr.models.CTRModel(
-        SCHEMA,
-        backbone="mlp",
-        group_structure=groups,
-        embedding_dim=4,
-        tower_units=(8,),
-        embedding_optimizer=embedding_optimizers.SGD(0.1),
-        table_placement="rows",
-    )
-    model.compile(keras.optimizers.SGD(0.1))
-    return model
-
-
-def everything_of(model):
-    """All weights, the table's rows in their order."""
-    (layer,) = (layer for layer in model._flatten_layers() if isinstance(layer, FusedEmbedding))
-    rows = {id(variable) for variable in layer.state.values()}
-    others = [v for v in model.variables if id(v) not in rows and v.name != "claims"]
-    return state_of(layer) | {f"{number} {v.name}": as_array(v) for number, v in enumerate(others)}
-
-
 @sharded
 def test_a_ranking_model_with_groups_equals_one_device(over, tmp_path, monkeypatch):
     """With unknown labels, sequences, resets of codes and a last batch of half the size; saved on 4, resumed on 2."""
     monkeypatch.setattr(jax_sharded_store, "BLOCK_ROWS", 7)
-    rows = STEPS * 32 - 16
-    x, y = ranking_columns(rows)
+    x, y = ranking_columns(STEPS * BATCH - 16)
     first, their = ({name: values[:64] for name, values in columns.items()} for columns in (x, y))
-    found, scores = [], []
+    found, results = [], []
     for devices in (1, 4):
         over(devices)
         model = ranking_model()
-        history = model.fit(x, y, batch_size=32, shuffle=False, verbose=0).history
+        results.append(results_of(model, x, y))
         found.append(everything_of(model))
-        evaluated = model.evaluate(x, y, batch_size=32, return_dict=True, verbose=0)
-        scores.append([history, evaluated, model.predict_proba(first, batch_size=32)])
-        groups = model.groups(first)
-        scores[-1].append({name: np.asarray(codes) for name, codes in groups.items()})
     assert_states_equal(*found)
-    for one, other in zip(*scores, strict=True):
-        assert set(one) == set(other)
-        for name, values in one.items():
-            np.testing.assert_allclose(values, other[name], rtol=1e-4, atol=1e-5, err_msg=name)
+    assert_states_equal(*results, atol=1e-4)
     model.save(tmp_path / "four.keras")
-    model.fit(first, their, batch_size=32, shuffle=False, verbose=0)
+    model.fit(first, their, batch_size=BATCH, shuffle=False, verbose=0)
     expected = everything_of(model)
     over(1)
     assert_states_equal(everything_of(keras.models.load_model(tmp_path / "four.keras")), found[1], atol=0)
     over(2)
     resumed = keras.models.load_model(tmp_path / "four.keras")
     assert_states_equal(everything_of(resumed), found[1], atol=0)
-    resumed.fit(first, their, batch_size=32, shuffle=False, verbose=0)
+    resumed.fit(first, their, batch_size=BATCH, shuffle=False, verbose=0)
     assert_states_equal(everything_of(resumed), expected)
 
 

@@ -1,0 +1,36 @@
+"""One of the processes that train the model of `ranking_case` together.
+
+`python -m support.ranking_process RANK WORLD_SIZE ADDRESS FOLDER`
+
+Each process writes what it found to `FOLDER/found_RANK.npz`, and all of them save `FOLDER/model.keras`.
+"""
+
+import os
+import sys
+
+import keras
+import numpy as np
+from support.ranking_case import BATCH, everything_of, ranking_columns, ranking_model, results_of
+
+
+def main(rank, world_size, address, folder):
+    if keras.backend.backend() == "torch":
+        import torch
+
+        torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=world_size)
+    else:
+        keras.distribution.initialize(address, world_size, rank)
+        keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+    part = BATCH // world_size
+    # Of every batch a process has one part.
+    own = np.arange(len(ranking_columns()[0]["bid"])) % BATCH // part == rank
+    columns = [{name: values[own] for name, values in table.items()} for table in ranking_columns()]
+    model = ranking_model()
+    found = results_of(model, *columns, batch_size=part)
+    found |= everything_of(model)
+    model.save(os.path.join(folder, "model.keras"))
+    np.savez(os.path.join(folder, f"found_{rank}.npz"), **found)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
