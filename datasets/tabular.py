@@ -4,7 +4,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -22,6 +22,9 @@ from .remote_files import local_path
 from .table_description import TableDescription
 from .transforms.uniform_numbers import uniform_numbers
 from .typed_rows import RowProblems, TypedRows, check_present
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame as SparkDataFrame
 
 _SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation", "valid": "validation"}
 _SPLIT_NAMES |= {"val": "validation", "dev": "validation", "test": "test"}
@@ -70,16 +73,15 @@ class Tabular:
 
     def __init__(
         self,
-        path: Any,
+        path: "str | Path | SparkDataFrame",
         description: str | Path | TableDescription,
         validation: float | str = 0.1,
         random: bool = False,
         seed: int = 0,
     ) -> None:
-        # pyspark.sql.DataFrame; pyspark is not imported where it is not used.
         self.spark_frame = None if isinstance(path, str | Path) else path
         self._file: Any  # TableFile or FrameRows
-        if self.spark_frame is None:
+        if isinstance(path, str | Path):
             self._file = TableFile(local_path(path))
         else:
             self._file = FrameRows(_spark_name(path), path.columns)

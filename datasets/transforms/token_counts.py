@@ -105,10 +105,10 @@ class TokenCounts:
             for piece in frames:
                 frames[piece].append(frame.filter(pieces == piece))
         for parts in frames.values():
-            piece = TokenCounts()
-            piece._frames, piece._pending = parts, sum(map(len, parts))
-            piece._dropped = self._dropped
-            yield piece
+            counts = TokenCounts()
+            counts._frames, counts._pending = parts, sum(map(len, parts))
+            counts._dropped = self._dropped
+            yield counts
 
     def thinned(self, min_count: int, missing: Sequence[str] = ()) -> "TokenCounts":
         """The counts without the tokens that are too rare in any spelling, once all rows are counted.
