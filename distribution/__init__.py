@@ -2,5 +2,6 @@
 
 from .processes import rank, world_size
 from .synchronize import synchronize
+from .use_devices import use_devices
 
-__all__ = ["rank", "synchronize", "world_size"]
+__all__ = ["rank", "synchronize", "use_devices", "world_size"]

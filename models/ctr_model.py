@@ -85,8 +85,8 @@ class CTRModel(MultiTaskModel):
             its rows, in training and when served. Half precision halves its memory.
             Defaults to `"float32"`.
         table_placement: `"device"` or `"rows"`: whether a fused table lies on one device, or its rows are dealt over
-            the devices of a distribution (see `FusedEmbedding`). With `"rows"`, an `embedding_optimizer` of `"auto"`
-            is `"adam"`. Defaults to `"device"`.
+            the devices of a distribution (see `FusedEmbedding`). Tables that `"auto"` leaves to the optimizer of
+            `compile` are small, and every device has them. Defaults to `"device"`.
         embeddings_regularizer: regularizer of the embedding table. It reads the whole
             table at every step; use the `weight_decay` of a fused table's optimizer
             there. Defaults to `None`.

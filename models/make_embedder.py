@@ -119,7 +119,10 @@ def _make_collection(
         # A table with an optimizer of its own is fused whatever the others are.
         own = {name for name, table in configs.items() if table.optimizer is not None}
         large = sum(size for name, size in rows.items() if name not in own) >= FUSED_FROM_ROWS
-        optimizer = "adam" if placement == "rows" or (large and regularizer is None) else None
+        optimizer = "adam" if large and regularizer is None else None
+        if optimizer is None:
+            # A table that is too small to be a fused one lies on every device.
+            placement = "device"
     if optimizer is not None:
         return FusedEmbeddingCollection(
             sizes, embedding_dim, optimizer, storage_dtype=storage_dtype, placement=placement, **arguments

@@ -12,6 +12,7 @@ import typer
 
 from ..datasets import Dataset
 from ..datasets.prepare import CHUNK_ROWS
+from ..distribution import use_devices
 from ..layers.multi_task import MULTI_TASK
 from ..layers.sequence import SEQUENCE_ENCODERS
 from ..models.backbones import BACKBONES
@@ -42,6 +43,9 @@ BatchSize = Annotated[
         show_default=False,
     ),
 ]
+Devices = Annotated[
+    int, typer.Option(min=1, help="Devices to train on, with KERAS_BACKEND=jax; virtual ones on a CPU.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of weights and shuffling, the same for both models.")]
 
 
@@ -69,9 +73,12 @@ def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None
         patience: Patience = defaults.patience,
         batch_size: BatchSize = defaults.batch_size,
         seed: Seed = defaults.seed,
+        devices: Devices = 1,
         max_bad_rows: BadRows = 0,
         chunk_rows: ChunkRows = CHUNK_ROWS,
     ) -> None:
+        use_devices(devices)
+
         def settings() -> StudySettings:
             chosen = tuple(part.strip() for part in groups.split(",") if part.strip())
             return dataclasses.replace(

@@ -20,6 +20,7 @@ import typer
 from ..datasets import Dataset, TableDescription, Tabular
 from ..datasets.prepare import CHUNK_ROWS
 from ..datasets.raw_files.bad_rows import BadRows as BadRowCount
+from ..distribution import use_devices
 from ..files import whole_file
 from ..reports.terminal import Terminal
 from ..reports.visible_text import visible_text
@@ -29,6 +30,7 @@ from .command import (
     BadRows,
     BatchSize,
     ChunkRows,
+    Devices,
     Epochs,
     Histories,
     MultiTask,
@@ -74,6 +76,7 @@ def main(
     patience: Patience = SETTINGS.patience,
     batch_size: BatchSize = SETTINGS.batch_size,
     seed: Seed = SETTINGS.seed,
+    devices: Devices = 1,
     max_bad_rows: BadRows = 0,
     chunk_rows: ChunkRows = CHUNK_ROWS,
 ) -> None:
@@ -83,6 +86,7 @@ def main(
     if init:
         _run_init(data, schema, interactive)
         return
+    use_devices(devices)
 
     def settings() -> StudySettings:
         if teacher == "column":

@@ -83,6 +83,7 @@ class Variant:
             embedding_dim=settings.embedding_dim,
             tower_units=(settings.tower_units,),
             dropout=settings.dropout,
+            table_placement="rows" if keras.distribution.distribution() is not None else "device",
             embeddings_regularizer=keras.regularizers.L2(settings.embedding_l2) if settings.embedding_l2 else None,
         )
 
