@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..datasets import TableTransforms
+from ..distribution import world_size
 from .custom_modules import custom_modules
 from .layout.server_files import MAX_BATCH_SIZE
 
@@ -30,7 +31,7 @@ def hand_over(
         name: under which the model is served. Defaults to `None`.
 
     Raises:
-        RuntimeError: if rows of a table are dealt over devices, which would have to take part in every check.
+        RuntimeError: if rows of a table are dealt over processes, which would have to take part in every check.
         ValueError: if the model cannot be rebuilt in a fresh process.
     """
     # First, since they may refuse.
@@ -48,9 +49,9 @@ def hand_over(
 
 def _refuse_dealt_tables(model: Any) -> None:
     dealt = [layer for layer in model._flatten_layers() if getattr(layer, "num_shards", 1) > 1]
-    if dealt:
+    if dealt and world_size() > 1:
         raise RuntimeError(
-            f"The rows of {[layer.name for layer in dealt]} are dealt over {dealt[0].num_shards} devices, and an "
-            "export is written and checked by one. Save the model (`model.save`, in every process), load the file "
-            "where there is one device, and export what was loaded."
+            f"The rows of {[layer.name for layer in dealt]} are dealt over {world_size()} processes, and an export is "
+            "written and checked by one. Save the model (`model.save`, in every process), load the file in one "
+            "process, and export what was loaded."
         )

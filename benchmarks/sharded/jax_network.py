@@ -92,12 +92,12 @@ def _facts(model: keras.Model, batch: Any, devices: int, table: str) -> dict[str
         rows = keras.distribution.distribution().get_data_layout((len(y),)).backend_layout
         x, y = jax.device_put((x, y), rows)
     compiled = jax.jit(step, donate_argnums=0, out_shardings=(None, shardings)).lower(state, x, y).compile()
-    memory = compiled.memory_analysis()
-    cost = compiled.cost_analysis()
+    memory: Any = compiled.memory_analysis()
+    cost: Any = compiled.cost_analysis()
     ids = np.stack([columns[name] for name in columns], axis=1)
     distinct = np.mean([sum(len(np.unique(column)) for column in part.T) for part in np.split(ids, devices)])
     rounds = _rounds(model, columns) if table == "ours" and devices > 1 else 1
-    in_rounds, once = _sent(compiled.as_text())
+    in_rounds, once = _sent(compiled.as_text() or "")
     return {
         "state bytes": int(memory.argument_size_in_bytes),
         "temporary bytes": int(memory.temp_size_in_bytes),

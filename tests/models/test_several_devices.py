@@ -98,6 +98,9 @@ with strategy.scope():
     quantized.compile("sgd", "mse")
     two = gr.models.TwoTowerModel(gr.Schema(schema.features, [gr.Task("click")]), "ad_id")
     two.compile()
+    dealt = gr.layers.FusedEmbedding(8, 2, placement="rows")
+    refused("cannot be dealt over devices on TensorFlow. Received: tf.distribute.Mirrored", lambda: dealt.build())
+    refused("KERAS_BACKEND=torch and torchrun", lambda: dealt.build())
 equal(one, figures(model, own))
 before = grouped.get_weights()
 found = "Received: tf.distribute.MirroredStrategy with 2 replicas"

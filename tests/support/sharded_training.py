@@ -247,7 +247,7 @@ def check_refusals(folder, rank, world):
         pytest.raises(RuntimeError, match=f"dealt over {world} processes .* now there are 5"),
     ):
         collection({"ad": np.zeros(2, int)})
-    with pytest.raises(RuntimeError, match=f"dealt over {world} devices, and an export"):
+    with pytest.raises(RuntimeError, match=f"dealt over {world} processes, and an export"):
         hand_over(ranking_model()[0], folder)
     larger = FusedEmbedding(ROWS + 1, WIDTH, ADAM(0.01), placement="rows")
     larger.build()

@@ -93,9 +93,8 @@ class ShardedRowStore(RowStore):
         """The initial values, each block of them cut up among the devices of this process."""
         sharding = NamedSharding(self.mesh, PartitionSpec(self.axis))
         dealt = (self.num_shards, self.shard_rows, shape[1])
-        shard_of = {
-            device: index[0].start or 0 for device, index in sharding.addressable_devices_indices_map(dealt).items()
-        }
+        places = sharding.addressable_devices_indices_map(dealt).items()
+        shard_of = {device: index[0].start or 0 for device, index in places if index is not None}
         parts = {device: jnp.zeros((1, *dealt[1:]), dtype, device=device) for device in shard_of}
         for start, block in initializer.blocks(shape, dtype):
             for device, shard in shard_of.items():

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -15,14 +15,17 @@ from .jax_row_table import RowTable
 from .jax_sharded_store import ShardedRowStore
 
 
-def make_sharded_table(layer: keras.layers.Layer, *arguments: Any) -> "ShardedRowTable":
-    """A table over the devices of the present distribution.
-
-    Args:
-        layer: layer that gets the weights.
-        *arguments: as of `RowStore`.
-    """
-    store = ShardedRowStore(layer, *arguments, keras.distribution.distribution())
+def make_sharded_table(
+    layer: keras.layers.Layer,
+    num_rows: int,
+    width: int,
+    initializer: Any,
+    dtype: str,
+    slots: Mapping[str, tuple[int, Any]],
+) -> "ShardedRowTable":
+    """A table over the devices of the present distribution, for the arguments of `BaseRowStore`."""
+    distribution = keras.distribution.distribution()
+    store = ShardedRowStore(layer, num_rows, width, initializer, dtype, slots, distribution)
     return ShardedRowTable(layer, store, ShardedExchange(store))
 
 
