@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..distribution import world_size
 from ..layers import GroupConcat, GroupIds
 from .checks.dealt_rows import predictions
 from .distinct_names import distinct_names
@@ -47,6 +48,10 @@ class LearnedGroups:
             x: checked columns, or a loader whose batches start with columns.
             max_rows: number of rows kept for k-means.
         """
+        if not isinstance(x, Mapping) and keras.backend.backend() == "jax" and world_size() > 1:
+            # Outside of a compiled step, processes of JAX cannot work on rows of their own.
+            parts = [batch[0] for batch in some_batches(x, 2 * max_rows)]
+            x = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         for placement, layer in self._layers.items():
             # One after another: the representation depends on the groups before it.
             vectors = keras.Model(self._inputs, self._learned_of[placement])
