@@ -12,6 +12,28 @@ from .timed_fit import TimedFit
 from .workload import Workload
 
 
+def make_network(data: Workload, **arguments: Any) -> gr.models.CTRModel:
+    """Our DCNv2 without groups, over the workload's fields.
+
+    Args:
+        data: the workload.
+        **arguments: further ones of `CTRModel`.
+    """
+    schema = gr.Schema(
+        [gr.Categorical(name, size) for name, size in zip(data.field_names, data.vocabulary_sizes, strict=True)],
+        [gr.Task("click")],
+    )
+    return gr.models.CTRModel(
+        schema,
+        backbone=gr.models.backbones.DCNv2(3, units=(256, 128)),
+        group_structure=(),
+        residual_learning=False,
+        embedding_dim=data.embedding_dim,
+        tower_units=(),
+        **arguments,
+    )
+
+
 def prepare(work: dict[str, Any], optimizer: str = "adagrad", trainable: bool = True) -> Prepared:
     """Our DCNv2 with the fused table.
 
@@ -21,19 +43,7 @@ def prepare(work: dict[str, Any], optimizer: str = "adagrad", trainable: bool = 
         trainable: False freezes the table, the floor below every way to update it. Defaults to `True`.
     """
     data = Workload.of(work)
-    schema = gr.Schema(
-        [gr.Categorical(name, size) for name, size in zip(data.field_names, data.vocabulary_sizes, strict=True)],
-        [gr.Task("click")],
-    )
-    model = gr.models.CTRModel(
-        schema,
-        backbone=gr.models.backbones.DCNv2(3, units=(256, 128)),
-        group_structure=(),
-        residual_learning=False,
-        embedding_dim=data.embedding_dim,
-        tower_units=(),
-        embedding_optimizer=optimizer,
-    )
+    model = make_network(data, embedding_optimizer=optimizer)
     embedding = model.get_layer("embedding")
     embedding.trainable = trainable
     model.compile(optimizer=keras.optimizers.Adam(1e-3), metrics={})

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-import grouprank as gr
-
+from ..dcn.ours import make_network
 from ..dcn.timed_fit import TimedFit
 from ..dcn.workload import Workload
 from ..support.prepared import Prepared
@@ -33,17 +32,8 @@ def prepare(work: dict[str, Any], devices: int, table: str) -> Prepared:
     data = Workload.of(work)
     if devices > 1:
         _set_distribution(devices, table)
-    schema = gr.Schema(
-        [gr.Categorical(name, size) for name, size in zip(data.field_names, data.vocabulary_sizes, strict=True)],
-        [gr.Task("click")],
-    )
-    model = gr.models.CTRModel(
-        schema,
-        backbone=gr.models.backbones.DCNv2(3, units=(256, 128)),
-        group_structure=(),
-        residual_learning=False,
-        embedding_dim=data.embedding_dim,
-        tower_units=(),
+    model = make_network(
+        data,
         start_at_rate=False,
         embedding_optimizer="rowwise_adagrad" if table == "ours" else None,
         table_placement="rows" if table == "ours" else "device",

@@ -39,15 +39,16 @@ class FusedEmbedding(keras.layers.Layer):
     is unscaled here by way of a layer loss of value 0; a step whose gradient
     overflowed leaves the table as it was.
 
-    With `placement="rows"` under `torch.distributed` every process takes part in every
+    With `placement="rows"` a table lies on all devices of JAX's `keras.distribution`, or in
+    all processes of torch, and trains as on one device. Under `torch.distributed` every process takes part in every
     call, so all of them take equal numbers of steps, each with its part of the batch. A
     row's gradient is the mean of the processes' gradients, as
     `torch.nn.parallel.DistributedDataParallel` averages those of other weights: a process
     divides the loss of its rows by the mean number of rows of the processes. All
     processes save together, and the first one writes the file: the models of this package
     see to it, and in a model of your own each process saves to a path of its own. A file
-    resumes in any number of processes. `embeddings` then holds the rows of this process
-    alone, and `read_rows` reads any.
+    resumes with any number of devices or processes. `embeddings` is what they keep, and not in
+    the order of the rows; `read_rows` reads any rows.
 
     Weights: `embeddings`. On JAX the slots are trainable weights too (Keras' step
     is a function of its weights), on TensorFlow and torch they are kept beside

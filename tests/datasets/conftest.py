@@ -156,3 +156,21 @@ def small_frame():
             "split": ["train"] * 6 + ["validation"] * 2 + ["test"] * 2,
         }
     )
+
+
+@pytest.fixture
+def criteo(tmp_path, write_lines, criteo_row):
+    """A folder with 700 rows, four of them malformed."""
+    random = np.random.default_rng(0)
+    lines = [
+        criteo_row(
+            int(random.integers(2)),
+            ["" if n < 0 else str(n) for n in random.integers(-1, 50, 13)],
+            [f"{n:x}" if n else "" for n in random.integers(0, 9, 26)],
+        )
+        for _ in range(700)
+    ]
+    for line in (9, 350, 351, 640):
+        lines[line] = lines[line].replace("\t", "", 1)
+    write_lines(tmp_path / "train.txt", lines)
+    return tmp_path

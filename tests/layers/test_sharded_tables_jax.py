@@ -129,9 +129,10 @@ def test_a_step_that_overflows_on_one_device_is_left_out_on_all(over):
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=2.0**10)
     model, layer = make_model("sgd", "rows", optimizer=optimizer)
     before = state_of(layer)["embeddings"]
-    labels = np.array(LABELS[0])
-    labels[0] = 1e6
-    model.train_on_batch(IDS[0], labels)
+    ids, labels = np.array(IDS[0]), np.array(LABELS[0])
+    # The first device keeps the rows of the line that overflows, and the second one must know of it.
+    ids[0], labels[0] = 2, 1e6
+    model.train_on_batch(ids, labels)
     np.testing.assert_array_equal(state_of(layer)["embeddings"], before)
     model.train_on_batch(IDS[0], LABELS[0])
     assert np.abs(state_of(layer)["embeddings"] - before).max() > 1e-4

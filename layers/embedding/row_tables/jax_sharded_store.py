@@ -1,7 +1,7 @@
 """Rows and slots that are dealt over the devices of a mesh, on JAX."""
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -25,23 +25,11 @@ class ShardedRowStore(RowStore):
     Args:
         layer: layer that gets the weights.
         num_rows: rows of the table.
-        width: width of a row.
-        initializer: initializer of the table.
-        dtype: dtype of the table.
-        slots: slot name to width and initializer.
-        distribution: a `keras.distribution.DataParallel`.
+        *arguments: the other ones of `BaseRowStore`.
     """
 
-    def __init__(
-        self,
-        layer: Any,
-        num_rows: int,
-        width: int,
-        initializer: Any,
-        dtype: str,
-        slots: Mapping[str, tuple[int, Any]],
-        distribution: Any,
-    ) -> None:
+    def __init__(self, layer: Any, num_rows: int, *arguments: Any) -> None:
+        distribution = keras.distribution.distribution()
         self.axis = distribution.batch_dim_name
         self._device_mesh = distribution.device_mesh
         self.mesh = distribution.device_mesh.backend_mesh
@@ -49,7 +37,7 @@ class ShardedRowStore(RowStore):
         self.shard_rows = -(-num_rows // self.num_shards)
         self._read = jax.jit(self.on_devices(self._read_shard, (True, False), False))
         self._write = jax.jit(self.on_devices(self._write_shard, (True, False, False), True), donate_argnums=0)
-        super().__init__(layer, num_rows, width, initializer, dtype, slots)
+        super().__init__(layer, num_rows, *arguments)
 
     def on_devices(self, function: Any, dealt: tuple[bool, ...], out: Any) -> Any:
         """A function that each device runs on its own part.

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -15,18 +15,10 @@ from .jax_row_table import RowTable
 from .jax_sharded_store import ShardedRowStore
 
 
-def make_sharded_table(
-    layer: keras.layers.Layer,
-    num_rows: int,
-    width: int,
-    initializer: Any,
-    dtype: str,
-    slots: Mapping[str, tuple[int, Any]],
-) -> "ShardedRowTable":
+def make_sharded_table(*arguments: Any) -> "ShardedRowTable":
     """A table over the devices of the present distribution, for the arguments of `BaseRowStore`."""
-    distribution = keras.distribution.distribution()
-    store = ShardedRowStore(layer, num_rows, width, initializer, dtype, slots, distribution)
-    return ShardedRowTable(layer, store, ShardedExchange(store))
+    store = ShardedRowStore(*arguments)
+    return ShardedRowTable(arguments[0], store, ShardedExchange(store))
 
 
 def round_capacity(positions: int, shards: int) -> int:
@@ -172,7 +164,7 @@ class ShardedRowTable(RowTable):
 
 
 class ShardedExchange(Exchange):
-    """What the devices of a sharded table add up."""
+    """What the devices of a sharded table add up; how rows travel in rounds, `ShardedRowTable` knows itself."""
 
     def __init__(self, store: ShardedRowStore) -> None:
         self._store = store

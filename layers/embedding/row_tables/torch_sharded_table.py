@@ -17,17 +17,10 @@ from .torch_row_store import RowStore
 from .torch_row_table import RowTable
 
 
-def make_sharded_table(
-    layer: keras.layers.Layer,
-    num_rows: int,
-    width: int,
-    initializer: Any,
-    dtype: str,
-    slots: Mapping[str, tuple[int, Any]],
-) -> RowTable:
+def make_sharded_table(*arguments: Any) -> RowTable:
     """A table over the present processes, for the arguments of `BaseRowStore`."""
-    store = ShardedRowStore(layer, num_rows, width, initializer, dtype, slots)
-    return RowTable(layer, store, ShardedExchange(num_rows, dtype))
+    store = ShardedRowStore(*arguments)
+    return RowTable(arguments[0], store, ShardedExchange(store))
 
 
 class ShardedRowStore(RowStore):
@@ -140,14 +133,13 @@ class ShardedExchange(Exchange):
     row's gradient is the mean of what the processes send.
 
     Args:
-        num_rows: rows of the whole table.
-        dtype: how the table keeps its rows, and how they travel.
+        store: the rows of this process, which travel as they are kept.
     """
 
-    def __init__(self, num_rows: int, dtype: str) -> None:
-        self._num_rows, self._count = num_rows, world_size()
-        self._local_rows = -(-num_rows // self._count)
-        self._dtype = getattr(torch, dtype)
+    def __init__(self, store: ShardedRowStore) -> None:
+        # Of the store `num_rows` are the rows of one process.
+        self._num_rows, self._local_rows, self._count = store.table_rows, store.num_rows, store.num_shards
+        self._dtype = store.embeddings.value.dtype
 
     def check(self) -> None:
         """Raise if another number of processes trains than the table was made for."""
