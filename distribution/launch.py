@@ -33,7 +33,8 @@ def launch(command: Sequence[str], processes: int, devices: int = 1) -> int:
         devices: number of virtual devices of each process where there are no accelerators. Defaults to `1`.
 
     Returns:
-        0, or the exit status of the process that failed first. What it had printed last is written to stderr.
+        0, or the exit status of a process that failed. What those that failed by themselves had printed last is written
+        to stderr.
 
     Raises:
         ValueError: if a number is below 1.
@@ -69,24 +70,21 @@ def launch(command: Sequence[str], processes: int, devices: int = 1) -> int:
             failed = _wait(running)
         finally:
             _stop(running.values())
-        if failed is None:
-            return 0
-        rank, status = failed
-        print(f"The process of rank {rank} ended with status {status}. The others were stopped.", file=sys.stderr)
-        logs[rank].seek(0)
-        print("".join(logs[rank].readlines()[-_LAST_LINES:]), file=sys.stderr, end="")
-        return status
+        # One that fails soon takes others with it, whose errors then speak of a lost connection alone.
+        for rank, status in failed.items():
+            print(f"The process of rank {rank} ended with status {status}. The others were stopped.", file=sys.stderr)
+            logs[rank].seek(0)
+            print("".join(logs[rank].readlines()[-_LAST_LINES:]), file=sys.stderr, end="")
+        return next(iter(failed.values()), 0)
 
 
-def _wait(running: Mapping[int, subprocess.Popen[bytes]]) -> tuple[int, int] | None:
-    """Wait until all have ended well, or one has not: its rank and exit status."""
+def _wait(running: Mapping[int, subprocess.Popen[bytes]]) -> dict[int, int]:
+    """Wait until all have ended well, or some have not: the exit statuses of these by rank."""
     while True:
         found = {rank: process.poll() for rank, process in running.items()}
-        failed = [(rank, status) for rank, status in found.items() if status]
-        if failed:
-            return failed[0]
-        if None not in found.values():
-            return None
+        failed = {rank: status for rank, status in found.items() if status}
+        if failed or None not in found.values():
+            return failed
         time.sleep(0.1)
 
 
