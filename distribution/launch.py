@@ -33,8 +33,8 @@ def launch(command: Sequence[str], processes: int, devices: int = 1) -> int:
         devices: number of virtual devices of each process where there are no accelerators. Defaults to `1`.
 
     Returns:
-        0, or the exit status of a process that failed. What those that failed by themselves had printed last is written
-        to stderr.
+        0, or 1 if a process failed. The exit status of those that failed by themselves, and what they had printed last,
+        is written to stderr.
 
     Raises:
         ValueError: if a number is below 1.
@@ -75,7 +75,7 @@ def launch(command: Sequence[str], processes: int, devices: int = 1) -> int:
             print(f"The process of rank {rank} ended with status {status}. The others were stopped.", file=sys.stderr)
             logs[rank].seek(0)
             print("".join(logs[rank].readlines()[-_LAST_LINES:]), file=sys.stderr, end="")
-        return next(iter(failed.values()), 0)
+        return int(bool(failed))
 
 
 def _wait(running: Mapping[int, subprocess.Popen[bytes]]) -> dict[int, int]:
