@@ -126,8 +126,12 @@ def test_half_precision_is_rounded_as_on_one_device(over, storage_dtype):
 def test_a_step_that_overflows_on_one_device_is_left_out_on_all(over):
     over(2)
     keras.config.set_dtype_policy("mixed_float16")
-    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=2.0**10)
-    model, layer = make_model("sgd", "rows", optimizer=optimizer)
+    # Without other weights, whose gradients would tell Keras to leave the step out.
+    _, layer = make_model("sgd", "rows")
+    inputs = keras.Input((3,), dtype="int32")
+    outputs = keras.layers.Dense(1, use_bias=False, trainable=False)(keras.layers.Flatten()(layer(inputs)))
+    model = keras.Model(inputs, keras.layers.Activation("linear", dtype="float32")(outputs))
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=2.0**10), "mse")
     before = state_of(layer)["embeddings"]
     ids, labels = np.array(IDS[0]), np.array(LABELS[0])
     # The first device keeps the rows of the line that overflows, and the second one must know of it.
