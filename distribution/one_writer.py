@@ -17,7 +17,8 @@ _discarding = False
 def one_writer(path: str | os.PathLike[str]) -> Iterator[str | os.PathLike[str]]:
     """Let every process save the same thing, and let the first one write the file.
 
-    What is spread over the processes is collected while they save, so all of them must. All leave the block together,
+    What is spread over the processes is collected while they save, so all of them must. The first one does not begin
+    before all have come, so that each of them may look before whether the file exists. All leave the block together,
     when the file is there. In one process this does nothing.
 
     Args:
@@ -37,6 +38,7 @@ def one_writer(path: str | os.PathLike[str]) -> Iterator[str | os.PathLike[str]]
     if world_size() == 1:
         yield path
         return
+    wait_for_all()
     if rank() == 0:
         yield path
     else:

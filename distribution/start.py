@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from .end_process import end_process
 from .processes import rank
 
 
@@ -20,10 +21,19 @@ def start() -> None:
     Processes of torch talk by NCCL on GPUs and by gloo elsewhere. Those of JAX get a
     `keras.distribution.DataParallel` over the devices of all of them.
 
+    Raises:
+        RuntimeError: if `torchrun` started the process for another backend than torch. Each process would train a
+            model of its own.
+
     Example:
 
     >>> start()
     """
+    if keras.backend.backend() != "torch" and "TORCHELASTIC_RUN_ID" in os.environ:
+        raise RuntimeError(
+            f"torchrun starts processes of torch. Received: KERAS_BACKEND={keras.backend.backend()}. Set "
+            "KERAS_BACKEND=torch, or start processes of JAX with `python -m grouprank.distribution.launch`."
+        )
     if keras.backend.backend() == "torch" and "WORLD_SIZE" in os.environ:
         import torch
 
@@ -41,8 +51,5 @@ def start() -> None:
 
 
 def _end_at_once(*error: Any) -> None:
-    """End a process of JAX after an error: at its usual end it would wait for the others, which wait for it."""
     traceback.print_exception(*error)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
+    end_process(1)

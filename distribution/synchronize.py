@@ -53,6 +53,9 @@ def synchronize(model: keras.Model) -> None:
         torch.distributed.broadcast(variable.value.detach(), 0)
     for generator in _seed_generators(model):
         generator.state.assign(generator.state + keras.ops.cast([rank() * _SPREAD % 2**30, 0], generator.state.dtype))
+    if rank() > 0:
+        # Layers without a seed of their own draw from torch's generator, which a script seeds alike everywhere.
+        torch.manual_seed((torch.initial_seed() + rank() * _SPREAD) % 2**63)
     for variable in model.trainable_variables:
         _average_gradient(variable.value)
 

@@ -11,6 +11,8 @@ from .whole_file import whole_file
 class RunFolder:
     """The folder in which a run writes, and from which it resumes after it was killed. Hold its `run_lock`.
 
+    Of several processes that train together all must call its methods, and the first one writes.
+
     Args:
         path: the folder; made if it does not exist.
         config: everything that decides the results. A folder with another configuration is refused, so that a run never

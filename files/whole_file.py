@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..distribution import rank
+from ..distribution.one_writer import one_writer
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -14,7 +17,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a hidden path beside `path`; what was written there becomes `path` in one step.
 
     If the process is killed, the machine loses power or the disk is full, the earlier file stays, or none if there was
-    none. Only one process at a time may write the same file: hold a `run_lock`.
+    none. Only one run at a time may write the same file: hold a `run_lock`. Of several processes that train together
+    all must come here, and the first one's file is kept.
 
     Args:
         path: the file to write, replaced if it exists.
@@ -31,6 +35,16 @@ def whole_file(path: Path) -> Iterator[Path]:
     >>> path.read_text()
     'NE 0.9'
     """
+    with one_writer(path) as own:
+        if rank() == 0:
+            with _replacing(path) as partial:
+                yield partial
+        else:
+            yield Path(own)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
     # The ending stays: Keras and NumPy look at it.
     partial = path.with_name(f".partial-{path.name}")
     try:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import keras
 
-from ..distribution import rank, replicas, synchronize
+from ..distribution import rank, replicas, synchronize, world_size
 from ..distribution.one_writer import one_writer
 from ..layers import EmbeddingCollection, FusedEmbedding, GradNorm, ResidualQuantizer
 from ..metrics import CodebookHealth
@@ -289,9 +289,9 @@ class TableModel(SteeredModel):
     def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
         """Save as `keras.Model.save` does; of several processes the first one writes.
 
-        All of them must save where rows of a table are dealt over them; elsewhere the others do nothing.
+        All of them must save on JAX, and where rows of a table are dealt over them; elsewhere the others do nothing.
         """
-        if not has_dealt_rows(self):
+        if not self._is_saved_by_all():
             if rank() == 0:
                 super().save(filepath, overwrite, zipped, **kwargs)
             return
@@ -303,11 +303,15 @@ class TableModel(SteeredModel):
 
     def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: float | None = None) -> None:
         """Save as `keras.Model.save_weights` does; see `save`."""
-        if has_dealt_rows(self):
+        if self._is_saved_by_all():
             with one_writer(filepath) as path:
                 super().save_weights(path, overwrite, max_shard_size)
         elif rank() == 0:
             super().save_weights(filepath, overwrite, max_shard_size)
+
+    def _is_saved_by_all(self) -> bool:
+        # Keras makes variables while it saves, which takes all processes of JAX.
+        return has_dealt_rows(self) or (keras.backend.backend() == "jax" and world_size() > 1)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """One step, as `keras.Model.train_on_batch`; nothing is checked but how many replicas there are.

@@ -2,7 +2,10 @@
 
 import dataclasses
 import functools
+import os
 import sys
+import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,13 +15,19 @@ import typer
 
 from ..datasets import Dataset
 from ..datasets.prepare import CHUNK_ROWS
-from ..distribution import use_devices
+from ..datasets.prepared_table import REPORT_FILE
+from ..distribution import rank, start, use_devices, world_size
+from ..distribution.end_process import end_process
+from ..distribution.launch import launch
 from ..layers.multi_task import MULTI_TASK
 from ..layers.sequence import SEQUENCE_ENCODERS
 from ..models.backbones import BACKBONES
 from ..reports.terminal import Terminal
-from .ctr_study import run_ctr_study
+from .ctr_study import PREPARED, run_ctr_study
 from .study_settings import StudySettings
+
+# Set by those who start several processes: our launcher, and torchrun.
+_LAUNCHED = {"KERAS_DISTRIBUTION_NUM_PROCESSES", "TORCHELASTIC_RUN_ID"}
 
 Run = Annotated[
     Path | None, typer.Option("--run", help="Run folder. Default: runs/RECIPE/BACKEND-seed-SEED.", show_default=False)
@@ -44,8 +53,9 @@ BatchSize = Annotated[
     ),
 ]
 Devices = Annotated[
-    int, typer.Option(min=1, help="Devices to train on, with KERAS_BACKEND=jax; virtual ones on a CPU.")
+    int, typer.Option(min=1, help="Devices of each process, with KERAS_BACKEND=jax; virtual ones on a CPU.")
 ]
+JaxProcesses = Annotated[int, typer.Option(min=1, help="Processes of JAX to train in; for torch see torchrun.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of weights and shuffling, the same for both models.")]
 
 
@@ -74,10 +84,11 @@ def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None
         batch_size: BatchSize = defaults.batch_size,
         seed: Seed = defaults.seed,
         devices: Devices = 1,
+        jax_processes: JaxProcesses = 1,
         max_bad_rows: BadRows = 0,
         chunk_rows: ChunkRows = CHUNK_ROWS,
     ) -> None:
-        use_devices(devices)
+        take_part(devices, jax_processes)
 
         def settings() -> StudySettings:
             chosen = tuple(part.strip() for part in groups.split(",") if part.strip())
@@ -106,6 +117,26 @@ def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None
     run_command(main)
 
 
+def take_part(devices: int, jax_processes: int) -> None:
+    """Let the recipe train with several devices: in the processes that a launcher has started, or in new ones.
+
+    Args:
+        devices: number of devices of each process.
+        jax_processes: number of processes of JAX to start; this process only waits for them. With 1 none is started.
+
+    Raises:
+        SystemExit: when the processes that were started have ended.
+    """
+    if _LAUNCHED & set(os.environ):
+        start()
+        if rank() > 0:
+            warnings.simplefilter("ignore")
+    elif jax_processes > 1:
+        sys.exit(launch([sys.executable, *sys.orig_argv[1:]], jax_processes, devices))
+    else:
+        use_devices(devices)
+
+
 def run_command(main: Callable[..., None]) -> None:
     """Parse the command line of a function and call it."""
     make_app(main)()
@@ -119,8 +150,9 @@ def make_app(main: Callable[..., None]) -> typer.Typer:
         try:
             main(**arguments)
         except (ValueError, OSError, RuntimeError) as error:
-            Terminal(stderr=True).tagged("Error: ", "bold red", error)
-            raise typer.Exit(1) from error
+            process = f"Process {rank()}: " if world_size() > 1 else ""
+            Terminal(stderr=True).tagged(f"{process}Error: ", "bold red", error)
+            end_process(1)
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
@@ -138,7 +170,10 @@ def run_study(
 ) -> None:
     """Run a study in its folder."""
     # Rich takes 80 columns where it writes to a file; the tables need more.
-    console = Terminal(width=None if sys.stdout.isatty() else 120)
+    console = Terminal(width=None if sys.stdout.isatty() else 120, quiet=rank() > 0)
     chosen = settings()
     folder = run or Path("runs") / name / f"{keras.backend.backend()}-seed-{chosen.seed}"
+    while rank() > 0 and not (folder / PREPARED / REPORT_FILE).exists():
+        # The first process prepares, which may take longer than processes wait for each other's messages.
+        time.sleep(1.0)
     run_ctr_study(dataset(), chosen, folder, saved_models / name, max_bad_rows, console, chunk_rows=chunk_rows)

@@ -25,6 +25,8 @@ from .validation_entropy import ValidationEntropy
 from .variant import PSEUDO_LABELS
 
 EXPORT_ROWS = 2000
+# Folder of the prepared table in the run folder.
+PREPARED = "prepared"
 
 
 def run_ctr_study(
@@ -38,7 +40,9 @@ def run_ctr_study(
 ) -> ExportReport:
     """Prepare, train both models, compare them on the test rows, export one of them.
 
-    Every stage is kept in the run folder, so a call after a kill continues where the last one stopped.
+    Every stage is kept in the run folder, so a call after a kill continues where the last one stopped. Processes that
+    train together all call this function. They share the rows of training, and the first one writes. The others open
+    what it has prepared: they must not call before the prepared table is complete.
 
     Args:
         dataset: the raw table.
@@ -69,7 +73,7 @@ def _run(
     chunk_rows: int,
 ) -> ExportReport:
     console.print(f"{dataset.name} on {keras.backend.backend()}, run folder {run}")
-    table = _prepare(dataset, run / "prepared", max_bad_rows, console, chunk_rows)
+    table = _prepare(dataset, run / PREPARED, max_bad_rows, console, chunk_rows)
     settings = settings.for_table(table)
     config = {"dataset": dataset.name, "backend": keras.backend.backend(), **settings.record()}
     # A wrong placement or backbone should show now, not after hours of training the baseline.

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from ..distribution import rank
 from ..files import whole_file
 from .state_file import StateFile
 from .training_state import restore_training_state, training_state
@@ -23,7 +24,8 @@ class EpochBackup(keras.callbacks.Callback):
 
     Call `find` before `fit`, and pass `initial_epoch=backup.epochs` to `fit`. Put this callback last, since a callback
     after it may miss an epoch when a run is killed. `history.csv` has one line per epoch, also after a kill, since it
-    is written from the backup.
+    is written from the backup. Of several processes that train together, all need this callback, and the first one
+    writes.
 
     Args:
         folder: folder of the states; it must hold nothing else.
@@ -109,7 +111,7 @@ class EpochBackup(keras.callbacks.Callback):
         StateFile(self._path(self.epochs)).write(self._history, training_state(self.model))
         self._write_history()
         kept = {self._path(number) for number in (self.epochs, self.epochs - 1, self.best, before)}
-        for file in self._folder.glob("epoch-*.state"):
+        for file in self._folder.glob("epoch-*.state") if rank() == 0 else ():
             if file not in kept:
                 file.unlink()
         if self.stopped:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import reports
 from ..datasets import PreparedTable
+from ..files import whole_file
 from ..models import CTRModel
 from .paired_study.raw_columns import raw_columns
 
@@ -66,7 +67,9 @@ def write_study_page(
         page.add_training(histories, baseline=gains.baseline)
     for report in _group_reports(table, candidate):
         page.add_groups(report)
-    return page.write(run / "report.html")
+    with whole_file(run / "report.html") as partial:
+        page.write(partial)
+    return run / "report.html"
 
 
 def _summary(candidate: CTRModel, unit: str, remarks: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ import typer
 from ..datasets import Dataset, TableDescription, Tabular
 from ..datasets.prepare import CHUNK_ROWS
 from ..datasets.raw_files.bad_rows import BadRows as BadRowCount
-from ..distribution import use_devices
+from ..distribution import rank
 from ..files import whole_file
 from ..reports.terminal import Terminal
 from ..reports.visible_text import visible_text
@@ -33,6 +33,7 @@ from .command import (
     Devices,
     Epochs,
     Histories,
+    JaxProcesses,
     MultiTask,
     Patience,
     Run,
@@ -40,6 +41,7 @@ from .command import (
     Seed,
     run_command,
     run_study,
+    take_part,
 )
 from .drafting import REVIEW, ColumnProfile, ask, draft_columns, profile_columns, to_yaml
 from .study_settings import StudySettings
@@ -77,6 +79,7 @@ def main(
     batch_size: BatchSize = SETTINGS.batch_size,
     seed: Seed = SETTINGS.seed,
     devices: Devices = 1,
+    jax_processes: JaxProcesses = 1,
     max_bad_rows: BadRows = 0,
     chunk_rows: ChunkRows = CHUNK_ROWS,
 ) -> None:
@@ -86,7 +89,7 @@ def main(
     if init:
         _run_init(data, schema, interactive)
         return
-    use_devices(devices)
+    take_part(devices, jax_processes)
 
     def settings() -> StudySettings:
         if teacher == "column":
@@ -107,7 +110,8 @@ def main(
     def dataset() -> Dataset:
         table = Tabular(data, schema, _share_or_column(validation), random_split, seed)
         # Only after the description was checked.
-        _warn_of_unique_columns(table.description, profile_columns(data, _ROWS_LOOKED_AT))
+        if rank() == 0:
+            _warn_of_unique_columns(table.description, profile_columns(data, _ROWS_LOOKED_AT))
         return table
 
     run_study(name, dataset, settings, run, saved_models, max_bad_rows, chunk_rows=chunk_rows)

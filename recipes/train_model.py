@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from ..datasets import PreparedTable
+from ..distribution import rank, world_size
 from ..files import whole_file
 from ..models import CTRModel
 from .epoch_backup import EpochBackup
@@ -35,6 +36,9 @@ def train_model(
     every epoch lets the next call go on from the last one that ended, to the same
     weights and figures.
 
+    Processes that train together share each step's rows among them. All must call this function, and the first one
+    writes.
+
     With `patience`, training stops when the mean validation NE has not improved for
     so many epochs, and the best epoch's model is returned and saved. In that mean every task counts equally, while the
     most frequent task would dominate `val_loss`.
@@ -53,17 +57,25 @@ def train_model(
 
     Raises:
         OSError: if the disk is full. Complete files stay, and the next call continues from them.
+        ValueError: if the processes cannot share a step's rows evenly.
     """
     finished, states = folder / "model.keras", folder / "backup"
     if finished.exists():
-        shutil.rmtree(states, ignore_errors=True)
+        if rank() == 0:
+            shutil.rmtree(states, ignore_errors=True)
         console.print(f"{folder.name}: already trained, taken from {finished}")
         return keras.models.load_model(finished)
     keras.utils.set_random_seed(seed)
     model = build()
-    batch_size = training.rows_per_step(table.rows("train"))
-    loader = table.batches("train", batch_size, shuffle=True, seed=seed, targets=targets, rows=rows)
-    model.compile(keras.optimizers.Adam(training.rate(loader.rows)))
+    processes = {"rank": rank(), "world_size": world_size()}
+    batch_size, rest = divmod(training.rows_per_step(table.rows("train")), world_size())
+    if rest:
+        raise ValueError(
+            f"The rows of a step are shared evenly among the processes. Received: {batch_size * world_size() + rest} "
+            f"rows per step and {world_size()} processes. Pass another --batch-size."
+        )
+    loader = table.batches("train", batch_size, shuffle=True, seed=seed, targets=targets, rows=rows, **processes)
+    model.compile(keras.optimizers.Adam(training.rate(loader.rows * world_size())))
 
     def tell(line: str) -> None:
         console.print(f"{folder.name}: {line}", markup=False)
@@ -82,13 +94,13 @@ def train_model(
                 loader,
                 epochs=training.epochs,
                 initial_epoch=backup.epochs,
-                validation_data=table.batches("validation", 8192),
+                validation_data=table.batches("validation", 8192 // world_size(), **processes),
                 # The loader shuffles already, in blocks.
                 shuffle=False,
                 verbose=0,
                 callbacks=[
                     loader.follow(),
-                    keras.callbacks.TensorBoard(str(logs), write_graph=False),
+                    *([keras.callbacks.TensorBoard(str(logs), write_graph=False)] if rank() == 0 else []),
                     report,
                     backup,
                 ],
@@ -104,7 +116,8 @@ def train_model(
         report.show_best(backup.best, backup.epochs)
     with whole_file(finished) as partial:
         model.save(partial)
-    shutil.rmtree(states)
+    if rank() == 0:
+        shutil.rmtree(states)
     return model
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from ..distribution import world_size
 from ..models import CTRModel, CVRModel, ResidualLearning
 from ..models.backbones import BACKBONES
 from ..models.group_placements import placement_groups
@@ -83,7 +84,7 @@ class Variant:
             embedding_dim=settings.embedding_dim,
             tower_units=(settings.tower_units,),
             dropout=settings.dropout,
-            table_placement="rows" if keras.distribution.distribution() is not None else "device",
+            table_placement="rows" if world_size() > 1 or keras.distribution.distribution() is not None else "device",
             embeddings_regularizer=keras.regularizers.L2(settings.embedding_l2) if settings.embedding_l2 else None,
         )
 
