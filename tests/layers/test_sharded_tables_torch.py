@@ -1,18 +1,16 @@
 """Fused tables whose rows are dealt over processes of torch train as in one process."""
 
 import json
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
+from support.processes import run_together
 
 if keras.backend.backend() != "torch":
     pytest.skip("process groups are torch's", allow_module_level=True)
 
-from support.sharded_training import CASES, make, ranking_model, state_of
+from support.sharded_training import CASES, make, ranking_model, run, state_of, train_together
 
 pytestmark = pytest.mark.long
 HALF = {"bfloat16": 2**-7, "float16": 2**-10}
@@ -20,31 +18,29 @@ HALF = {"bfloat16": 2**-7, "float16": 2**-10}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What three processes wrote, and then two that read what the three wrote."""
-    folder = tmp_path_factory.mktemp("sharded")
-    environment = {**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": os.pathsep.join(sys.path)}
-    for world in (3, 2):
-        arguments = [sys.executable, "-m", "support.sharded_training"]
-        processes = [
-            subprocess.Popen(
-                [*arguments, str(rank), str(world), str(folder)], stderr=subprocess.PIPE, text=True, env=environment
-            )
-            for rank in range(world)
-        ]
-        errors = [process.communicate(timeout=300)[1] for process in processes]
-        assert not any(process.returncode for process in processes), "\n".join(errors)
-    return folder
+    return tmp_path_factory.mktemp("sharded")
 
 
 @pytest.fixture(scope="module")
 def results(folder):
-    return {world: json.loads((folder / f"results-{world}.json").read_text()) for world in (2, 3)}
+    """By number of processes and case. Two processes read what three wrote, and all of them what one wrote."""
+    found = {1: {}}
+    for name in CASES:
+        found[1][name], model, _ = run(name)
+        if name == "adam":
+            model.save_weights(folder / "whole.weights.h5")
+    for world in (3, 2):
+        run_together(train_together, world, folder)
+        found[world] = json.loads((folder / f"results-{world}.json").read_text())
+    return found
 
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("world", [2, 3])
 def test_twenty_steps_equal_one_process(results, world, name):
-    found = {key: [np.array(value) for value in pair] for key, pair in results[world][name].items()}
+    alone, together = results[1][name], results[world][name]
+    assert set(alone) == set(together)
+    found = {key: [np.array(alone[key]), np.array(together[key])] for key in alone}
     np.testing.assert_array_equal(*found.pop("start"))
     assert np.abs(found["embeddings"][0]).max() > 0.05
     if name in HALF:
@@ -60,7 +56,7 @@ def test_twenty_steps_equal_one_process(results, world, name):
         np.testing.assert_allclose(other, one, rtol=tolerance, atol=tolerance, err_msg=key)
 
 
-def test_a_file_of_three_processes_loads_in_one(folder):
+def test_a_file_of_three_processes_loads_in_one(folder, results):
     model, layer = make("adam")
     model.load_weights(folder / "dealt.weights.h5")
     with np.load(folder / "state.npz") as expected:

@@ -1,13 +1,11 @@
 """Trains tables whose rows are dealt over processes as one process trains them; `test_sharded_tables_torch.py` runs it.
 
-`python -m support.sharded_training RANK WORLD FOLDER` runs all cases alone and then, with the other processes, on a
-part of each batch. The first process writes `FOLDER/results-WORLD.json`: by case, the losses and the state of both.
+`train_together` trains all cases with the other processes, on a part of each batch. The first process writes
+`FOLDER/results-WORLD.json`: by case, the losses and the state.
 """
 
 import json
-import sys
 from datetime import timedelta
-from pathlib import Path
 from unittest import mock
 
 import h5py
@@ -166,7 +164,7 @@ def check_files(model, layer, state, folder, rank, world):
     """Three processes write files; two read them."""
     # A file of one process has whole tables.
     other, other_layer = make("adam")
-    other.load_weights(folder / f"whole-{world}-{rank}.weights.h5")
+    other.load_weights(folder / "whole.weights.h5")
     for name, value in state_of(other_layer).items():
         np.testing.assert_allclose(value, state[name], atol=1e-5)
     table_model, columns = ranking_model()
@@ -235,7 +233,7 @@ def check_growth(world):
     np.testing.assert_array_equal((before == after).all(axis=-1), np.arange(12) != 1)
 
 
-def check_refusals(folder, rank, world):
+def check_refusals(folder, world):
     """What cannot be right raises before a process waits for the others."""
     collection = FusedEmbeddingCollection({"ad": 14}, WIDTH, placement="rows")
     collection.build({"ad": (None,)})
@@ -251,16 +249,15 @@ def check_refusals(folder, rank, world):
         hand_over(ranking_model()[0], folder)
     larger = FusedEmbedding(ROWS + 1, WIDTH, ADAM(0.01), placement="rows")
     larger.build()
-    for file in (folder / "dealt.weights.h5", folder / f"whole-{world}-{rank}.weights.h5"):
+    for file in (folder / "dealt.weights.h5", folder / "whole.weights.h5"):
         with h5py.File(file) as content:
             values = next(group for name, group in content["layers"].items() if name.startswith("fused"))["vars"]
             with pytest.raises(ValueError, match="The file holds 23 rows"):
                 larger.load_own_variables(values)
 
 
-def main(rank, world, folder):
-    alone = {name: run(name) for name in CASES}
-    alone["adam"][1].save_weights(folder / f"whole-{world}-{rank}.weights.h5")
+def train_together(rank, world, folder):
+    """Reads `FOLDER/whole.weights.h5`, which one process saved of the case "adam"."""
     keras.utils.set_random_seed(1)
     start = f"file://{folder}/store-{world}"
     torch.distributed.init_process_group(
@@ -274,12 +271,7 @@ def main(rank, world, folder):
             check_rows(layer, state)
             check_files(model, layer, state, folder, rank, world)
             check_growth(world)
-            check_refusals(folder, rank, world)
-        pairs = {key: (alone[name][0][key], value) for key, value in found.items()}
-        results[name] = {key: [np.asarray(value).tolist() for value in pair] for key, pair in pairs.items()}
+            check_refusals(folder, world)
+        results[name] = {key: np.asarray(value).tolist() for key, value in found.items()}
     if rank == 0:
         (folder / f"results-{world}.json").write_text(json.dumps(results))
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
