@@ -16,12 +16,14 @@ from .fresh_process import run_fresh_process
 from .hand_over import hand_over
 from .layout.provenance import describe, write_provenance
 from .layout.server_files import write_server_files
+from .quantization_cost import LIMITS
 from .row_columns import raw_rows
 from .unfinished_folder import unfinished_folder
 from .verify import verify
 from .version_folder import check_version, publish
 
 FORMATS = ("tf_saved_model", "onnx")
+TABLE_DTYPES = ("float32", *LIMITS)
 
 
 def export(
@@ -29,9 +31,10 @@ def export(
     path: str | Path,
     transforms: TableTransforms | None = None,
     rows: Any = None,
-    tolerance: float = 1e-5,
+    tolerance: float | None = None,
     provenance: Mapping[str, Any] | None = None,
     format: str = "tf_saved_model",
+    table_dtype: str = "float32",
 ) -> ExportReport:
     """Write a model as `NAME/VERSION` for TF Serving, and prove that it answers as the Keras model does.
 
@@ -67,12 +70,18 @@ def export(
         rows: raw rows to compare on, a polars frame or a dict of columns (model
             inputs without transforms). `None` draws rows from the vocabularies.
             Defaults to `None`.
-        tolerance: largest difference of a probability. Defaults to `1e-5`.
+        tolerance: largest difference of a probability; with quantized tables the largest relative rise of the
+            normalized entropy of a task over the rows. Defaults to `None`: a difference of 1e-5, or a rise of 0.01 %
+            for int8 and 0.03 % for int4.
         provenance: further facts to keep with the model, such as data and metrics; JSON. Defaults to `None`.
         format: `"tf_saved_model"`, or `"onnx"` for the model alone, ids and floats in and
             probabilities out, as the file `path`, checked in onnxruntime. It needs
             `pip install 'grouprank[onnx]'`; raw columns go through
             `PreparedTable.transforms` first. Defaults to `"tf_saved_model"`.
+        table_dtype: how embedding tables are kept: `"float32"`, or in 8 or 4 bits a value with `"int8"` or `"int4"`
+            (see `grouprank.layers.embedding.quantized_table.QuantizedTable`). All other weights stay as they are. The
+            report's `cost` says what it costs: by the labels, where `rows` have a column for each task, else by the
+            model's probabilities. Defaults to `"float32"`.
 
     Returns:
         An `ExportReport`: the rows compared, the largest difference and the scores.
@@ -82,7 +91,8 @@ def export(
         ValueError: when `path` cannot be a version folder, the transforms belong to
             another schema, a weight is NaN or infinite, or the model cannot be rebuilt
             in a fresh process.
-        RuntimeError: when the SavedModel disagrees with the Keras model (see `verify`).
+        RuntimeError: when the SavedModel disagrees with the Keras model (see `verify`), or quantized tables cost more
+            than the tolerance.
 
     Example:
 
@@ -95,13 +105,15 @@ def export(
         raise ValueError(f"`model` must be a grouprank model such as CTRModel. Received: {type(model).__name__}.")
     if format not in FORMATS:
         raise ValueError(f"`format` must be one of {FORMATS}. Received: format={format!r}.")
+    if table_dtype not in TABLE_DTYPES:
+        raise ValueError(f"`table_dtype` must be one of {TABLE_DTYPES}. Received: table_dtype={table_dtype!r}.")
     if format == "onnx":
         if transforms is not None:
             raise ValueError(
                 "An ONNX file holds the model without its transforms: leave `transforms` out, and give the file what "
                 "they return. Received: transforms."
             )
-        return export_onnx(model, path, rows, tolerance, provenance)
+        return export_onnx(model, path, rows, tolerance, provenance, table_dtype)
     folder, version = check_version(Path(path))
     if transforms is not None:
         check_transforms(model, transforms)
@@ -109,10 +121,11 @@ def export(
     known = describe(model, provenance)
     raw = raw_rows(model.schema, transforms, rows)
     with unfinished_folder(folder) as work:
-        hand_over(model, work, transforms, raw, folder.resolve().name)
+        hand_over(model, work, transforms, raw, folder.resolve().name, table_dtype)
         run_fresh_process(["-m", "grouprank.serving.write_saved_model", str(work)], "The SavedModel was not written")
-        report = verify(model, work / "saved_model", transforms, raw, tolerance)
+        report = verify(model, work / "saved_model", transforms, raw if rows is None else rows, tolerance, table_dtype)
         known |= {"verified_rows": report.rows, "largest_difference_to_keras": report.max_difference}
+        known |= {"quantization": report.cost.to_dict()} if report.cost else {}
         write_provenance(work / "saved_model", known)
         write_server_files(folder)
         return dataclasses.replace(report, path=publish(work / "saved_model", folder, version))

@@ -15,7 +15,7 @@ from .export_report import ExportReport
 from .fresh_process import run_fresh_process, score_in_fresh_process
 from .hand_over import hand_over
 from .layout.provenance import describe
-from .row_columns import raw_rows
+from .row_columns import raw_rows, row_labels
 from .unfinished_folder import unfinished_folder
 
 # A protocol buffer cannot be larger, and the file holds the tables.
@@ -26,8 +26,9 @@ def export_onnx(
     model: Any,
     path: str | Path,
     rows: Any = None,
-    tolerance: float = 1e-5,
+    tolerance: float | None = None,
     provenance: Mapping[str, Any] | None = None,
+    table_dtype: str = "float32",
 ) -> ExportReport:
     """Write the core of a model, ids and floats in and probabilities out, and check it in onnxruntime.
 
@@ -40,8 +41,9 @@ def export_onnx(
         model: a trained `CTRModel`.
         path: the file to create, ending in `.onnx`. It appears whole or not at all.
         rows: model inputs to compare on, a dict of columns. `None` draws them. Defaults to `None`.
-        tolerance: largest difference of a probability. Defaults to `1e-5`.
+        tolerance: see `export`. Defaults to `None`.
         provenance: see `export`.
+        table_dtype: see `export`. Defaults to `"float32"`.
 
     Raises:
         FileExistsError: when the file exists; it is never overwritten.
@@ -57,13 +59,24 @@ def export_onnx(
     check_weights(model)
     known = describe(model, provenance)
     with unfinished_folder(path.parent) as work:
-        hand_over(model, work)
+        hand_over(model, work, table_dtype=table_dtype)
         (work / "provenance.json").write_text(json.dumps(known), encoding="utf-8")
         run_fresh_process(["-m", "grouprank.serving.write_onnx", str(work)], "The ONNX file was not written")
         answers = score_in_fresh_process(work / "model.onnx", {"onnx": asked})["onnx"]
         groups = {placement: answers.pop(f"{placement}_groups") for placement in model.group_concats}
         served = {"serving_default": answers, "groups": groups}
-        report = compare_scores(model, work / "model.onnx", None, raw, raw, served, tolerance, "onnxruntime")
+        report = compare_scores(
+            model,
+            work / "model.onnx",
+            None,
+            raw,
+            raw,
+            served,
+            tolerance,
+            "onnxruntime",
+            table_dtype,
+            row_labels(model, rows),
+        )
         (work / "model.onnx").rename(path)
     return dataclasses.replace(report, path=path)
 

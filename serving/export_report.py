@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..datasets.transforms.unknown_tokens import UnknownTokens
+from .quantization_cost import QuantizationCost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +22,7 @@ class ExportReport:
         probabilities: what it answered for them, by task.
         program: what answered. Defaults to `"the SavedModel"`.
         unknown: raw columns of which far fewer tokens are known than in training. Defaults to `()`.
+        cost: what quantized tables cost, `None` for a version without. Defaults to `None`.
 
     Example:
 
@@ -36,6 +38,7 @@ class ExportReport:
     probabilities: dict[str, np.ndarray]
     program: str = "the SavedModel"
     unknown: tuple[UnknownTokens, ...] = ()
+    cost: QuantizationCost | None = None
 
     def __str__(self) -> str:
         text = (
@@ -43,4 +46,4 @@ class ExportReport:
             f"largest difference to Keras {self.max_difference:.1e}"
         )
         text += f" ({self.border_rows} rows on a border between groups left out)" if self.border_rows else ""
-        return "\n".join([text, *map(str, self.unknown)])
+        return "\n".join([text, *([str(self.cost)] if self.cost else []), *map(str, self.unknown)])

@@ -20,6 +20,7 @@ def hand_over(
     transforms: TableTransforms | None = None,
     raw: Mapping[str, np.ndarray] | None = None,
     name: str | None = None,
+    table_dtype: str = "float32",
 ) -> None:
     """Save the model, the modules that its classes come from, and what else is given.
 
@@ -29,6 +30,7 @@ def hand_over(
         transforms: what stands before the model. Defaults to `None`.
         raw: raw columns to make warm-up requests of. Defaults to `None`.
         name: under which the model is served. Defaults to `None`.
+        table_dtype: how the file is to keep the rows of tables. Defaults to `"float32"`.
 
     Raises:
         RuntimeError: if rows of a table are dealt over processes, which would have to take part in every check.
@@ -45,6 +47,7 @@ def hand_over(
         (work / "rows.pickle").write_bytes(pickle.dumps(rows))
     if name is not None:
         (work / "name.txt").write_text(name)
+    (work / "table_dtype.txt").write_text(table_dtype)
 
 
 def _refuse_dealt_tables(model: Any) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 import polars as pl
 
@@ -52,3 +53,11 @@ def raw_rows(schema: Schema, transforms: TableTransforms | None, rows: Any = Non
     """Columns of a model's signature, of a caller's rows or, without any, drawn from the vocabularies."""
     dtypes = dict.fromkeys(schema.feature_names) if transforms is None else transforms.raw_columns
     return row_columns(sample_rows(transforms, schema) if rows is None else rows, dtypes)
+
+
+def row_labels(model: Any, rows: Any) -> dict[str, np.ndarray]:
+    """Labels of a caller's rows by prediction, if the rows have a column for each task; else nothing."""
+    if rows is None or not set(model.schema.task_names) <= set(rows.columns if hasattr(rows, "columns") else rows):
+        return {}
+    columns = {task: np.asarray(rows[task], "float32") for task in model.schema.task_names}
+    return {name: keras.ops.convert_to_numpy(label).reshape(-1) for name, label in model.labels(columns).items()}

@@ -14,7 +14,7 @@ from .compare_scores import compare_scores
 from .examples import examples_argument, to_examples
 from .export_report import ExportReport
 from .fresh_process import score_in_fresh_process
-from .row_columns import raw_rows
+from .row_columns import raw_rows, row_labels
 from .warn_of_unknown import warn_of_unknown
 
 # Users, and ads of each, that the signature `rank` is compared on.
@@ -26,7 +26,8 @@ def verify(
     path: str | Path,
     transforms: TableTransforms | None = None,
     rows: Any = None,
-    tolerance: float = 1e-5,
+    tolerance: float | None = None,
+    table_dtype: str = "float32",
 ) -> ExportReport:
     """Score raw rows with a SavedModel in a fresh process and compare with the Keras model.
 
@@ -41,7 +42,8 @@ def verify(
         transforms: the fitted transforms it was exported with, or `None`.
         rows: raw rows, a polars frame or a dict of columns (model inputs without
             transforms). `None` draws rows from the vocabularies. Defaults to `None`.
-        tolerance: largest difference of a probability. Defaults to `1e-5`.
+        tolerance: see `export`. Defaults to `None`.
+        table_dtype: how the version keeps the rows of its tables, see `export`. Defaults to `"float32"`.
 
     Returns:
         An `ExportReport`.
@@ -77,5 +79,15 @@ def verify(
     if crossed:
         inputs["rank"] = sides.fold(crossed, CANDIDATES)
     served = score_in_fresh_process(path, inputs)
-    report = compare_scores(model, path, transforms, raw, rows_asked, served, tolerance)
+    report = compare_scores(
+        model,
+        path,
+        transforms,
+        raw,
+        rows_asked,
+        served,
+        tolerance,
+        table_dtype=table_dtype,
+        labels=row_labels(model, rows),
+    )
     return dataclasses.replace(report, unknown=warn_of_unknown(transforms, raw))

@@ -13,6 +13,8 @@ from . import optimizers
 from .fused_embedding import FusedEmbedding
 from .initial_rows import initial_rows
 from .move_rows import Span
+from .quantized_table import QuantizedTable
+from .row_tables.base_row_store import BLOCK_ROWS
 from .table_config import TableConfig
 
 
@@ -35,6 +37,8 @@ class StackedTables:
         # A fused table, or the weight that the optimizer of `compile` trains.
         self.layer: FusedEmbedding | None = None
         self.variable: keras.Variable | None = None
+        # The same rows in fewer bits, once the stack only serves.
+        self.quantized: QuantizedTable | None = None
 
     def add(self, table: TableConfig, num_ids: Mapping[str, int]) -> None:
         """Put a table below the others.
@@ -109,9 +113,20 @@ class StackedTables:
 
     def lookup(self, rows: Any, mask: Any, training: bool | None) -> Any:
         """Vectors of rows; where `mask` is `False` they do not matter."""
+        if self.quantized is not None:
+            return self.quantized(rows)
         if self.layer is not None:
             return self.layer(rows, training=training, mask=mask)
         return ops.take(self.variable, rows, axis=0)
+
+    def quantize(self, dtype_of_rows: str) -> None:
+        """Look rows up in a `QuantizedTable` from now on."""
+        rows = self.whole_embeddings()
+        self.quantized = QuantizedTable(self.num_rows, int(self.config.width or 0), dtype_of_rows)
+        self.quantized.fill(
+            ops.convert_to_numpy(ops.cast(rows[first : first + BLOCK_ROWS], "float32"))
+            for first in range(0, self.num_rows, BLOCK_ROWS)
+        )
 
     def reset(self, ids: Mapping[str, np.ndarray], seed: int) -> np.ndarray:
         """Let rows begin anew: they get initial values, and so do a fused table's slots.
