@@ -31,7 +31,7 @@ class TaskCost:
 class QuantizationCost:
     """How the scores of a version with quantized tables differ from the model's.
 
-    Where the rows have no labels, the model's probabilities stand for them. The figures are then those to be expected if
+    Where the rows have no labels, the model's probabilities stand for them. The figures are then what to expect if
     the model is calibrated, and they need fewer rows, since labels bring their noise.
 
     Args:
