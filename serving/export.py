@@ -8,8 +8,10 @@ from typing import Any
 import keras
 
 from ..datasets import TableTransforms
+from ..distribution import world_size
 from .check_transforms import check_transforms
 from .check_weights import check_weights
+from .export_together import export_together
 from .export_onnx import export_onnx
 from .export_report import ExportReport
 from .fresh_process import run_fresh_process
@@ -53,6 +55,9 @@ def export(
     Keras model. Then the version folder appears in one rename, so a server that polls `NAME` never sees half of it. An
     export that fails leaves nothing behind.
 
+    In several processes all of them call this and get the report. The model must fit into the memory of the first one's
+    machine.
+
     The version folder also holds the vocabularies (`assets`), requests that warm the server up
     (`assets.extra/tf_serving_warmup_requests`, made of some of the `rows`) and where the model comes from
     (`assets.extra/provenance.json`). Beside it are the files that start a server, unless they exist already: run
@@ -95,6 +100,9 @@ def export(
         raise ValueError(f"`model` must be a grouprank model such as CTRModel. Received: {type(model).__name__}.")
     if format not in FORMATS:
         raise ValueError(f"`format` must be one of {FORMATS}. Received: format={format!r}.")
+    if world_size() > 1:
+        given = {"transforms": transforms, "rows": rows, "tolerance": tolerance, "provenance": provenance}
+        return export_together(model, Path(path), {**given, "format": format})
     if format == "onnx":
         if transforms is not None:
             raise ValueError(

@@ -7,10 +7,26 @@ Each process writes what it found to `FOLDER/found_RANK.npz`, and all of them sa
 
 import os
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 from support.ranking_case import BATCH, everything_of, ranking_columns, ranking_model, results_of
+
+from grouprank.serving import export
+
+
+def check_export(model, columns, version, rank):
+    """All processes get the report of the export that one of them wrote, of the rows of the first one."""
+    columns = {name: values[:64] for name, values in columns.items()}
+    report = export(model, version, rows=columns)
+    assert (report.path, report.rows) == (version, 64)
+    assert (version / "saved_model.pb").is_file()
+    found = model.predict_proba(columns, batch_size=BATCH)["click"]
+    assert np.allclose(report.probabilities["click"], found, rtol=0, atol=1e-5) == (rank == 0)
+    with pytest.raises(FileExistsError, match="exists"):
+        export(model, version)
 
 
 def main(rank, world_size, address, folder):
@@ -29,6 +45,8 @@ def main(rank, world_size, address, folder):
     found = results_of(model, *columns, batch_size=part)
     found |= everything_of(model)
     model.save(os.path.join(folder, "model.keras"))
+    if keras.backend.backend() == "torch":
+        check_export(model, columns[0], Path(folder) / "served" / "1", rank)
     np.savez(os.path.join(folder, f"found_{rank}.npz"), **found)
 
 
