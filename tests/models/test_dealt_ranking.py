@@ -5,6 +5,7 @@ import socket
 import keras
 import numpy as np
 import pytest
+from support.processes import run_together
 from support.ranking_case import (
     BATCH,
     STEPS,
@@ -14,7 +15,6 @@ from support.ranking_case import (
     ranking_model,
     results_of,
 )
-from support.processes import run_together
 from support.ranking_process import train_together
 
 BACKEND = keras.backend.backend()
