@@ -11,9 +11,9 @@ from ..datasets import TableTransforms
 from ..distribution import world_size
 from .check_transforms import check_transforms
 from .check_weights import check_weights
-from .export_together import export_together
 from .export_onnx import export_onnx
 from .export_report import ExportReport
+from .export_together import export_together
 from .fresh_process import run_fresh_process
 from .hand_over import hand_over
 from .layout.provenance import describe, write_provenance

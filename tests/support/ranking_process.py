@@ -1,12 +1,6 @@
-"""One of the processes that train the model of `ranking_case` together.
-
-`python -m support.ranking_process RANK WORLD_SIZE ADDRESS FOLDER`
-
-Each process writes what it found to `FOLDER/found_RANK.npz`, and all of them save `FOLDER/model.keras`.
-"""
+"""One of the processes that train the model of `ranking_case` together."""
 
 import os
-import sys
 from pathlib import Path
 
 import keras
@@ -29,12 +23,17 @@ def check_export(model, columns, version, rank):
         export(model, version)
 
 
-def main(rank, world_size, address, folder):
+def train_together(rank, world_size, address, folder):
+    """Writes what this process found to `FOLDER/found_RANK.npz`, and saves `FOLDER/model.keras` with the others."""
     if keras.backend.backend() == "torch":
         import torch
 
         torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=world_size)
     else:
+        import jax
+
+        os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=2"
+        os.environ["PJRT_NPROC"] = "8"
         keras.distribution.initialize(address, world_size, rank)
         keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
     part = BATCH // world_size
@@ -48,7 +47,5 @@ def main(rank, world_size, address, folder):
     if keras.backend.backend() == "torch":
         check_export(model, columns[0], Path(folder) / "served" / "1", rank)
     np.savez(os.path.join(folder, f"found_{rank}.npz"), **found)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
+    if keras.backend.backend() == "jax":
+        jax.distributed.shutdown()

@@ -10,7 +10,6 @@ from grouprank.recipes.train_model import train_model
 from grouprank.recipes.training import Training
 from grouprank.reports.terminal import Terminal
 
-
 # Of which 1,750 are for training, in seven steps: several processes would drop what is left over.
 ROWS = 2500
 
