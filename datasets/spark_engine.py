@@ -1,5 +1,6 @@
 """Both passes of `prepare` in the tasks of Spark."""
 
+import itertools
 import os
 import pickle
 import shutil
@@ -37,8 +38,9 @@ class SparkEngine:
     """Runs each pass over parts of a dataset, in the tasks of the current Spark session.
 
     Each part is summarized and encoded by the code that runs locally, and written into a folder of its own. The sums
-    are added up in tasks too, tokens by their hash, so that the driver gets each token once. Spark runs a task that was
-    lost again: only the sums of a task that ended count, and the folder of a part appears whole.
+    are added up in tasks too. A task adds up a piece of one feature's tokens at a time, those of some hashes, so none
+    ever holds all tokens of a feature; the driver gets each token that may enter the vocabulary once. Spark runs a task
+    that was lost again: only the sums of a task that ended count, and the folder of a part appears whole.
 
     Args:
         dataset: where the rows come from. A dataset that has `parts`, and a `Tabular` of a Spark data frame, are dealt
@@ -71,10 +73,14 @@ class SparkEngine:
         fitter = TransformFitter(self._dataset.columns, self._dataset.tasks)
         columns = {column.name: column for column in self._dataset.columns}
         found: dict[int, FitSums | ValueError] = {}
+        # A task gets a key's sums one after the other, so that it holds those of one key. Without the second exchange the
+        # tasks would add up one after the other, whenever the iterator comes to them.
         sent = (
             self._tasks(_fit, self._reading)
             .repartition("key")
+            .sortWithinPartitions("key")
             .mapInArrow(lambda batches: _add(columns, batches), _SENT)
+            .repartition("key")
         )
         for row in sent.toLocalIterator():
             name, value = pickle.loads(row.pair)
@@ -119,7 +125,7 @@ class SparkEngine:
             return dataset.spark_parts(self._collect(_count))
         if not hasattr(dataset, "parts"):
             return [dataset]
-        size = sum(Path(path).stat().st_size for path in dataset.files)
+        size = sum(Path(path).stat().st_size for path in getattr(dataset, "files", ()))
         count = workers or max(self._spark.sparkContext.defaultParallelism, -(-size // _TASK_BYTES))
         return dataset.parts(-(-size // count), self._map)
 
@@ -207,24 +213,32 @@ def _fit(number: int, frames: Iterable[pl.DataFrame], reading: _Reading) -> Iter
         return
     yield 0, (number, sums._replace(summary={}))
     for place, (name, summary) in enumerate(sums.summary.items()):
-        for piece, tokens in enumerate(summary.pieces() if isinstance(summary, TokenCounts) else [summary]):
-            yield 1 + place * PIECES + piece, (name, tokens)
+        for piece, part in _pieces(summary):
+            yield 1 + place * PIECES + piece, (name, part)
+
+
+def _pieces(summary: Any) -> Iterable[tuple[int, Any]]:
+    """A summary in the parts in which it is sent, each with its number among those of the feature."""
+    return summary.pieces() if isinstance(summary, TokenCounts) else [(0, summary)]
 
 
 def _add(columns: Mapping[str, Column], batches: Iterator[Any]) -> Iterator[Any]:
     """Adds up what has one key, a piece of one feature's sums, and sends on what the parts say of themselves."""
-    sums: dict[int, tuple[str, Any]] = {}
+    for key, pairs in itertools.groupby(_received(batches), key=lambda sent: sent[0]):
+        if key == 0:
+            yield from map(_batch, pairs)
+            continue
+        _, (name, total) = next(pairs)
+        for _, (_, summary) in pairs:
+            total.add(summary)
+        for _, part in _pieces(columns[name].thinned(total)):
+            yield _batch((key, (name, part)))
+
+
+def _received(batches: Iterator[Any]) -> Iterator[Sent]:
     for batch in batches:
-        for key, pickled in zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True):
-            name, value = pickle.loads(pickled)
-            if key == 0:
-                yield _batch((key, (name, value)))
-            elif key in sums:
-                sums[key][1].add(value)
-            else:
-                sums[key] = (name, value)
-    for key, (name, value) in sums.items():
-        yield _batch((key, (name, columns[name].thinned(value))))
+        for key, pair in zip(batch.column(0), batch.column(1), strict=True):
+            yield key.as_py(), pickle.loads(pair.as_buffer())
 
 
 def _encode(
