@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -36,8 +37,7 @@ class _Tokens:
 
     name = "tokens"
     tasks = (Task("click"),)
-    extras: dict[str, str] = {}
-    files = ()
+    extras: ClassVar[dict[str, str]] = {}
 
     def __init__(self, distinct: int, parts: int) -> None:
         self.columns = (CategoricalColumn("token", "user", min_count=10),)
@@ -48,7 +48,7 @@ class _Tokens:
     def parts(self, size: int, run: Any) -> "list[_Tokens]":
         """As many runs of chunks as were asked for."""
         bounds = np.linspace(0, len(self._chunks), self._parts + 1).astype(int).tolist()
-        return [part_of(self, _chunks=self._chunks[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+        return [part_of(self, _chunks=self._chunks[a:b]) for a, b in itertools.pairwise(bounds)]
 
     def chunks(self, chunk_rows: int, max_bad_rows: int = 0) -> Iterator[pl.DataFrame]:
         """One chunk each for validation and for testing, then the training rows."""

@@ -73,8 +73,8 @@ class SparkEngine:
         fitter = TransformFitter(self._dataset.columns, self._dataset.tasks)
         columns = {column.name: column for column in self._dataset.columns}
         found: dict[int, FitSums | ValueError] = {}
-        # A task gets a key's sums one after the other, so that it holds those of one key. Without the second exchange the
-        # tasks would add up one after the other, whenever the iterator comes to them.
+        # A task gets a key's sums one after the other, so that it holds those of one key. Without the second exchange
+        # the tasks would add up one after the other, whenever the iterator comes to them.
         sent = (
             self._tasks(_fit, self._reading)
             .repartition("key")
@@ -125,7 +125,7 @@ class SparkEngine:
             return dataset.spark_parts(self._collect(_count))
         if not hasattr(dataset, "parts"):
             return [dataset]
-        size = sum(Path(path).stat().st_size for path in getattr(dataset, "files", ()))
+        size = sum(Path(path).stat().st_size for path in getattr(dataset, "files", ()))  # none if rows are made
         count = workers or max(self._spark.sparkContext.defaultParallelism, -(-size // _TASK_BYTES))
         return dataset.parts(-(-size // count), self._map)
 
@@ -224,15 +224,17 @@ def _pieces(summary: Any) -> Iterable[tuple[int, Any]]:
 
 def _add(columns: Mapping[str, Column], batches: Iterator[Any]) -> Iterator[Any]:
     """Adds up what has one key, a piece of one feature's sums, and sends on what the parts say of themselves."""
-    for key, pairs in itertools.groupby(_received(batches), key=lambda sent: sent[0]):
-        if key == 0:
-            yield from map(_batch, pairs)
-            continue
-        _, (name, total) = next(pairs)
-        for _, (_, summary) in pairs:
-            total.add(summary)
-        for _, part in _pieces(columns[name].thinned(total)):
+    for (key, name), sent in itertools.groupby(_received(batches), key=lambda sent: (sent[0], sent[1][0])):
+        total = _total(summary for _, (_, summary) in sent)
+        for _, part in _pieces(columns[name].thinned(total)) if key else [(0, total)]:
             yield _batch((key, (name, part)))
+
+
+def _total(summaries: Iterator[Any]) -> Any:
+    total = next(summaries)
+    for summary in summaries:
+        total.add(summary)
+    return total
 
 
 def _received(batches: Iterator[Any]) -> Iterator[Sent]:

@@ -9,7 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from grouprank.datasets import CriteoDAC, TableDescription, Tabular, prepare
+from grouprank.datasets import CategoricalColumn, CriteoDAC, NumericColumn, TableDescription, Tabular, prepare
+from grouprank.datasets.spark_engine import _add, _batch, _received
+from grouprank.datasets.transforms.token_counts import TokenCounts
 
 pytest.importorskip("pyspark", reason="pyspark is not installed (pip install 'grouprank[spark]')")
 
@@ -23,10 +25,15 @@ def spark():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYSPARK_PYTHON", sys.executable)
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
         settings = {
             "spark.ui.enabled": "false",
-            "spark.sql.shuffle.partitions": "3",
             "spark.ui.showConsoleProgress": "false",
+            "spark.sql.shuffle.partitions": "2",
+            # Most of the time would go into starting: imports in each worker, and compilers of Java for a few rows.
+            "spark.python.daemon.module": "support.spark_workers",
+            "spark.sql.codegen.wholeStage": "false",
+            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         }
         session = SparkSession.builder.master("local[2,3]").config(map=settings).getOrCreate()
         session.sparkContext.setLogLevel("OFF")
@@ -51,6 +58,23 @@ def assert_equal(found, expected):
             assert (values.dtype, values.tobytes()) == (theirs.dtype, theirs.tobytes())
     assert not list(found.folder.rglob(".*"))
     return len(parts)
+
+
+def test_a_task_adds_up_one_key_after_the_other():
+    read = []
+
+    def batches():
+        for key, name, tokens in [(0, 3, None), (1, "os", "ab"), (1, "os", "bc"), (2, "os", "d"), (9, "price", 5.0)]:
+            read.append(key)
+            yield _batch((key, (name, TokenCounts.of(pl.Series([*tokens])) if name == "os" else tokens)))
+
+    columns = {"os": CategoricalColumn("os", "user", min_count=2), "price": NumericColumn("price", "ad")}
+    sent, found = _add(columns, batches()), {}
+    for key, (name, part) in _received(sent):
+        assert len(read) <= {0: 2, 1: 4, 2: 5, 9: 5}[key]
+        found[key, name] = part.tokens(1, None).tolist() if name == "os" else part
+    # Of the rare ones only their kind is sent on.
+    assert found == {(0, 3): None, (1, "os"): ["b"], (2, "os"): [], (9, "price"): 5.0}
 
 
 @pytest.mark.parametrize("workers", [1, 5])
