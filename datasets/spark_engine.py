@@ -1,5 +1,6 @@
 """Both passes of `prepare` in the tasks of Spark."""
 
+import gc
 import itertools
 import os
 import pickle
@@ -217,6 +218,8 @@ def _task(
     """What a task does: `work` on one part, whose results are sent as batches of Arrow."""
     from pyspark import TaskContext
 
+    if not gc.get_freeze_count():
+        gc.freeze()  # Spark collects garbage after each task: a quarter of a second, with what the frameworks hold
     if numbered:
         number = next(batches).column(0)[0].as_py()
         next(batches, None)
