@@ -13,13 +13,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
 import typer
 
 from ..datasets import CategoricalColumn
+from ..datasets.dataset import Dataset
 from ..datasets.fit_pass import fitted
 from ..datasets.local_engine import LocalEngine
 from ..datasets.raw_files.file_slice import part_of
@@ -32,16 +33,15 @@ _CHUNK_ROWS = 100_000
 _FREQUENT = 200_000
 
 
-class _Tokens:
+class _Tokens(Dataset):
     """Rows that are made as they are read: nine of ten have a token of their own, the others a frequent one."""
 
     name = "tokens"
-    tasks = (Task("click"),)
-    extras: ClassVar[dict[str, str]] = {}
 
     def __init__(self, distinct: int, parts: int) -> None:
         self.columns = (CategoricalColumn("token", "user", min_count=10),)
-        self.settings = {"distinct": distinct}
+        self.tasks = (Task("click"),)
+        self.extras = {}
         self._chunks = range(-(-distinct // (_CHUNK_ROWS * 9 // 10)) + 2)
         self._parts = parts
 
@@ -64,6 +64,11 @@ class _Tokens:
                 click=pl.lit(0.0, pl.Float32),
                 split=pl.lit(split),
             )
+
+    @classmethod
+    def download(cls, folder: Path) -> Path:
+        """Rows that are made are not downloaded."""
+        raise NotImplementedError("Rows that are made are not downloaded.")
 
 
 def main(
