@@ -14,7 +14,7 @@ _MERGE_ROWS = 200_000
 # More distinct tokens of a feature than these are held on disk.
 _MOST_TOKENS = 2_000_000
 # In how many pieces an engine adds up the tokens of a feature, and about how many tokens it sends at once.
-PIECES = 64
+PIECES = 32
 _SENT_TOKENS = 500_000
 # A shorter string lies in its view, without a text elsewhere.
 _BYTES_IN_A_VIEW = 12
