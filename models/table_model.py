@@ -15,7 +15,8 @@ from ..metrics import CodebookHealth
 from ..schema import Categorical, Schema
 from ..schema import Sequence as SequenceOfIds
 from .checks.batch_check import BatchCheck
-from .checks.dealt_rows import DealtRows, check_dealing, has_dealt_rows, predictions
+from .checks.data_shards import data_shards
+from .checks.dealt_rows import DealtRows, check_dealing, has_dealt_rows, predictions, split_rows
 from .checks.loss_watch import LossWatch
 from .checks.refuse_cloning import refuse_cloning
 from .checks.share_files import share_files
@@ -222,6 +223,9 @@ class TableModel(SteeredModel):
             weight = self._checked_weight(y, kwargs.get("sample_weight"))
             if kwargs.get("class_weight") is not None:
                 weight = self._class_weights(kwargs.pop("class_weight"), y, weight)
+            share = kwargs.get("validation_split")
+            if share and validation is None and isinstance(x, Mapping) and max(data_shards(), world_size()) > 1:
+                (x, y, weight), validation = split_rows(x, y, weight, kwargs.pop("validation_split"))
             self.schema.check_loader(validation)
             self._before_evaluation(validation)
             columns, labels, their_weight = validation, None, None
