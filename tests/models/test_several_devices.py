@@ -107,26 +107,16 @@ model.fit(x, y, verbose=0)
 """
 
 
-def start(program, *arguments, **options):
+def run(program, *arguments, cwd=None):
     environment = {**os.environ, "KERAS_BACKEND": BACKEND, "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        **options,
-    )
-
-
-def check_ends_well(process):
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, errors
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="strategies are TensorFlow's")
 def test_mirrored_strategy_of_two_replicas():
-    check_ends_well(start(MIRRORED))
+    run(MIRRORED)
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="process groups are torch's")
@@ -144,9 +134,8 @@ def test_the_example_of_the_docs_runs(tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "distribution.md").read_text(encoding="utf-8")
     script = tmp_path / "train.py"
     script.write_text(page.split("```python\n")[1].split("```")[0], encoding="utf-8")
-    run = "import runpy; runpy.run_module('torch.distributed.run', run_name='__main__')"
-    process = start(run, "--standalone", "--nproc-per-node", "2", str(script), cwd=tmp_path)
-    check_ends_well(process)
+    torchrun = "import runpy; runpy.run_module('torch.distributed.run', run_name='__main__')"
+    run(torchrun, "--standalone", "--nproc-per-node", "2", str(script), cwd=tmp_path)
     assert (tmp_path / "model.keras").exists()
 
 
