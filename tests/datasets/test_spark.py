@@ -86,8 +86,15 @@ def test_a_task_adds_up_one_key_after_the_other():
 def test_a_file_is_prepared_alike_however_it_is_cut(spark, criteo, tmp_path, workers):
     calls = []
     expected = prepare(CriteoDAC(criteo), tmp_path / "local", 32, 4)
+    at = "file://" if workers == 1 else ""
     found = prepare(
-        CriteoDAC(criteo), tmp_path / "spark", 50, 4, lambda *call: calls.append(call), workers, engine="spark"
+        CriteoDAC(f"{at}{criteo}"),
+        f"{at}{tmp_path}/spark",
+        50,
+        4,
+        lambda *call: calls.append(call),
+        workers,
+        engine="spark",
     )
     assert assert_equal(found, expected) == workers
     assert calls == [("fit", 696, None), ("encode", 696, 696)]
