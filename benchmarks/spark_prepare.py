@@ -17,6 +17,7 @@ import typer
 from ..datasets import CriteoDAC, prepare
 from ..recipes.command import run_command
 from .loading.criteo_text import write_criteo_text
+from .support.child_processes import child_processes
 
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -30,7 +31,7 @@ def main(
 ) -> None:
     """Prepare texts of two sizes with threads and on Spark; each case in a process of its own, in turns."""
     place = folder.absolute() / "spark"
-    texts = {size: place / str(size) for size in (1000, rows, rows * larger)}
+    texts = {size: place / str(size) for size in (rows, rows * larger)}
     if case:
         typer.echo(json.dumps(_measure(case, texts, place)))
         return
@@ -54,7 +55,8 @@ def _measure(case: str, texts: dict[int, Path], place: Path) -> dict[str, dict[s
         os.environ["PYSPARK_PYTHON"] = sys.executable
         SparkSession.builder.master(f"local[{cores}]").config("spark.ui.enabled", "false").getOrCreate()
     found = {}
-    for size, text in texts.items():  # the first one starts the workers and is left out of what is read
+    for size in (min(texts), *texts):  # the first time, in which all starts and warms up, is left out of what is read
+        text = texts[size]
         out = place / f"out-{case}"
         shutil.rmtree(out, ignore_errors=True)
         before, start = _processor_seconds(), time.perf_counter()
@@ -70,25 +72,13 @@ def _measure(case: str, texts: dict[int, Path], place: Path) -> dict[str, dict[s
 
 def _processor_seconds() -> dict[str, float]:
     """Seconds of this process (the driver), of Java, and of the Python processes that it started."""
-    parents, seconds, names = {}, {}, {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
+    total = {"driver": time.process_time()}
+    for number, kind in child_processes().items():
         try:
-            name, _, rest = path.read_text().partition("(")[2].rpartition(")")
+            fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
             continue
-        fields = rest.split()
-        number = int(path.parent.name)
-        parents[number], names[number] = int(fields[1]), name
-        seconds[number] = sum(map(int, fields[11:15])) / _TICK
-    own = os.getpid()
-    total = {"driver": time.process_time()}
-    for number, name in names.items():
-        ancestor = number
-        while ancestor not in (0, own):
-            ancestor = parents.get(ancestor, 0)
-        if ancestor == own and number != own:
-            kind = "java" if name == "java" else "tasks"
-            total[kind] = total.get(kind, 0.0) + seconds[number]
+        total[kind] = total.get(kind, 0.0) + sum(map(int, fields[11:15])) / _TICK
     return total
 
 

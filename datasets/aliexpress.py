@@ -9,6 +9,7 @@ from ..schema import Task
 from .kinds import CategoricalColumn, Column, NumericColumn
 from .raw_files.bad_rows import BadRows
 from .raw_files.delimited_file import DelimitedFile, Kind
+from .raw_files.file_slice import FileSlice, Run, part_of
 from .raw_files.hide_unobserved import hide_unobserved
 from .raw_files.official_files import find_file, require_file
 from .remote_files import local_path
@@ -94,25 +95,37 @@ class AliExpress:
         self.files = tuple(require_file(folder, [name], _REMEDY) for name in _FILES)
         self.bad_rows = 0
         self._train_rows: int | None = None
+        self._part: tuple[Path, FileSlice] | None = None
 
     def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
         """Yield frames of at most `chunk_rows` rows, the training file first (see `Dataset.chunks`)."""
         bad_rows = BadRows(max_bad_rows)
         kinds: dict[str, Kind] = {column.raw_name: column.dtype for column in self.columns}
         kinds |= {task.name: "label" for task in self.tasks}
-        train = DelimitedFile(self.files[0], ",")
+        train = self.files[0]
         if self._train_rows is None:
-            self._train_rows = train.count_rows()
-        for file in (train, DelimitedFile(self.files[1], ",")):
+            self._train_rows = DelimitedFile(train, ",").count_rows()
+        for path, within in [self._part] if self._part else [(path, None) for path in self.files]:
+            file = DelimitedFile(path, ",", within=within)
             for frame, lines in file.chunks(chunk_rows, kinds, bad_rows, workers):
                 self.bad_rows = bad_rows.count
-                if file is train:
+                if path == train:
                     late = lines - file.header_lines > self._train_rows * _TRAIN_SHARE
                     split = pl.Series("split", ["train", "validation"]).gather(late.astype("uint32"))
                 else:
                     split = pl.Series("split", ["test"]).new_from_index(0, len(frame))
                 yield hide_unobserved(frame, self.tasks).with_columns(split)
         self.bad_rows = bad_rows.count
+
+    def parts(self, size: int, run: Run) -> "list[AliExpress]":
+        """The rows in slices of both files, for engines (see `Dataset.parts`)."""
+        cut = {path: DelimitedFile(path, ",").slices(size, run) for path in self.files}
+        rows = cut[self.files[0]][1]
+        return [
+            part_of(self, _part=(path, within), _train_rows=rows)
+            for path, (slices, _) in cut.items()
+            for within in slices
+        ]
 
     @classmethod
     def download(cls, folder: str | Path) -> Path:

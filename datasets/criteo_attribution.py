@@ -9,6 +9,7 @@ from ..schema import Task
 from .kinds import CategoricalColumn, Column, NumericColumn
 from .raw_files.bad_rows import BadRows
 from .raw_files.delimited_file import DelimitedFile, Kind
+from .raw_files.file_slice import FileSlice, Run, part_of
 from .raw_files.hide_unobserved import hide_unobserved
 from .raw_files.official_files import find_file, require_file
 from .raw_files.time_split import time_split
@@ -98,11 +99,12 @@ class CriteoAttribution:
         self.files = (self._path,)
         self.settings = {"conversion": self._label}
         self.bad_rows = 0
+        self._within: FileSlice | None = None
 
     def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
         """Yield frames of at most `chunk_rows` rows in time order (see `Dataset.chunks`)."""
         bad_rows = BadRows(max_bad_rows)
-        file = DelimitedFile(self._path, "\t", quoted=False)
+        file = DelimitedFile(self._path, "\t", quoted=False, within=self._within)
         kinds: dict[str, Kind] = {"click": "label", self._label: "label"}
         kinds |= {column.raw_name: column.dtype for column in self.columns}
         for frame, _ in file.chunks(chunk_rows, kinds, bad_rows, workers):
@@ -110,6 +112,11 @@ class CriteoAttribution:
             frame = frame.rename({self._label: "conversion"})
             yield hide_unobserved(frame, self.tasks).with_columns(time_split(frame[_TIME], _BOUNDS))
         self.bad_rows = bad_rows.count
+
+    def parts(self, size: int, run: Run) -> "list[CriteoAttribution]":
+        """The rows in slices of the file, for engines (see `Dataset.parts`)."""
+        slices, _ = DelimitedFile(self._path, "\t", quoted=False).slices(size, run)
+        return [part_of(self, _within=within) for within in slices]
 
     @classmethod
     def download(cls, folder: str | Path) -> Path:

@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from ..schema import Task
 from .kinds import CategoricalColumn, Column, NumericColumn, SequenceColumn
 from .raw_files.bad_rows import BadRows
 from .raw_files.delimited_file import DelimitedFile, Kind
+from .raw_files.file_slice import FileSlice, Run, part_of
 from .raw_files.official_files import fetch_archive, find_file, require_file
-from .raw_files.time_split import time_bounds, time_split
+from .raw_files.time_split import file_times, time_bounds, time_split
 from .remote_files import local_path
 
 _URL = "https://criteostorage.blob.core.windows.net/criteo-research-datasets/Criteo_Conversion_Search.tar.gz"
@@ -104,18 +106,29 @@ class CriteoConversionLog:
         self.files = (self._path,)
         self.bad_rows = 0
         self._bounds: tuple[int, int] | None = None
+        self._within: FileSlice | None = None
 
     def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
         """Yield frames of at most `chunk_rows` rows in file order (see `Dataset.chunks`)."""
         bad_rows = BadRows(max_bad_rows)
-        file = DelimitedFile(self._path, "\t", _FIELDS, quoted=False)
+        file = self._file
         if self._bounds is None:
-            self._bounds = time_bounds(file, _TIME, chunk_rows, workers)
+            self._bounds = time_bounds(self._path, _TIME, [file_times(file, _TIME, chunk_rows, workers)])
         kinds: dict[str, Kind] = {_LABEL: "label", **{column.raw_name: column.dtype for column in self.columns}}
         for frame, _ in file.chunks(chunk_rows, kinds, bad_rows, workers):
             self.bad_rows = bad_rows.count
             yield frame.rename({_LABEL: "sale"}).with_columns(time_split(frame[_TIME], self._bounds))
         self.bad_rows = bad_rows.count
+
+    def parts(self, size: int, run: Run) -> "list[CriteoConversionLog]":
+        """The rows in slices of the file, for engines (see `Dataset.parts`)."""
+        parts = [part_of(self, _within=within) for within in self._file.slices(size, run)[0]]
+        bounds = time_bounds(self._path, _TIME, run(_times, parts))
+        return [part_of(part, _bounds=bounds) for part in parts]
+
+    @property
+    def _file(self) -> DelimitedFile:
+        return DelimitedFile(self._path, "\t", _FIELDS, quoted=False, within=self._within)
 
     @classmethod
     def download(cls, folder: str | Path) -> Path:
@@ -124,3 +137,7 @@ class CriteoConversionLog:
         if find_file(folder, [_FILE], _SUBFOLDERS) is None:
             fetch_archive(folder, _URL, [_FILE], None, _PAGE)
         return folder
+
+
+def _times(part: CriteoConversionLog) -> np.ndarray:
+    return file_times(part._file, _TIME)

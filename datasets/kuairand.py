@@ -1,7 +1,9 @@
 """KuaiRand-Pure: short-video impressions with many feedback signals."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import polars as pl
 
@@ -9,6 +11,7 @@ from ..schema import Task
 from .kinds import CategoricalColumn, Column, NumericColumn, SequenceColumn
 from .raw_files.bad_rows import BadRows
 from .raw_files.delimited_file import DelimitedFile, Kind
+from .raw_files.file_slice import FileSlice, Run, part_of
 from .raw_files.official_files import fetch_archive, find_file, require_file
 from .remote_files import local_path
 
@@ -102,16 +105,19 @@ class KuaiRandPure:
         self._logs = (early, late) if early else (late,)
         self.files = (*self._logs, self._users, self._videos)
         self.bad_rows = 0
+        self._part: tuple[Path, FileSlice] | None = None
+        self._counts_side_tables = True
 
     def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
         """Yield joined frames of at most `chunk_rows` rows in time order (see `Dataset.chunks`)."""
         bad_rows = BadRows(max_bad_rows)
-        users = self._side_table(self._users, "user_id", self._raw("user"), bad_rows)
-        videos = self._side_table(self._videos, "video_id", self._raw("ad"), bad_rows)
+        of_side_tables = bad_rows if self._counts_side_tables else BadRows(sys.maxsize)
+        users = self._side_table(self._users, "user_id", self._raw("user"), of_side_tables)
+        videos = self._side_table(self._videos, "video_id", self._raw("ad"), of_side_tables)
         kinds: dict[str, Kind] = {**self._raw("context"), **_IN_LOG, "date": "int64"}
         kinds |= {task.name: "label" for task in self.tasks}
-        for path in self._logs:
-            for log, _ in DelimitedFile(path, ",").chunks(chunk_rows, kinds, bad_rows, workers):
+        for path, within in [self._part] if self._part else [(path, None) for path in self._logs]:
+            for log, _ in DelimitedFile(path, ",", within=within).chunks(chunk_rows, kinds, bad_rows, workers):
                 self.bad_rows = bad_rows.count
                 split = (
                     pl.when(pl.col("date") <= _LAST_TRAINING_DATE)
@@ -125,6 +131,12 @@ class KuaiRandPure:
                 frame = frame.join(videos, on="video_id", how="left", maintain_order="left")
                 yield frame.with_columns(pl.col(pl.String).fill_null(""))
         self.bad_rows = bad_rows.count
+
+    def parts(self, size: int, run: Run) -> list[Self]:
+        """The rows in slices of the logs, for engines (see `Dataset.parts`); each part joins the small side tables."""
+        cut = [(path, within) for path in self._logs for within in DelimitedFile(path, ",").slices(size, run)[0]]
+        # The first part alone reports the malformed rows of the side tables, which all parts read.
+        return [part_of(self, _part=part, _counts_side_tables=not number) for number, part in enumerate(cut)]
 
     def _raw(self, side: str) -> dict[str, Kind]:
         return {c.raw_name: c.dtype for c in self.columns if c.side == side and c.raw_name not in _IN_LOG}

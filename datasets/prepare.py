@@ -52,8 +52,9 @@ def prepare(
             Spark a part for each 128 MiB, and at least one for each core.
         engine: `"local"`, or `"spark"`, which runs both passes in tasks of the current Spark session, or of a new one,
             and writes a part of the columns in each. The columns and transforms are those of the local engine to the
-            last bit. Executors need grouprank, and the files and the destination under the same paths. Defaults to
-            `"local"`.
+            last bit. Executors need grouprank, and the files and the destination under the same paths. A gzip file,
+            Tenrec and Ali-CCP are read by one task: the first can only be read from its start, and rows of the others
+            depend on other rows of all their files. Defaults to `"local"`.
 
     Returns:
         The prepared table; its `report` has the rows of each split, the bad rows, the mean of each label,

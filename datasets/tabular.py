@@ -185,6 +185,11 @@ class Tabular:
         files = [FrameRows(path, columns, first=1 + sum(rows[:number])) for number in range(len(rows))]
         return [part_of(self, spark_frame=None, _bounds=bounds, _file=file) for file in files]
 
+    @property
+    def first_row(self) -> int:
+        """Number of the first row of one of `spark_parts`, counted from 1."""
+        return int(self._file.first)
+
     def over(self, frames: Iterable[pl.DataFrame]) -> "Tabular":
         """One of `spark_parts` with its rows."""
         return part_of(self, _file=self._file.over(frames))

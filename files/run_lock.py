@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from ..distribution import rank
-
 _FILE = "lock"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
@@ -25,8 +23,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     """Hold a run folder; other processes that ask for it meanwhile are refused at once.
 
     The operating system releases the lock when the process ends, however it ends, so nothing has to be cleaned up after
-    a kill. The file `lock` in the folder says who holds it, or held it last. Of several processes that train together
-    the first one holds it for all.
+    a kill. The file `lock` in the folder says who holds it, or held it last.
 
     Args:
         folder: the run folder; made if it does not exist.
@@ -40,9 +37,6 @@ def run_lock(folder: Path) -> Iterator[None]:
     >>> with run_lock(Path(tempfile.mkdtemp()) / "run"):
     ...     pass  # train
     """
-    if rank() > 0:
-        yield
-        return
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / _FILE, "a+", encoding="utf-8") as file:
         try:

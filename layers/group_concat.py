@@ -167,7 +167,7 @@ class GroupConcat(keras.layers.Layer):
             name=self.name,
         )
         relative = loss_scale == "relative" and self.has_encoder and reconstruction_weight > 0
-        self._relative = RunningVariance(ema_decay) if relative else None
+        self._relative = RunningVariance(ema_decay, name="running_variance") if relative else None
         self.supports_masking = True
 
     @property

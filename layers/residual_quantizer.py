@@ -150,7 +150,7 @@ class ResidualQuantizer(keras.layers.Layer):
         self.loss_scale = loss_scale
         # Only what has a loss needs a variance to measure it by.
         relative = loss_scale == "relative" and self.loss_weight > 0
-        self._relative = RunningVariance(ema_decay, num_levels) if relative else None
+        self._relative = RunningVariance(ema_decay, num_levels, name="running_variance") if relative else None
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
 

@@ -51,6 +51,10 @@ class RankingNetwork:
     ) -> None:
         self.schema, self.group_concats, self.backbone = schema, group_concats, backbone
         self.structure, self.weighting, self.joints = structure, weighting, joints
+        if isinstance(weighting, FixedWeighting):
+            # The graph does without it. Before each `fit` and `predict`, Keras runs a model once more whose layers are
+            # not all built.
+            weighting.build(dict.fromkeys(schema.task_names, (None, None)))
         self.calibrations = calibrations
         self.towers: dict[str, MLP] = {}
         # Float32 under every dtype policy: cross entropy needs the range, serving the precision.

@@ -1,6 +1,8 @@
 """The base of the prebuilt models, which train and predict on the columns of a table."""
 
-from collections.abc import Sequence
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,13 +15,15 @@ from ..metrics import CodebookHealth
 from ..schema import Categorical, Schema
 from ..schema import Sequence as SequenceOfIds
 from .checks.batch_check import BatchCheck
-from .checks.dealt_rows import DealtRows, check_dealing, has_dealt_rows, predictions
+from .checks.data_shards import data_shards
+from .checks.dealt_rows import DealtRows, check_dealing, has_dealt_rows, predictions, split_rows
 from .checks.loss_watch import LossWatch
 from .checks.refuse_cloning import refuse_cloning
 from .checks.share_files import share_files
 from .checks.weights_survive import weights_survive
 from .preset_registry import get_preset
 from .save_on_disk import save_on_disk
+from .state_tree import take_tables, tree_in_order
 from .steered_model import SteeredModel
 
 # What a replica of `tf.distribute` would learn of its own part of the batch.
@@ -219,6 +223,9 @@ class TableModel(SteeredModel):
             weight = self._checked_weight(y, kwargs.get("sample_weight"))
             if kwargs.get("class_weight") is not None:
                 weight = self._class_weights(kwargs.pop("class_weight"), y, weight)
+            share = kwargs.get("validation_split")
+            if share and validation is None and isinstance(x, Mapping) and max(data_shards(), world_size()) > 1:
+                (x, y, weight), validation = split_rows(x, y, weight, kwargs.pop("validation_split"))
             self.schema.check_loader(validation)
             self._before_evaluation(validation)
             columns, labels, their_weight = validation, None, None
@@ -312,6 +319,35 @@ class TableModel(SteeredModel):
     def _is_saved_by_all(self) -> bool:
         # Keras makes variables while it saves, which takes all processes of JAX.
         return has_dealt_rows(self) or (keras.backend.backend() == "jax" and world_size() > 1)
+
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
+        """Load as `keras.Model.load_weights` does; also a folder of `OrbaxCheckpoint` from other devices."""
+        distribution = keras.distribution.distribution()
+        if keras.backend.backend() == "jax" and distribution is None and os.path.isdir(filepath):
+            # Only under a distribution Keras loads arrays that were laid over devices that are not here.
+            distribution = keras.distribution.DataParallel(devices=keras.distribution.list_devices()[:1])
+        with distribution.scope() if distribution is not None else contextlib.nullcontext():
+            super().load_weights(filepath, skip_mismatch, **kwargs)
+
+    def get_state_tree(self, value_format: str = "backend_tensor") -> dict[str, Any]:
+        """The state as `keras.Model.get_state_tree` gives it, with fused tables in the order of their rows.
+
+        `keras.callbacks.OrbaxCheckpoint` writes it. It fits any number of devices. Metrics are left out, since an
+        epoch begins without them.
+        """
+        optimizer = getattr(self, "optimizer", None)
+        if optimizer is not None and not optimizer.built:
+            # Keras lays what it loads over the devices as the variables lie that are there.
+            optimizer.build(self.trainable_variables)
+        return tree_in_order(self, value_format)
+
+    def set_state_tree(self, state_tree: Mapping[str, Any]) -> None:
+        """Take a state that `get_state_tree` of a model of the same arguments gave, on any devices.
+
+        Raises:
+            ValueError: if it holds weights that this model does not have. The weights then stay as they were.
+        """
+        super().set_state_tree(take_tables(self, state_tree))
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """One step, as `keras.Model.train_on_batch`; nothing is checked but how many replicas there are.

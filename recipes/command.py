@@ -29,8 +29,10 @@ from .study_settings import StudySettings
 # Set by those who start several processes: our launcher, and torchrun.
 _LAUNCHED = {"KERAS_DISTRIBUTION_NUM_PROCESSES", "TORCHELASTIC_RUN_ID"}
 
+# torchrun takes `--run` for the beginning of an option of its own.
 Run = Annotated[
-    Path | None, typer.Option("--run", help="Run folder. Default: runs/RECIPE/BACKEND-seed-SEED.", show_default=False)
+    Path | None,
+    typer.Option("--run", "--run-folder", help="Default: runs/RECIPE/BACKEND-seed-SEED.", show_default=False),
 ]
 SavedModels = Annotated[Path, typer.Option("--saved-models", help="Where versions are exported, as DIR/RECIPE/N.")]
 BadRows = Annotated[int, typer.Option("--max-bad-rows", min=0, help="Malformed rows to skip before giving up.")]

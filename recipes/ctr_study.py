@@ -1,5 +1,6 @@
 """A baseline and a candidate with groups and residual learning, side by side on one dataset."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..datasets import Dataset, PreparedTable, prepare
+from ..distribution import rank
 from ..files import RunFolder, run_lock
 from ..models import CTRModel
 from ..reports.terminal import Terminal
@@ -59,7 +61,8 @@ def run_ctr_study(
     Raises:
         RuntimeError: if another process works in the run folder.
     """
-    with run_lock(run):
+    # The first of several processes holds the folder for all.
+    with run_lock(run) if rank() == 0 else contextlib.nullcontext():
         return _run(dataset, settings, run, saved_models, max_bad_rows, console or Terminal(), chunk_rows)
 
 

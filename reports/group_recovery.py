@@ -6,9 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.metrics import adjusted_mutual_info_score
-from sklearn.preprocessing import OneHotEncoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +79,9 @@ def group_recovery(
         raise ValueError(
             f"`codes` and `planted` must hold the same rows, at least one of each. Received rows: {lengths}."
         )
+    # Imported here, since it takes longer than the rest of this room.
+    from sklearn.metrics import adjusted_mutual_info_score
+
     rng = np.random.default_rng(seed)
     rows = next(iter(lengths.values()))
     chosen = rng.permutation(rows)[:max_rows]
@@ -125,6 +125,9 @@ def prefix_groups(codes: np.ndarray, levels: int) -> np.ndarray:
 
 def _importance(codes: np.ndarray, factors: Mapping[str, np.ndarray], seed: int) -> tuple[np.ndarray, dict[str, float]]:
     """Importance of each code variable (rows) for each factor (columns), and accuracy on held-out rows."""
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.preprocessing import OneHotEncoder
+
     encoder = OneHotEncoder(dtype="float32", handle_unknown="ignore")
     train = np.arange(len(codes)) % 4 > 0
     features = encoder.fit(codes[train]).transform(codes)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import adjusted_mutual_info_score
 
 from .group_recovery import prefix_groups
 
@@ -44,6 +43,9 @@ def group_stability(codes_by_seed: Sequence[ArrayLike]) -> list[float | None]:
             "`codes_by_seed` must hold group ids (rows, levels) of the same rows by at least two models. "
             f"Received shapes: {[one.shape for one in codes]}."
         )
+    # Imported here, since it takes longer than the rest of this room.
+    from sklearn.metrics import adjusted_mutual_info_score
+
     found: list[float | None] = []
     for levels in range(1, codes[0].shape[1] + 1):
         groups = [prefix_groups(one, levels) for one in codes]

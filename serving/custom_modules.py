@@ -11,6 +11,8 @@ import keras
 
 from .script_definitions import script_definitions
 
+# The module in which a fresh process defines the classes of a script.
+_SCRIPT = "__grouprank_export__"
 _OURS = ("keras", "keras_rs", "grouprank", "__main__")
 
 
@@ -32,6 +34,9 @@ def custom_modules(model: Any) -> dict[str, Any]:
     >>> custom_modules(keras.Sequential([keras.layers.Dense(1)]))
     {'names': [], 'script': None}
     """
+    if _SCRIPT in sys.modules:
+        # What this process was given itself.
+        return dict(sys.modules[_SCRIPT].__dict__["modules"])
     classes = [type(layer) for layer in model._flatten_layers()]
     names = sorted({own.__module__ for own in classes if own.__module__.split(".")[0] not in _OURS})
     own = {_top_level_name(one) for one in classes if one.__module__ == "__main__"}
@@ -80,7 +85,7 @@ def import_custom_modules(modules: dict[str, Any]) -> None:
     if script is None:
         return
     # Not "__main__", which is this process' own.
-    module = types.ModuleType("__grouprank_export__")
-    module.__dict__.update(__file__=script["path"], __package__=script["package"])
+    module = types.ModuleType(_SCRIPT)
+    module.__dict__.update(modules=modules, __file__=script["path"], __package__=script["package"])
     sys.modules[module.__name__] = module
     exec(compile(script["source"], script["path"], "exec"), module.__dict__)

@@ -8,10 +8,12 @@ from typing import Any
 import keras
 
 from ..datasets import TableTransforms
+from ..distribution import world_size
 from .check_transforms import check_transforms
 from .check_weights import check_weights
 from .export_onnx import export_onnx
 from .export_report import ExportReport
+from .export_together import export_together
 from .fresh_process import run_fresh_process
 from .hand_over import hand_over
 from .layout.provenance import describe, write_provenance
@@ -55,6 +57,9 @@ def export(
     It is written in a fresh process, loaded in another one that has only TensorFlow's C library, and compared with the
     Keras model. Then the version folder appears in one rename, so a server that polls `NAME` never sees half of it. An
     export that fails leaves nothing behind.
+
+    In several processes all of them call this and get the report. The model must fit into the memory of the first one's
+    machine.
 
     The version folder also holds the vocabularies (`assets`), requests that warm the server up
     (`assets.extra/tf_serving_warmup_requests`, made of some of the `rows`) and where the model comes from
@@ -107,6 +112,9 @@ def export(
         raise ValueError(f"`format` must be one of {FORMATS}. Received: format={format!r}.")
     if table_dtype not in TABLE_DTYPES:
         raise ValueError(f"`table_dtype` must be one of {TABLE_DTYPES}. Received: table_dtype={table_dtype!r}.")
+    if world_size() > 1:
+        given = {"transforms": transforms, "rows": rows, "tolerance": tolerance, "provenance": provenance}
+        return export_together(model, Path(path), {**given, "format": format, "table_dtype": table_dtype})
     if format == "onnx":
         if transforms is not None:
             raise ValueError(

@@ -56,5 +56,5 @@ def _refuse_dealt_tables(model: Any) -> None:
         raise RuntimeError(
             f"The rows of {[layer.name for layer in dealt]} are dealt over {world_size()} processes, and an export is "
             "written and checked by one. Save the model (`model.save`, in every process), load the file in one "
-            "process, and export what was loaded."
+            "process, and export what was loaded. `grouprank.serving.export` does that by itself."
         )

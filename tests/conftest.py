@@ -34,6 +34,7 @@ ANY_BACKEND = (
     "models/test_loaders_checked.py",
     "models/test_rate_start.py",
     "models/test_two_tower_parts.py",
+    "models/test_validation_split.py",
     "models/test_weighted_lists.py",
     "peers/test_peer_outputs.py",
     "recipes/*",

@@ -4,6 +4,27 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
+class BadRowError(ValueError):
+    """A malformed row that may not be skipped.
+
+    Args:
+        path: the file.
+        line: number of the line in it, counted from 1.
+        problem: what is wrong, and how to mend it.
+
+    Example:
+    >>> str(BadRowError(Path("train.txt"), 7, "expected 40 fields."))
+    'train.txt, line 7: expected 40 fields.'
+    """
+
+    def __init__(self, path: Path, line: int, problem: str) -> None:
+        super().__init__(path, line, problem)
+        self.line, self.problem = line, problem
+
+    def __str__(self) -> str:
+        return "{}, line {}: {}".format(*self.args)
+
+
 class BadRows:
     """Count malformed rows and raise, with file, line and remedy, at the first one beyond the limit.
 
@@ -29,8 +50,10 @@ class BadRows:
             self.count += 1
             if self.count > self.limit:
                 rows = "row" if self.count == 1 else "rows"
-                raise ValueError(
-                    f"{path}, line {line}: {problem} That makes {self.count} bad {rows}, and {self.limit} may be "
+                raise BadRowError(
+                    path,
+                    line,
+                    f"{problem} That makes {self.count} bad {rows}, and {self.limit} may be "
                     f"skipped. "
-                    "Mend the file, or allow more with --max-bad-rows (`max_bad_rows=` in Python)."
+                    "Mend the file, or allow more with --max-bad-rows (`max_bad_rows=` in Python).",
                 )

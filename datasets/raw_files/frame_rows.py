@@ -29,7 +29,7 @@ class FrameRows:
 
     def __init__(self, path: Path, columns: Sequence[str], frames: Iterable[pl.DataFrame] = (), first: int = 1) -> None:
         self.path, self.columns = path, list(columns)
-        self._frames, self._first = frames, first
+        self._frames, self.first = frames, first
 
     def over(self, frames: Iterable[pl.DataFrame]) -> "FrameRows":
         """The same table with its rows."""
@@ -39,7 +39,7 @@ class FrameRows:
         self, chunk_rows: int, columns: Sequence[str], bad_rows: BadRows, workers: int = 1
     ) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
         """Yield frames of at most `chunk_rows` rows, each with its rows' numbers (see `TableFile.chunks`)."""
-        first = self._first
+        first = self.first
         for frame in _of_size(self._frames, chunk_rows):
             yield frame.select(columns), np.arange(first, first + len(frame))
             first += len(frame)

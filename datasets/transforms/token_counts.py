@@ -13,8 +13,9 @@ from .token_spelling import INTEGER, TokenSpelling
 _MERGE_ROWS = 200_000
 # More distinct tokens of a feature than these are held on disk.
 _MOST_TOKENS = 2_000_000
-# In how many pieces an engine adds up the tokens of a feature. It divides the number of groups.
-PIECES = 8
+# In how many pieces an engine adds up the tokens of a feature, and about how many tokens it sends at once.
+PIECES = 32
+_SENT_TOKENS = 500_000
 # A shorter string lies in its view, without a text elsewhere.
 _BYTES_IN_A_VIEW = 12
 # A vocabulary file cannot hold an empty line for TensorFlow's reader; this one stands in its place. As a value it is
@@ -94,21 +95,29 @@ class TokenCounts:
         else:
             yield from self._frames
 
-    def pieces(self) -> Iterator["TokenCounts"]:
-        """`PIECES` parts to be sent and added up apart; spellings of one number are in one of them."""
-        self._merge()
-        frames = {piece: list[pl.DataFrame]() for piece in range(PIECES)}
-        for group, frame in enumerate(self._merged() if self._runs else ()):
-            frames[group % PIECES].append(frame)
-        for frame in self._frames:
-            pieces = group_of(frame) % PIECES
-            for piece in frames:
-                frames[piece].append(frame.filter(pieces == piece))
-        for parts in frames.values():
-            counts = TokenCounts()
-            counts._frames, counts._pending = parts, sum(map(len, parts))
-            counts._dropped = self._dropped
-            yield counts
+    def pieces(self) -> Iterator[tuple[int, "TokenCounts"]]:
+        """Parts to be sent, each with the number of the piece, one of `PIECES`, with which it is to be added up.
+
+        Spellings of one number are in one piece. Only the tokens that are sent at once are in memory.
+        """
+        held: list[pl.DataFrame] = []
+        if self._dropped:
+            nothing = TokenCounts()
+            nothing._dropped = self._dropped
+            yield 0, nothing
+        for frame in self._merged():
+            held.append(frame)
+            if sum(map(len, held)) >= _SENT_TOKENS:
+                yield from self._cut(held)
+                held = []
+        yield from self._cut(held)
+
+    def _cut(self, frames: list[pl.DataFrame]) -> Iterator[tuple[int, "TokenCounts"]]:
+        if any(map(len, frames)):
+            whole = pl.concat(frames)
+            whole = whole.with_columns(piece=group_of(whole, PIECES, seed=1))
+            for (piece,), frame in whole.partition_by("piece", as_dict=True, include_key=False).items():
+                yield int(piece), TokenCounts._of_frame(own_text(frame))
 
     def thinned(self, min_count: int, missing: Sequence[str] = ()) -> "TokenCounts":
         """The counts without the tokens that are too rare in any spelling, once all rows are counted.

@@ -31,7 +31,7 @@ class TokenRun:
     """
 
     def __init__(self, counts: pl.DataFrame) -> None:
-        grouped = counts.with_columns(group=group_of(counts)).sort("group")
+        grouped = counts.with_columns(group=group_of(counts, GROUPS)).sort("group")
         bounds = np.searchsorted(grouped["group"].to_numpy(), np.arange(GROUPS + 1)).tolist()
         grouped = grouped.drop("group")
         self._places = [0]
@@ -52,9 +52,15 @@ class TokenRun:
             return pl.read_ipc(io.BytesIO(file.read(stop - start)))
 
 
-def group_of(counts: pl.DataFrame) -> pl.Series:
-    """The group of each token. Those that may be spellings of one number, such as `84` and `84.0`, are in one group."""
+def group_of(counts: pl.DataFrame, groups: int, seed: int = 0) -> pl.Series:
+    """The group of each token. Those that may be spellings of one number, such as `84` and `84.0`, are in one group.
+
+    Args:
+        counts: the column `token`.
+        groups: how many groups there are, at most 256.
+        seed: with another one, the tokens of a group are in all groups.
+    """
     token = pl.col("token")
     if counts.schema["token"] == pl.String:
         token = token.str.replace(DECIMALS, "")
-    return counts.select((token.hash() % GROUPS).cast(pl.UInt8)).to_series()
+    return counts.select((token.hash(seed) % groups).cast(pl.UInt8)).to_series()

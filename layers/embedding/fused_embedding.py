@@ -1,7 +1,7 @@
 """An embedding table that trains the rows a batch touches."""
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -17,6 +17,9 @@ from .row_tables.base_row_store import BLOCK_ROWS
 from .row_tables.base_row_table import refuse_accumulation
 from .stochastic_rounding import stochastic_round
 from .table_config import PLACEMENTS, STORAGE_DTYPES
+
+# 1 to 8, 10, 12, 14, 15, 16 and further numbers of devices up to 64 divide it.
+_DIVISIBLE = 6720
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -292,6 +295,38 @@ class FusedEmbedding(keras.layers.Layer):
                 raise ValueError(
                     f"The file holds {rows} rows of {name!r}, but {self.name!r} has {self.input_dim}. Load it into a "
                     "layer of as many rows."
+                )
+
+    def state_in_order(self) -> dict[str, Any]:
+        """`state` as arrays with the rows in their order, as checkpoints of Orbax hold them.
+
+        With `placement="rows"` rows of zeros follow, up to a number of rows that many numbers of devices divide: JAX
+        lays an array over devices in equal parts.
+        """
+        multiple = _DIVISIBLE if self.placement == "rows" else 1
+        return {
+            name: self._store.in_order(variable, multiple) if len(variable.shape) else variable.value
+            for name, variable in self.state.items()
+        }
+
+    def take_in_order(self, values: Mapping[str, Any]) -> None:
+        """Read what `state_in_order` of a layer on any devices gave.
+
+        Args:
+            values: arrays by name; names that `state` does not have are left out.
+        """
+        for name, variable in self.state.items():
+            if name not in values:
+                continue
+            value = values[name]
+            if not len(variable.shape):
+                variable.assign(value)
+            elif len(value) >= self.input_dim and tuple(value.shape[1:]) == (variable.shape[-1],):
+                self._store.take_in_order(variable, value)
+            else:
+                raise ValueError(
+                    f"The state holds {name!r} of shape {tuple(value.shape)}, but {self.name!r} has {self.input_dim} "
+                    f"rows of width {variable.shape[-1]}. Load it into a layer of as many rows and the same optimizer."
                 )
 
     @property

@@ -1,5 +1,6 @@
 """Rows that several devices or processes share: cut for training, padded for evaluation and prediction."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -129,6 +130,46 @@ class DealtRows:
                 return x, _unknown_from(y, rows), weight
             y = {**y, **{name: _unknown_from(y[name], rows) for name in self.tasks if name in y}}
         return x, y, weight
+
+
+def split_rows(
+    x: Mapping[str, Any], y: Any, weight: Any, share: float
+) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
+    """Columns, labels and weights of the first rows and of the last ones, as Keras' `validation_split` takes them.
+
+    Keras splits rows that were made ready for several devices, and of neither part the devices could share the rest.
+
+    Args:
+        x: columns.
+        y: labels.
+        weight: weights of rows, or `None`.
+        share: the share of the last rows, between 0 and 1.
+
+    Raises:
+        ValueError: if one of the parts has no rows.
+
+    Example:
+
+    >>> first, last = split_rows({"ad_id": np.arange(5)}, np.zeros(5), None, 0.2)
+    >>> first[0]["ad_id"].tolist(), last[0]["ad_id"].tolist()
+    ([0, 1, 2, 3], [4])
+    """
+    rows = _rows(x)
+    first = math.floor(rows * (1.0 - share))
+    if not 0 < first < rows:
+        raise ValueError(
+            f"`validation_split` must leave rows for training and for validation. Received: validation_split={share} "
+            f"of {rows} rows."
+        )
+    parts = ((x, y, weight), slice(first)), ((x, y, weight), slice(first, None))
+    train, check = (tuple(_sliced(part, which) for part in of) for of, which in parts)
+    return train, check
+
+
+def _sliced(part: Any, rows: slice) -> Any:
+    if isinstance(part, Mapping):
+        return {name: values[rows] for name, values in part.items()}
+    return None if part is None else part[rows]
 
 
 def predictions(model: keras.Model, predict: Callable[[Any], Any], x: Any, batch_size: int | None) -> Any:

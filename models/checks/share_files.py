@@ -22,6 +22,9 @@ def share_files(callbacks: Iterable[keras.callbacks.Callback]) -> list[keras.cal
     Returns:
         The callbacks to train with.
 
+    Raises:
+        ValueError: on an `OrbaxCheckpoint` in processes of torch, each of which would write a checkpoint of its own.
+
     Example:
 
     >>> share_files([keras.callbacks.ModelCheckpoint("model.keras")])[-1].filepath
@@ -32,6 +35,11 @@ def share_files(callbacks: Iterable[keras.callbacks.Callback]) -> list[keras.cal
         return callbacks
     for callback in callbacks:
         folder = ""
+        if isinstance(callback, keras.callbacks.OrbaxCheckpoint) and keras.backend.backend() != "jax":
+            raise ValueError(
+                f"OrbaxCheckpoint writes from several processes with JAX alone. Received: it in {world_size()} "
+                f"processes of {keras.backend.backend()}. Use ModelCheckpoint or BackupAndRestore."
+            )
         if isinstance(callback, keras.callbacks.BackupAndRestore):
             folder = str(callback.backup_dir)
             if rank():

@@ -66,6 +66,7 @@ class InBatchSoftmax(keras.layers.Layer):
         self.temperature = temperature
         # The layer's own floor of 1e-6 would cut off the correction of every rare ad of a large corpus.
         self.correction = keras_rs.layers.SamplingProbabilityCorrection(epsilon=1e-30, dtype=self.dtype_policy)
+        self.built = True  # without weights
 
     def scores(self, users: Any, ads: Any, ad_ids: Any) -> Any:
         """Score of every ad of the batch for every user, `(batch, batch)`; accidental hits have `NEVER`."""

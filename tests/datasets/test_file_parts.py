@@ -6,7 +6,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from grouprank.datasets import Avazu, CriteoDAC, CriteoTerabyte, SyntheticAds, TableDescription, Tabular
+from grouprank.datasets import (
+    AliExpress,
+    Avazu,
+    CriteoAttribution,
+    CriteoConversionLog,
+    CriteoDAC,
+    CriteoTerabyte,
+    KuaiRandFunnel,
+    KuaiRandPure,
+    SyntheticAds,
+    TableDescription,
+    Tabular,
+)
 from grouprank.datasets.raw_files.bad_rows import BadRows
 from grouprank.datasets.raw_files.delimited_file import DelimitedFile
 from grouprank.datasets.raw_files.file_slice import part_of
@@ -69,9 +81,38 @@ def logs(tmp_path, write_lines, criteo_row, avazu_header, avazu_row):
     }
 
 
+@pytest.fixture
+def official_logs(tmp_path, write_lines, write_kuairand, kuairand_row):
+    """Datasets of other layouts, with malformed rows, also in a side table."""
+    header = ["search_id", *(f"categorical_{i}" for i in range(1, 17)), *(f"numerical_{i}" for i in range(1, 64))]
+    header += ["click", "conversion"]
+    shop = [",".join([str(i), *["8"] * 16, *[str(i % 7)] * 63, str(i % 2), "0"]) for i in range(40)]
+    shop[30] = "short"
+    for name, rows in {"train.csv": shop, "test.csv": shop[:9]}.items():
+        write_lines(tmp_path / "shop" / name, [",".join(header), *rows])
+    fields = ["timestamp", "uid", "campaign", "conversion", "attribution", "click", "time_since_last_click"]
+    fields += [f"cat{i}" for i in range(1, 10)]
+    days = [[i * 24 * 3600, i, 10**i % 97, 1, i % 2, 1, -1, *range(9)] for i in range(31)]
+    bids = ["\t".join(map(str, row)) for row in days]
+    write_lines(tmp_path / "bids" / "criteo_attribution_dataset.tsv", ["\t".join(fields), *bids, "x"])
+    sales = [[i % 2, -1, -1, i * 37 % 40, *[i % 5] * 19] for i in range(40)]
+    write_lines(tmp_path / "sales" / "CriteoSearchData", ["\t".join(map(str, row)) for row in sales])
+    videos = [kuairand_row(user=i % 3, video=i % 3, date=20220503 + i // 10) for i in range(50)]
+    write_kuairand(tmp_path / "kuairand", [*videos, "x"], early=[kuairand_row(date=20220420)] * 9)
+    with (tmp_path / "kuairand" / "user_features_pure.csv").open("a") as file:
+        file.write("broken\n")
+    return {
+        "aliexpress": AliExpress(tmp_path / "shop"),
+        "attribution": CriteoAttribution(tmp_path / "bids", attributed=True),
+        "conversion log": CriteoConversionLog(tmp_path / "sales"),
+        "kuairand": KuaiRandPure(tmp_path / "kuairand"),
+        "kuairand funnel": KuaiRandFunnel(tmp_path / "kuairand"),
+    }
+
+
 @pytest.mark.parametrize("size", [200, 3000, 1 << 20])
-def test_parts_are_the_whole(logs, size):
-    for name, dataset in logs.items():
+def test_parts_are_the_whole(logs, official_logs, size):
+    for name, dataset in (logs | official_logs).items():
         parts = dataset.parts(size, run)
         whole = rows_of([dataset])
         assert rows_of(parts).equals(whole), name

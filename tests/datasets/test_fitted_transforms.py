@@ -120,6 +120,7 @@ def test_tokens_do_not_depend_on_how_many_are_on_disk(monkeypatch, tmp_path, mos
     monkeypatch.setattr("grouprank.datasets.transforms.token_counts.GROUPS", 4)
     monkeypatch.setattr("grouprank.datasets.transforms.token_run.GROUPS", 4)
     monkeypatch.setattr("grouprank.datasets.transforms.token_counts.PIECES", 2)
+    monkeypatch.setattr("grouprank.datasets.transforms.token_counts._SENT_TOKENS", most)
     random = np.random.default_rng(0)
     integers = [f"{number}{random.choice(['', '.0'])}" for number in random.integers(0, 30, 400)]
     words = random.choice(
@@ -137,9 +138,15 @@ def test_tokens_do_not_depend_on_how_many_are_on_disk(monkeypatch, tmp_path, mos
                 parts.add(part)
             on_disk = len(list(tmp_path.iterdir()))
             assert on_disk > 0 or most > 7
-            for piece in pickle.loads(pickle.dumps(parts)).pieces():
-                sent.add(pickle.loads(pickle.dumps(piece)))
-                thin.add(pickle.loads(pickle.dumps(piece.thinned(14, ("a", "3.0", "b.0") if text else ()))))
+            pieces = collections.defaultdict(TokenCounts)
+            for number, piece in pickle.loads(pickle.dumps(parts)).pieces():
+                pieces[number].add(pickle.loads(pickle.dumps(piece)))
+            assert set(pieces) == {0, 1}
+            for piece in pieces.values():
+                for _, part in piece.thinned(14, ("a", "3.0", "b.0") if text else ()).pieces():
+                    thin.add(pickle.loads(pickle.dumps(part)))
+                for _, part in piece.pieces():
+                    sent.add(part)
         assert len(thin.frame()) < len(sent.frame())
         for counts in (parts, sent, thin):
             assert counts.are_integers() == whole.are_integers()
@@ -154,7 +161,7 @@ def test_tokens_do_not_depend_on_how_many_are_on_disk(monkeypatch, tmp_path, mos
                 by_hand = collections.Counter(k.removesuffix(".0") for k in by_hand.elements())
                 frame = parts.frame(TokenSpelling(("3.0",), integers=True))
                 assert dict(frame.iter_rows()) == by_hand
-        del part, parts, sent, thin, counts, piece
+        del part, parts, sent, thin, counts, piece, pieces
         gc.collect()
         assert not list(tmp_path.iterdir())
 

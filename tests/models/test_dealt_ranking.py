@@ -1,14 +1,11 @@
 """A ranking model with groups over a dealt table learns in two processes what it learns in one."""
 
-import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from support.processes import run_together
 from support.ranking_case import (
     BATCH,
     STEPS,
@@ -18,6 +15,7 @@ from support.ranking_case import (
     ranking_model,
     results_of,
 )
+from support.ranking_process import train_together
 
 BACKEND = keras.backend.backend()
 PROCESSES = 2
@@ -37,21 +35,10 @@ def address_of(folder):
 @pytest.mark.long
 def test_two_processes_equal_one(tmp_path):
     """With unknown labels, sequences and a reset of codes; on JAX each process has two devices."""
-    flags = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=2"
-    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
-    environment = {**os.environ, "XLA_FLAGS": flags, "PJRT_NPROC": "8", "PYTHONPATH": path}
-    command = [sys.executable, "-m", "support.ranking_process"]
-    arguments = [str(PROCESSES), address_of(tmp_path), str(tmp_path)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    processes = [
-        subprocess.Popen([*command, str(rank), *arguments], env=environment, **pipes) for rank in range(PROCESSES)
-    ]
+    run_together(train_together, PROCESSES, address_of(tmp_path), tmp_path)
     model = ranking_model()
     expected = results_of(model, *ranking_columns())
     weights = everything_of(model)
-    for process in processes:
-        output, _ = process.communicate(timeout=600)
-        assert process.returncode == 0, output
     # Of every batch the first process has the first rows.
     owner = np.arange(STEPS * BATCH) % BATCH // (BATCH // PROCESSES)
     for rank in range(PROCESSES):

@@ -43,7 +43,7 @@ def test_one_command_runs_a_study_in_several_processes(backend, tmp_path):
     click = {"click": (ids["ad"] % 2 > rng.random(2000)).astype(int)}
     pl.DataFrame(ids | click).write_csv(tmp_path / "log.csv")
     (tmp_path / "log.yaml").write_text(SCHEMA, encoding="utf-8")
-    options = ["--data", "log.csv", "--epochs", "1", "--backbone", "lr", "--groups", "user", "--run", "run"]
+    options = ["--data", "log.csv", "--epochs", "1", "--backbone", "lr", "--groups", "user", "--run-folder", "run"]
     start, processes = {
         "torch": ([str(Path(sys.executable).parent / "torchrun"), "--standalone", "--nproc-per-node", "2"], []),
         "jax": ([sys.executable], ["--jax-processes", "2"]),

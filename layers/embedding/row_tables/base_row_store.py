@@ -113,6 +113,27 @@ class BaseRowStore(abc.ABC):
             rows = ops.arange(int(first), int(first) + len(value), dtype="int32")
             self.write(variable, rows, ops.convert_to_tensor(value, dtype=variable.dtype))
 
+    def in_order(self, variable: keras.Variable, multiple: int) -> Any:
+        """All rows of the table or a slot in their order, laid over the devices that keep them; then rows of zeros.
+
+        Args:
+            variable: the table or a slot.
+            multiple: what the number of rows is made a multiple of.
+        """
+        missing = -self.num_rows % multiple
+        values = ops.convert_to_tensor(variable)
+        return ops.pad(values, [[0, missing], [0, 0]]) if missing else values
+
+    def take_in_order(self, variable: keras.Variable, values: Any) -> None:
+        """Read what `in_order` of this store, or of one on other devices, gave.
+
+        Args:
+            variable: the table or a slot.
+            values: its rows, and any number of rows after them.
+        """
+        for start in range(0, self.num_rows, BLOCK_ROWS):
+            self.take_block(variable, f"rows.{start}", values[start : min(start + BLOCK_ROWS, self.num_rows)])
+
     def drop_slots(self) -> list[keras.Variable]:
         """Forget all that only training needs, and name it."""
         dropped = [*self.slots.values(), self.iterations, self.claims]

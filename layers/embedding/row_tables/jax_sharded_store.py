@@ -1,6 +1,7 @@
 """Rows and slots that are dealt over the devices of a mesh, on JAX."""
 
 import functools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +37,7 @@ class ShardedRowStore(RowStore):
         self.num_shards = int(self.mesh.shape[self.axis])
         self.shard_rows = -(-num_rows // self.num_shards)
         self._read = jax.jit(self.on_devices(self._read_shard, (True, False), False))
+        self._read_in_order = jax.jit(self.on_devices(self._read_part_in_order, (True, False), False))
         self._write = jax.jit(self.on_devices(self._write_shard, (True, False, False), True), donate_argnums=0)
         super().__init__(layer, num_rows, *arguments)
 
@@ -131,6 +133,30 @@ class ShardedRowStore(RowStore):
                 super().take_block(variable, f"{key}.{start}", value[start : start + BLOCK_ROWS])
         else:
             super().take_block(variable, key, value)
+
+    def in_order(self, variable: keras.Variable, multiple: int) -> Any:
+        """See `BaseRowStore.in_order`: every device gets the rows of one part of the order."""
+        least = math.lcm(multiple, self.num_shards)
+        part_rows = -(-self.shard_rows // least) * least
+
+        def part_in_order(part: Any) -> Any:
+            part = jnp.pad(part[0], [[0, part_rows - self.shard_rows], [0, 0]])
+            # From each device, those of its rows that lie in this device's part of the order.
+            swapped = jax.lax.all_to_all(part, self.axis, 0, 0, tiled=True)
+            return swapped.reshape(self.num_shards, -1, part.shape[1]).swapaxes(0, 1).reshape(part.shape)
+
+        return jax.jit(self.on_devices(part_in_order, (True,), True))(variable.value)
+
+    def take_in_order(self, variable: keras.Variable, values: Any) -> None:
+        """See `BaseRowStore.take_in_order`."""
+        for start in range(0, self.num_rows, BLOCK_ROWS):
+            rows = jnp.arange(start, min(start + BLOCK_ROWS, self.num_rows), dtype="int32")
+            self.write(variable, rows, self._read_in_order(values, rows))
+
+    def _read_part_in_order(self, part: Any, rows: Any) -> Any:
+        local = rows - jax.lax.axis_index(self.axis) * part.shape[0]
+        mine = (local >= 0) & (local < part.shape[0])
+        return jax.lax.psum(jnp.where(mine[:, None], part.at[local].get(mode="clip"), 0), self.axis)
 
 
 @functools.partial(jax.jit, donate_argnums=0)

@@ -123,6 +123,13 @@ class ShardedRowStore(RowStore):
             # NumPy's rows are cut before they become a tensor, which would be a second copy of the block.
             self._put(variable.value, int(key.partition(".")[2] or 0), value, variable.dtype)
 
+    def in_order(self, variable: keras.Variable, multiple: int) -> Any:
+        """Raise: a process cannot hold all rows."""
+        raise RuntimeError(
+            f"The rows of a table are dealt over {self.num_shards} processes of torch, and no process can give the "
+            "state tree of all of them. Save with `save`, `save_weights`, `ModelCheckpoint` or `BackupAndRestore`."
+        )
+
 
 class ShardedExchange(Exchange):
     """Asks the processes for their rows: each distinct row of this process' part of the batch travels once.
