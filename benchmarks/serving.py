@@ -14,7 +14,7 @@ import typer
 from ..recipes.command import run_command
 from .dcn.contenders import TORCH, select
 from .dcn.workload import Workload
-from .scoring.saved_models import BFLOAT16, FLOAT32, IDS, RAW, write_log_models, write_network_models
+from .scoring.saved_models import IDS, RAW, STORED, write_log_models, write_network_models
 from .scoring.serving_report import FLAT, RANK, serving_report
 from .support import Contender, Measurement, run_rounds
 
@@ -61,7 +61,7 @@ def main(
 def _asked(log: Mapping[str, Path], network: Mapping[str, Path], count: int) -> list[Contender]:
     """Exported models by signature."""
     calls = [(f"{signature}, {kind}", log[kind], signature) for kind in (RAW, IDS) for signature in (FLAT, RANK)]
-    calls += [(f"{FLAT}, {dtype} table", network[dtype], FLAT) for dtype in (FLOAT32, BFLOAT16)]
+    calls += [(f"{FLAT}, {dtype} table", network[dtype], FLAT) for dtype in STORED]
     return [
         Contender(
             f"{name}, {count}",

@@ -1,7 +1,7 @@
 """The exported models that are asked."""
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from ...serving.row_columns import raw_rows
 from ..dcn.workload import Workload
 
 RAW, IDS = "raw columns", "ids and floats"
-FLOAT32, BFLOAT16 = "float32", "bfloat16"
+FLOAT32, BFLOAT16, INT8, INT4 = "float32", "bfloat16", "int8", "int4"
+STORED = (FLOAT32, BFLOAT16, INT8, INT4)
 
 
 def write_log_models(data: Path, folder: Path, preset: str, embedding_dim: int, rows: int) -> dict[str, Path]:
@@ -58,12 +59,13 @@ def write_log_models(data: Path, folder: Path, preset: str, embedding_dim: int, 
     return found
 
 
-def write_network_models(work: Mapping[str, Any], folder: Path) -> dict[str, Path]:
+def write_network_models(work: Mapping[str, Any], folder: Path, stored: Iterable[str] = STORED) -> dict[str, Path]:
     """DCNv2 alone, for one task, over the fields of a workload: the network that other libraries have too.
 
     Args:
         work: arguments of `Workload`.
         folder: where the models are written.
+        stored: how tables are kept, a model each. Defaults to `STORED`.
 
     Returns:
         The version folders, by how the table is stored.
@@ -71,7 +73,7 @@ def write_network_models(work: Mapping[str, Any], folder: Path) -> dict[str, Pat
     data, found = Workload.of(work), {}
     columns = zip(data.field_names, data.vocabulary_sizes, strict=True)
     schema = Schema([Categorical(name, size) for name, size in columns], [Task("click")])
-    for dtype in (FLOAT32, BFLOAT16):
+    for dtype in stored:
         keras.utils.set_random_seed(0)
         model = models.CTRModel(
             schema,
@@ -81,10 +83,10 @@ def write_network_models(work: Mapping[str, Any], folder: Path) -> dict[str, Pat
             embedding_dim=data.embedding_dim,
             tower_units=(),
             embedding_optimizer="adam",
-            embedding_storage_dtype=dtype,
+            embedding_storage_dtype=BFLOAT16 if dtype == BFLOAT16 else FLOAT32,
         )
         path = folder / dtype / "1"
-        serving.export(model, path)
+        serving.export(model, path, table_dtype=dtype if dtype in (INT8, INT4) else FLOAT32)
         ids, _ = next(data.stream())
         requests = dict(zip(data.field_names, ids.T, strict=True))
         (path.parent / "requests.pickle").write_bytes(pickle.dumps((requests, ())))

@@ -9,7 +9,7 @@ from ..support.bar_figure import bar_figure
 from ..support.measurement import Measurement
 from ..support.report import Report, Table
 from ..support.time_ratio import Ratio, time_ratio
-from .saved_models import BFLOAT16, FLOAT32, IDS, RAW
+from .saved_models import FLOAT32, IDS, RAW, STORED
 
 FLAT, RANK = "serving_default", "rank"
 RANK_TARGET, PREPROCESSING_TARGET, TARGET_SIZE = 0.6, 0.25, 500
@@ -39,7 +39,9 @@ once per request, are 0.58 of the flat ones (0.36 at 2,000). In both signatures,
 fields and the many small operations take about as long as a whole request for one ad. For a single ad `rank` costs
 more than `serving_default`, so that `gr.serving.Client.rank` asks for that one."""
 
-HALF = """The same network with a fused table whose rows are kept as bfloat16 (`embedding_storage_dtype="bfloat16"`)."""
+FEWER_BITS = """The same network with a fused table whose rows are kept as bfloat16, from training on
+(`embedding_storage_dtype="bfloat16"`), and with tables that the export keeps in 8 or 4 bits a value
+(`table_dtype="int8"`)."""
 
 
 def serving_report(found: Mapping[str, Measurement], sizes: Sequence[int], settings: Mapping[str, Any]) -> Report:
@@ -61,7 +63,12 @@ def serving_report(found: Mapping[str, Measurement], sizes: Sequence[int], setti
         name="serving",
         title="Requests for scores",
         question=QUESTION.format(**settings, raw=RAW, ids=IDS),
-        tables=[_signatures(found, sizes), _targets(found), _network(found, sizes, settings), _half(found, sizes)],
+        tables=[
+            _signatures(found, sizes),
+            _targets(found),
+            _network(found, sizes, settings),
+            _fewer_bits(found, sizes),
+        ],
         measurements=found,
         settings=settings,
         figure=bar_figure(values, "ms per request", {name: name.split(",")[0] for name in values}, log=True, digits=1)
@@ -113,14 +120,20 @@ def _network(found: Mapping[str, Measurement], sizes: Sequence[int], settings: M
     return Table(columns, rows, "The same network in other libraries", NETWORK.format(**settings))
 
 
-def _half(found: Mapping[str, Measurement], sizes: Sequence[int]) -> Table:
+def _fewer_bits(found: Mapping[str, Measurement], sizes: Sequence[int]) -> Table:
     rows = []
     for size in sizes:
-        full, half = (_of(found, f"{FLAT}, {dtype} table", size) for dtype in (FLOAT32, BFLOAT16))
-        bytes_ = [f"{one.facts['variables'] / 1e6:,.0f}" if one is not None else "–" for one in (full, half)]
-        rows.append((f"{size:,}", _times(full, size)[0], _times(half, size)[0], _cell(_ratio(half, full)), *bytes_))
-    columns = ["candidates", "float32, p50 ms", "bfloat16, p50 ms", "× float32", "float32, MB", "bfloat16, MB"]
-    return Table(columns, rows, "A table in half precision", HALF)
+        full = _of(found, OURS, size)
+        for dtype in STORED:
+            one = _of(found, f"{FLAT}, {dtype} table", size)
+            ratio = "–" if dtype == FLOAT32 else _cell(_ratio(one, full))
+            bytes_ = share = "–"
+            if one is not None and full is not None:
+                bytes_ = f"{one.facts['variables'] / 1e6:,.0f}"
+                share = f"{one.facts['variables'] / full.facts['variables']:.1%}"
+            rows.append((f"{size:,}", dtype, *_times(one, size)[:2], ratio, bytes_, share))
+    columns = ["candidates", "table", "p50, ms", "p99, ms", "× float32", "variables, MB", "of float32"]
+    return Table(columns, rows, "Tables in fewer bits", FEWER_BITS)
 
 
 def _of(found: Mapping[str, Measurement], name: str, size: int) -> Measurement | None:

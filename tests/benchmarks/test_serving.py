@@ -8,7 +8,7 @@ from support.raw_ads import raw_rows
 
 from grouprank.benchmarks import serving
 from grouprank.benchmarks.scoring.saved_model_requests import prepare, request
-from grouprank.benchmarks.scoring.saved_models import BFLOAT16, FLOAT32, IDS, RAW, write_network_models
+from grouprank.benchmarks.scoring.saved_models import BFLOAT16, FLOAT32, IDS, RAW, STORED, write_network_models
 from grouprank.benchmarks.scoring.serving_report import FLAT, RANK, serving_report
 from grouprank.benchmarks.support import Measurement
 from grouprank.serving.c_session import CSession
@@ -43,7 +43,7 @@ def test_both_signatures_are_asked_the_same(exported, tmp_path):
 
 
 def test_the_networks_of_other_libraries(tmp_path):
-    found = write_network_models(WORK, tmp_path)
+    found = write_network_models(WORK, tmp_path, (FLOAT32, BFLOAT16))
     sizes = {}
     for dtype, path in found.items():
         columns, of_ads = pickle.loads((path.parent / "requests.pickle").read_bytes())
@@ -55,13 +55,14 @@ def test_the_networks_of_other_libraries(tmp_path):
 
 
 def test_report():
-    paths = {RAW: "raw", IDS: "ids", FLOAT32: "full", BFLOAT16: "half"}
+    paths = {RAW: "raw", IDS: "ids"} | dict.fromkeys(STORED, "network")
     work = serving.Workload(**WORK)
     contenders = [*serving._asked(paths, paths, 500), *serving._peers(work, 500)]
-    assert len({one.name for one in contenders}) == len(contenders) == 9
+    assert len({one.name for one in contenders}) == len(contenders) == 11
     found = {one.name: Measurement(one.name, rounds=[[0.010]], facts={"variables": 1e6}) for one in contenders}
     found[f"{RANK}, {RAW}, 500"].rounds = [[0.007]]
     found[f"{FLAT}, {IDS}, 500"].rounds = [[0.009]]
+    found[f"{FLAT}, {FLOAT32} table, 500"].facts["variables"] = 4e6
     found["FuxiCTR predict, 500"].error = "pip failed"
     settings = {**WORK, "preset": "dcn_v2_gsl_resl", "preset_embedding_dim": 16}
     text = serving_report(found, [500], settings).to_markdown()
@@ -69,4 +70,5 @@ def test_report():
     assert "| preprocessing's share of `serving_default` | ≤ 0.25 | 0.10 (0.10–0.10) | yes |" in text
     assert "| 500 | rank | raw columns | 7.00 | 7.00 | 71,429 | 0.70 (0.70–0.70) |" in text
     assert "| 500 | FuxiCTR predict | – | – | – | – |" in text
+    assert "| 500 | int4 | 10.00 | 10.00 | 1.00 (1.00–1.00) | 1 | 25.0% |" in text
     assert "**FuxiCTR predict, 500** could not be measured: pip failed" in text
