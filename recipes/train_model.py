@@ -67,7 +67,7 @@ def train_model(
         return keras.models.load_model(finished)
     keras.utils.set_random_seed(seed)
     model = build()
-    processes = {"rank": rank(), "world_size": world_size()}
+    processes: dict[str, Any] = {"rank": rank(), "world_size": world_size()}
     batch_size, rest = divmod(training.rows_per_step(table.rows("train")), world_size())
     if rest:
         raise ValueError(
