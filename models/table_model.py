@@ -17,6 +17,7 @@ from ..schema import Sequence as SequenceOfIds
 from .checks.batch_check import BatchCheck
 from .checks.data_shards import data_shards
 from .checks.dealt_rows import DealtRows, check_dealing, has_dealt_rows, predictions, split_rows
+from .checks.draws_of_start import DrawsOfStart
 from .checks.loss_watch import LossWatch
 from .checks.refuse_cloning import refuse_cloning
 from .checks.share_files import share_files
@@ -256,6 +257,8 @@ class TableModel(SteeredModel):
         self._synchronized = True
         with weights_survive(self), watch, validation_watch:
             self._before_training(x if y is not None else read, y, weight)
+            if not isinstance(callbacks, keras.callbacks.CallbackList):
+                kwargs["callbacks"].insert(0, DrawsOfStart())
             return super().fit(watch(x) if check else x, y, batch_size, epochs, **kwargs)
 
     def evaluate(

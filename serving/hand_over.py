@@ -47,7 +47,8 @@ def hand_over(
         (work / "rows.pickle").write_bytes(pickle.dumps(rows))
     if name is not None:
         (work / "name.txt").write_text(name)
-    (work / "table_dtype.txt").write_text(table_dtype)
+    if table_dtype != "float32":
+        (work / "table_dtype.txt").write_text(table_dtype)
 
 
 def _refuse_dealt_tables(model: Any) -> None:

@@ -1,8 +1,8 @@
 """Writes a SavedModel from a `.keras` file; run in a process of its own under the TensorFlow backend.
 
 `python -m grouprank.serving.write_saved_model FOLDER` reads `FOLDER/model.keras`,
-`FOLDER/modules.json`, `FOLDER/rows.pickle` (raw columns), `FOLDER/name.txt` (the model's),
-`FOLDER/table_dtype.txt` and, if there, `FOLDER/transforms/`, and writes `FOLDER/saved_model/`.
+`FOLDER/modules.json`, `FOLDER/rows.pickle` (raw columns), `FOLDER/name.txt` (the model's) and,
+if there, `FOLDER/table_dtype.txt` and `FOLDER/transforms/`, and writes `FOLDER/saved_model/`.
 torch cannot export a model with dict inputs, and JAX exports one opaque op. So models of every backend are written
 here.
 """
@@ -77,10 +77,9 @@ def load_model(folder: Path) -> Any:
     """The Keras model, with the modules imported that its classes come from."""
     import_custom_modules(json.loads((folder / "modules.json").read_text(encoding="utf-8")))
     model = keras.models.load_model(folder / "model.keras", compile=False)
-    table_dtype = (folder / "table_dtype.txt").read_text()
-    if table_dtype != "float32":
+    if (quantized := folder / "table_dtype.txt").exists():
         for stack in model.table_stacks:
-            stack.quantize(table_dtype)
+            stack.quantize(quantized.read_text())
     return model
 
 

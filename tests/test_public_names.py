@@ -14,6 +14,7 @@ import grouprank as gr
 # Public classes that a room does not export, and why.
 NOT_EXPORTED = {
     "EmbeddingInteraction": "the base of DHEN's interactions; a user's own interaction is any layer",
+    "QuantizedTable": "what an export makes of a table, which cannot be trained",
     "RunningVariance": "a part of the groups' losses, which scales an error and has no use beside one",
     "BinaryMetric": "the base of metrics that are kept in compensated sums, an implementation",
     "CodebookCounts": "the base of the metrics of codebooks, an implementation",
