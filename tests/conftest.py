@@ -40,6 +40,7 @@ ANY_BACKEND = (
     "recipes/*",
     "reports/*",
     "schema/*",
+    "serving/test_explain.py",
     "serving/test_export_onnx.py",
     "serving/test_export_retrieval.py",
     "serving/test_git_revision.py",
