@@ -129,7 +129,9 @@ def test_raw_rows_with_unknown_tokens_and_groups():
     assert explained.as_unknown[:, :6].any(axis=0).all()
     frame = explained.to_frame(most=3)
     assert frame.shape == (ROWS * 2 * 3, 8)
-    assert frame["contribution"][:3].to_list() == sorted(frame["contribution"][:3], key=abs, reverse=True)
+    for task, contributions in explained.contributions.items():
+        listed = frame.filter(task=task)["contribution"].to_numpy().reshape(ROWS, 3)
+        np.testing.assert_array_equal(np.abs(listed), np.sort(np.abs(contributions), axis=1)[:, :-4:-1])
     assert set(explained.to_frame()["field"]) == set(SCHEMA.feature_names)
     text = explained.describe(0, most=2)
     first = frame.row(0, named=True)
@@ -140,6 +142,20 @@ def test_raw_rows_with_unknown_tokens_and_groups():
     assert "6 more fields, each of" in text
     assert str(explained).startswith(explained.describe(0))
     assert str(explained).endswith(f"{ROWS - 3} more rows")
+
+
+def test_rounding_is_no_contribution(additive, monkeypatch):
+    predict = additive.predict
+
+    def rounded(copies, *args, **kwargs):
+        return {task: z + np.linspace(0, 1e-6, len(z))[:, np.newaxis] for task, z in predict(copies, **kwargs).items()}
+
+    monkeypatch.setattr(additive, "predict", rounded)
+    explained = gr.serving.explain(additive, INPUTS)
+    as_unknown = explained.as_unknown
+    assert not explained.contributions["click"][as_unknown].any()
+    expected = np.broadcast_to(explained.probabilities["click"][:, np.newaxis], as_unknown.shape)[as_unknown]
+    np.testing.assert_array_equal(explained.without["click"][as_unknown], expected)
 
 
 def test_values_are_shown_on_one_line():
