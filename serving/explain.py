@@ -82,7 +82,7 @@ def explain(
     encoded = raw if transforms is None else {n: column.array for n, column in transforms.encode(raw).items()}
     schema.check(encoded)
     inputs = {f.name: np.asarray(encoded[f.name], f.dtype).reshape(-1, *f.shape) for f in schema.features}
-    fields, count = schema.field_names(), len(next(iter(inputs.values())))
+    fields, count = occlusion.fields, len(next(iter(inputs.values())))
     step = max(1, batch_size // (len(fields) + 1))
     logits: dict[str, list[np.ndarray]] = {name: [] for name in model.prediction_names}
     for start in range(0, count, step):
@@ -95,7 +95,7 @@ def explain(
     as_unknown = np.stack(same, axis=1)
     sources = {n: n for n in fields} if transforms is None else transforms.sources
     return ExplainedScores(
-        fields=tuple(fields),
+        fields=fields,
         probabilities={name: probabilities_of(z[:, 0]) for name, z in scored.items()},
         # Copies that are equal to the row may differ from it by rounding.
         contributions={name: np.where(as_unknown, 0, z[:, :1] - z[:, 1:]) for name, z in scored.items()},

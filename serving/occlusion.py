@@ -9,14 +9,18 @@ import numpy as np
 from ..datasets import TableTransforms
 from ..schema import Schema, Weights
 
+# The output of the signature `explanations` that holds the names of the fields.
+FIELDS = "fields"
+
 
 @dataclasses.dataclass(frozen=True)
 class Occlusion:
     """Replaces fields of a model's inputs by what the model reads where they are unknown.
 
     Args:
+        fields: names of the fields.
         places: number of the field that each feature belongs to, from 1: a `Weights` goes with its sequence.
-        references: what the feature is replaced by.
+        references: what each feature is replaced by.
 
     Example:
 
@@ -27,6 +31,7 @@ class Occlusion:
     ([3, 7, 0, 0, 3, 7], [0.5, 2.0, 0.5, 2.0, 0.0, 0.0])
     """
 
+    fields: tuple[str, ...]
     places: Mapping[str, int]
     references: Mapping[str, np.ndarray]
 
@@ -45,7 +50,7 @@ class Occlusion:
         Raises:
             ValueError: when a reference is of no feature, of another shape, no finite number or no id of its feature.
         """
-        fields = {name: place for place, name in enumerate(schema.field_names(), 1)}
+        fields = tuple(schema.field_names())
         given = dict(references or {})
         if unknown := [name for name in given if name not in schema.feature_names]:
             raise ValueError(f"`references` names {unknown}, which are no features. Features: {schema.feature_names}.")
@@ -62,8 +67,8 @@ class Occlusion:
             found[feature.name] = np.broadcast_to(value, feature.shape).astype(feature.dtype)
         # The same checks as of any row: ids in range, and finite numbers.
         schema.check({name: value[np.newaxis] for name, value in found.items()})
-        places = {f.name: fields[f.of if isinstance(f, Weights) else f.name] for f in schema.features}
-        return cls(places, found)
+        owners = {f.name: f.of if isinstance(f, Weights) else f.name for f in schema.features}
+        return cls(fields, {name: 1 + fields.index(owner) for name, owner in owners.items()}, found)
 
     def copies(self, inputs: Mapping[str, Any], library: Any = np) -> dict[str, Any]:
         """The rows as they are, then once for each field without it, `((fields + 1) · rows, ...)`.
@@ -72,7 +77,7 @@ class Occlusion:
             inputs: the model's inputs, all of one number of rows.
             library: the module of their arrays, NumPy or TensorFlow. Defaults to NumPy.
         """
-        numbers = np.arange(max(self.places.values()) + 1)
+        numbers = np.arange(len(self.fields) + 1)
         found = {}
         for name, values in inputs.items():
             replaced = (numbers == self.places[name]).reshape(-1, *[1] * len(values.shape))

@@ -8,6 +8,7 @@ from support.raw_ads import SCHEMA, TRANSFORMS, raw_rows, strings, tiny_model
 
 import grouprank as gr
 from grouprank.datasets import SequenceTransform, TableTransforms, VocabularyTransform
+from grouprank.serving.compare_explanations import EXPLAINED, compare_explanations
 from grouprank.serving.occlusion import Occlusion
 
 ROWS = 100
@@ -203,6 +204,54 @@ def test_a_token_out_of_a_shared_vocabulary_is_id_1():
 def test_wrong_arguments_are_refused_with_words(additive, change, words):
     with pytest.raises(ValueError, match=words):
         gr.serving.explain(**{"model": additive, "rows": INPUTS, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, None),
+        ({"place": (1, 2), "by": 1e-6}, None),
+        ({"place": (1, 2), "by": 1e-3}, r"1 of \d+ probabilities .* row 1 without 'os', difference .*e-04"),
+        ({"place": (1, 2), "by": np.nan}, "1 of .* row 1 without 'os', difference nan"),
+        ({"place": (1, 2), "by": 1e-3, "border": True}, None),
+        ({"place": (1, 2), "by": 1e-3, "groups": True}, None),
+        ({"place": (slice(1, 3), 2), "by": 1e-3, "groups": True}, "2 of"),
+        ({"fields": True}, "The SavedModel explains the fields"),
+        ({"by": 1e-3, "table_dtype": "int8"}, None),
+        ({"by": 3.0, "table_dtype": "int8"}, "Without single fields, tables in int8 raise the normalized entropy by"),
+    ],
+)
+def test_served_explanations_are_compared(change, words):
+    model = tiny_model(group_structure=["user"] if change.get("groups") else ())
+    raw = raw_rows()
+    explained = gr.serving.explain(model, {name: values[:EXPLAINED] for name, values in raw.items()}, TRANSFORMS)
+    served = {task: values.copy() for task, values in explained.contributions.items()}
+    served["like"][change.get("place", np.s_[:])] += change.get("by", 0.0)
+    fields = explained.fields[::-1] if change.get("fields") else explained.fields
+    served["fields"] = np.array([[name.encode() for name in fields]] * EXPLAINED, object)
+    border = (np.arange(len(raw["os"])) == 1) & change.get("border", False)
+    table_dtype = change.get("table_dtype", "float32")
+    limit = 1e-5 if table_dtype == "float32" else 1e-4
+    arguments = (model, TRANSFORMS, raw, served, border, limit, table_dtype)
+    if words is None:
+        compare_explanations(*arguments)
+    else:
+        with pytest.raises(RuntimeError, match=words):
+            compare_explanations(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "format", "words"),
+    [
+        (["click"], "onnx", "An ONNX file has no signatures"),
+        (["fields"], "tf_saved_model", "has an output 'fields', and a task has that name"),
+    ],
+)
+def test_exports_that_cannot_explain_say_so(tmp_path, tasks, format, words):
+    model = additive_model(gr.Schema([gr.Categorical("os", 4)], [gr.Task(name) for name in tasks]))
+    with pytest.raises(ValueError, match=words):
+        gr.serving.export(model, tmp_path / "1", format=format, explanations=True)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")
