@@ -79,16 +79,16 @@ class ExplainedScores:
             most: number of fields for each task. Defaults to `8`.
         """
         texts = {name: _text(values[row]) for name, values in self.values.items()}
-        names, wide = (max(map(len, column)) for column in (texts, texts.values()))
         lines = [f"row {row}"]
         for task, contributions in self.contributions.items():
             lines.append(f"  {task} {self.probabilities[task][row]:.4g}")
             shown, others = np.split(_strongest(contributions[[row]], None)[0], [most])
-            for field in shown:
-                name = self.fields[field]
+            names = [self.fields[field] for field in shown]
+            wide, wider = (max(map(len, column), default=0) for column in (names, [texts[name] for name in names]))
+            for name, field in zip(names, shown, strict=True):
                 end = f"{contributions[row, field]:+.3f}  without it {self.without[task][row, field]:.4g}"
                 end = "as unknown" if self.as_unknown[row, field] else end
-                lines.append(f"    {name:{names}}  {texts[name]:{wide}}  {end}")
+                lines.append(f"    {name:{wide}}  {texts[name]:{wider}}  {end}")
             if len(others):
                 lines.append(f"    {len(others)} more fields, each of {abs(contributions[row, others[0]]):.3f} at most")
         for placement, codes in self.groups.items():
