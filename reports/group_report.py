@@ -12,6 +12,7 @@ from .escape_markdown import escape_markdown
 from .markdown import markdown_table
 from .polars_frame import polars_frame
 from .segmentation import Segmentation
+from .visible_text import visible_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +111,23 @@ class GroupReport:
     rates: dict[str, float | None]
     periods: tuple[str, ...]
     groups: tuple[Group, ...]
+
+    def describe(self, code: int) -> str:
+        """One line about the rows of a level-1 group: share of all rows, rates, and feature values that tell them.
+
+        Args:
+            code: its code.
+        """
+        group = next((group for group in self.groups if group.code == code), None)
+        if group is None:
+            return f"none of the {self.rows:,} rows of the report"
+        parts = [f"{100 * group.share:.1f} % of rows"]
+        for task, rate in group.rates.items():
+            everywhere = self.rates[task]
+            if rate is not None and everywhere is not None:
+                parts.append(f"{task} {100 * rate:.2f} % (all {100 * everywhere:.2f} %)")
+        parts.extend(f"{visible_text(found.value)} (×{found.lift:.1f})" for found in group.lifts)
+        return "; ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers."""

@@ -9,6 +9,8 @@ require_extra("serving", "grouprank.serving")
 
 from .check_skew import check_skew
 from .examples import to_examples
+from .explain import explain
+from .explained_scores import ExplainedScores
 from .export import export
 from .export_report import ExportReport
 from .export_retrieval import export_retrieval
@@ -20,11 +22,13 @@ from .warm_exports import warm_exports
 
 __all__ = [
     "Client",
+    "ExplainedScores",
     "ExportReport",
     "RetrievalReport",
     "ServingError",
     "SkewReport",
     "check_skew",
+    "explain",
     "export",
     "export_retrieval",
     "prune",

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from ..datasets import TableTransforms
+from .compare_explanations import compare_explanations
 from .export_report import ExportReport
 from .quantization_cost import LIMITS, QuantizationCost
 
@@ -40,7 +41,8 @@ def compare_scores(
         transforms: the fitted transforms, `None` if it takes model inputs.
         raw: the caller's rows.
         asked: the rows that were scored; the caller's come first.
-        served: what was answered, outputs by signature: `serving_default`, and `groups` if the model has any.
+        served: what was answered, outputs by signature: `serving_default`, `groups` if the model has any, and
+            perhaps `explanations`.
         tolerance: largest difference of a probability, or loss of normalized entropy with quantized tables. Defaults
             to `None`: `ROUNDING`, or one of `LIMITS`.
         program: what answered, for messages. Defaults to `"the SavedModel"`.
@@ -60,7 +62,8 @@ def compare_scores(
         border |= (ids != served["groups"][placement]).any(axis=-1)
     quantized = table_dtype != "float32"
     reference = served["serving_default"] if quantized else expected
-    limit = ROUNDING if quantized or tolerance is None else tolerance
+    most = LIMITS.get(table_dtype, ROUNDING) if tolerance is None else tolerance
+    limit = ROUNDING if quantized else most
     differences, signature = np.zeros(asked_count), np.full(asked_count, "serving_default", object)
     for name, task, scores in _scores(served, model.prediction_names):
         # The crossed rows come last.
@@ -83,12 +86,13 @@ def compare_scores(
     if quantized:
         before = {task: expected[task][:count] for task in answers}
         cost = QuantizationCost.of(table_dtype, before, answers, labels or {}, float(border[:count].mean()))
-        most = LIMITS[table_dtype] if tolerance is None else tolerance
         if not cost.worst <= most:
             raise RuntimeError(
                 f"Tables in {table_dtype} raise the normalized entropy by {cost.worst:.4%}, which is more than the "
                 f"tolerance of {most:.4%}.\n{cost}\nPass a larger tolerance, or another table_dtype."
             )
+    if "explanations" in served:
+        compare_explanations(model, transforms, asked, served["explanations"], border, most, table_dtype)
     return ExportReport(
         path=path,
         rows=count,

@@ -18,6 +18,7 @@ from .fresh_process import run_fresh_process
 from .hand_over import hand_over
 from .layout.provenance import describe, write_provenance
 from .layout.server_files import write_server_files
+from .occlusion import FIELDS, Occlusion
 from .quantization_cost import LIMITS
 from .row_columns import raw_rows
 from .unfinished_folder import unfinished_folder
@@ -37,6 +38,7 @@ def export(
     provenance: Mapping[str, Any] | None = None,
     format: str = "tf_saved_model",
     table_dtype: str = "float32",
+    explanations: bool = False,
 ) -> ExportReport:
     """Write a model as `NAME/VERSION` for TF Serving, and prove that it answers as the Keras model does.
 
@@ -53,6 +55,8 @@ def export(
     - `groups`: the raw columns; returns the learned group ids by placement.
     - `features`: the raw columns; returns the ids and floats made of them, by feature, for
       `check_skew`. Only with transforms.
+    - `explanations`: the raw columns; returns what each field adds to the log-odds of each task, `(rows, fields)`, as
+      `explain` defines it, and the names of the fields. Only with `explanations=True`.
 
     It is written in a fresh process, loaded in another one that has only TensorFlow's C library, and compared with the
     Keras model. Then the version folder appears in one rename, so a server that polls `NAME` never sees half of it. An
@@ -87,6 +91,7 @@ def export(
             (see `grouprank.layers.embedding.quantized_table.QuantizedTable`). All other weights stay as they are. The
             report's `cost` says what it costs: by the labels, where `rows` have a column for each task, else by the
             model's probabilities. Defaults to `"float32"`.
+        explanations: whether the SavedModel has the signature `explanations`. Defaults to `False`.
 
     Returns:
         An `ExportReport`: the rows compared, the largest difference and the scores.
@@ -114,22 +119,34 @@ def export(
         raise ValueError(f"`table_dtype` must be one of {TABLE_DTYPES}. Received: table_dtype={table_dtype!r}.")
     if world_size() > 1:
         given = {"transforms": transforms, "rows": rows, "tolerance": tolerance, "provenance": provenance}
-        return export_together(model, Path(path), {**given, "format": format, "table_dtype": table_dtype})
+        options = {"format": format, "table_dtype": table_dtype, "explanations": explanations}
+        return export_together(model, Path(path), {**given, **options})
     if format == "onnx":
         if transforms is not None:
             raise ValueError(
                 "An ONNX file holds the model without its transforms: leave `transforms` out, and give the file what "
                 "they return. Received: transforms."
             )
+        if explanations:
+            raise ValueError(
+                "An ONNX file has no signatures, so it cannot explain scores: use `grouprank.serving.explain`, or "
+                "export a SavedModel. Received: explanations=True."
+            )
         return export_onnx(model, path, rows, tolerance, provenance, table_dtype)
     folder, version = check_version(Path(path))
     if transforms is not None:
         check_transforms(model, transforms)
     check_weights(model)
+    occlusion = Occlusion.of(model.schema, transforms) if explanations else None
+    if occlusion is not None and FIELDS in model.prediction_names:
+        raise ValueError(
+            f"The signature `explanations` has an output {FIELDS!r}, and a task has that name. Rename the task, or "
+            "leave `explanations` out."
+        )
     known = describe(model, provenance)
     raw = raw_rows(model.schema, transforms, rows)
     with unfinished_folder(folder) as work:
-        hand_over(model, work, transforms, raw, folder.resolve().name, table_dtype)
+        hand_over(model, work, transforms, raw, folder.resolve().name, table_dtype, occlusion)
         run_fresh_process(["-m", "grouprank.serving.write_saved_model", str(work)], "The SavedModel was not written")
         report = verify(model, work / "saved_model", transforms, raw if rows is None else rows, tolerance, table_dtype)
         known |= {"verified_rows": report.rows, "largest_difference_to_keras": report.max_difference}

@@ -12,6 +12,7 @@ from ..datasets import TableTransforms
 from ..distribution import world_size
 from .custom_modules import custom_modules
 from .layout.server_files import MAX_BATCH_SIZE
+from .occlusion import Occlusion
 
 
 def hand_over(
@@ -21,6 +22,7 @@ def hand_over(
     raw: Mapping[str, np.ndarray] | None = None,
     name: str | None = None,
     table_dtype: str = "float32",
+    occlusion: Occlusion | None = None,
 ) -> None:
     """Save the model, the modules that its classes come from, and what else is given.
 
@@ -31,6 +33,7 @@ def hand_over(
         raw: raw columns to make warm-up requests of. Defaults to `None`.
         name: under which the model is served. Defaults to `None`.
         table_dtype: how the file is to keep the rows of tables. Defaults to `"float32"`.
+        occlusion: what the signature `explanations` is made of. Defaults to `None`, no such signature.
 
     Raises:
         RuntimeError: if rows of a table are dealt over processes, which would have to take part in every check.
@@ -49,6 +52,8 @@ def hand_over(
         (work / "name.txt").write_text(name)
     if table_dtype != "float32":
         (work / "table_dtype.txt").write_text(table_dtype)
+    if occlusion is not None:
+        (work / "occlusion.pickle").write_bytes(pickle.dumps(occlusion))
 
 
 def _refuse_dealt_tables(model: Any) -> None:

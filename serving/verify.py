@@ -10,6 +10,7 @@ import numpy as np
 from ..datasets import TableTransforms
 from .c_session import read_signatures
 from .column_sides import ColumnSides
+from .compare_explanations import EXPLAINED
 from .compare_scores import compare_scores
 from .examples import examples_argument, to_examples
 from .export_report import ExportReport
@@ -78,6 +79,8 @@ def verify(
         inputs[name] = rows_asked if of_examples is None else {of_examples: examples}
     if crossed:
         inputs["rank"] = sides.fold(crossed, CANDIDATES)
+    if "explanations" in names:
+        inputs["explanations"] = {name: values[:EXPLAINED] for name, values in rows_asked.items()}
     served = score_in_fresh_process(path, inputs)
     report = compare_scores(
         model,

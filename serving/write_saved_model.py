@@ -1,8 +1,8 @@
 """Writes a SavedModel from a `.keras` file; run in a process of its own under the TensorFlow backend.
 
 `python -m grouprank.serving.write_saved_model FOLDER` reads `FOLDER/model.keras`,
-`FOLDER/modules.json`, `FOLDER/rows.pickle` (raw columns), `FOLDER/name.txt` (the model's) and,
-if there, `FOLDER/table_dtype.txt` and `FOLDER/transforms/`, and writes `FOLDER/saved_model/`.
+`FOLDER/modules.json`, `FOLDER/rows.pickle` (raw columns), `FOLDER/name.txt` (the model's) and, if there,
+`FOLDER/table_dtype.txt`, `FOLDER/transforms/` and `FOLDER/occlusion.pickle`, and writes `FOLDER/saved_model/`.
 torch cannot export a model with dict inputs, and JAX exports one opaque op. So models of every backend are written
 here.
 """
@@ -28,8 +28,10 @@ from .column_sides import ColumnSides
 from .custom_modules import import_custom_modules
 from .layout.server_files import MAX_BATCH_SIZE
 from .layout.warmup import write_warmup
+from .occlusion import Occlusion
 from .signatures.argument_names import column_name
 from .signatures.examples import examples_signature
+from .signatures.explained import explained
 from .signatures.graph_transforms import GraphTransforms
 from .signatures.plain_columns import PlainColumns
 from .signatures.predict import predict_signature
@@ -41,20 +43,26 @@ def write_saved_model(folder: Path) -> None:
     model, module = load_model(folder), tf.Module()
     columns = raw_columns(folder, model.schema, module)
     arranged = ArrangedWeights()
-    signatures = model_signatures(model, columns, arranged)
+    occlusion = folder / "occlusion.pickle"
+    signatures = model_signatures(
+        model, columns, arranged, pickle.loads(occlusion.read_bytes()) if occlusion.exists() else None
+    )
     save_signatures(module, signatures, folder)
     name_signatures(folder / "saved_model")
     check_graph(folder / "saved_model")
     add_warmup(folder, signatures, ColumnSides.of(model.schema, columns.sources))
 
 
-def model_signatures(model: Any, columns: Any, arranged: ArrangedWeights) -> dict[str, Any]:
+def model_signatures(
+    model: Any, columns: Any, arranged: ArrangedWeights, occlusion: Occlusion | None = None
+) -> dict[str, Any]:
     """Concrete functions by signature name.
 
     Args:
         model: the model.
         columns: `GraphTransforms` or `PlainColumns`.
         arranged: keeps weights in the order in which the functions read them; must live until they are saved.
+        occlusion: what a signature `explanations` is made of. Defaults to `None`, no such signature.
     """
     scores = _probabilities(model, arranged)
     found = {
@@ -70,6 +78,10 @@ def model_signatures(model: Any, columns: Any, arranged: ArrangedWeights) -> dic
         found["features"] = predict_signature(dict, columns)
     if model.group_concats:
         found["groups"] = predict_signature(_group_ids(model), columns)
+    if occlusion is not None:
+        found["explanations"] = predict_signature(
+            explained(lambda inputs: model.row_logits(inputs, arranged), occlusion), columns
+        )
     return found
 
 

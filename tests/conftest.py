@@ -40,6 +40,7 @@ ANY_BACKEND = (
     "recipes/*",
     "reports/*",
     "schema/*",
+    "serving/test_explain.py",
     "serving/test_export_onnx.py",
     "serving/test_export_retrieval.py",
     "serving/test_git_revision.py",
@@ -148,4 +149,5 @@ def _export(folder):
         transforms=TRANSFORMS,
         rows=raw_rows(),
         provenance={"metrics": {"click": {"auc": 0.5}}},
+        explanations=True,
     )

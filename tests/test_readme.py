@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import types
 from pathlib import Path
 
 import keras
@@ -11,7 +12,7 @@ import yaml
 from support.daily_log import write_days
 from support.fake_export import fake_export
 from support.prediction_frame import prediction_frame
-from support.raw_ads import raw_rows
+from support.raw_ads import TRANSFORMS, raw_rows
 
 import grouprank as gr
 from grouprank.layers.multi_task import MULTI_TASK
@@ -108,7 +109,7 @@ def test_every_recipe_is_named():
     assert commands == {path.stem for path in folder.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")}
 
 
-def test_serving(exported, tmp_path, monkeypatch):
+def test_serving(exported, tmp_path, monkeypatch, capsys):
     rows = raw_rows(20)
     shutil.copytree(exported[1], tmp_path / "saved_models" / "demo" / "1")
     monkeypatch.chdir(tmp_path)
@@ -120,5 +121,10 @@ def test_serving(exported, tmp_path, monkeypatch):
     assert names["scores"]["click"].shape == (20,)
     assert names["ranked"]["click"].shape == (1, 20)
     assert set(names["groups"]) == {"user", "representation"}
+    model = exported[0]
+    frame = {name: values for name, values in rows.items() if name != "image"}
+    names |= {"model": model, "table": types.SimpleNamespace(transforms=TRANSFORMS), "labels": None}
+    exec(block("gr.serving.explain(").replace("16, rows", "16, frame"), {**names, "frame": frame})
+    assert capsys.readouterr().out.startswith("row 0\n  click 0.")
     listed = set(re.findall(r"^\| `(\w+)`", README, flags=re.MULTILINE))
-    assert {"serving_default", "serving_examples", "classify", "rank", "groups", "features"} <= listed
+    assert {"serving_default", "serving_examples", "classify", "rank", "groups", "features", "explanations"} <= listed

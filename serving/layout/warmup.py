@@ -26,7 +26,7 @@ def write_warmup(
     sides: ColumnSides,
     batch_sizes: Sequence[int],
 ) -> Path:
-    """Write a record for every signature and batch size.
+    """Write a record for every signature and batch size; `explanations` has only one of the smallest size.
 
     Args:
         saved_model: the version folder.
@@ -44,6 +44,9 @@ def write_warmup(
             crossed = sides.fold(sides.cross(raw, 1, size), size)
             examples = to_examples(rows)
             for signature, dtypes in signatures.items():
+                # Each of its rows is scored as often as there are fields.
+                if signature == "explanations" and size > min(batch_sizes):
+                    continue
                 of_examples = examples_argument(signature)
                 columns = crossed if signature == "rank" else rows
                 if of_examples is not None:

@@ -51,6 +51,14 @@ def test_groups_are_known_by_what_they_have_in_common(rows):
     assert "3 smaller groups are not shown" in report.to_markdown(most=1)
 
 
+def test_a_group_in_one_line():
+    codes, features = np.array([[0], [0], [0], [3]]), {"os": ["ios", "ios", "ios", "a\nb"]}
+    report = group_report("user", codes, 4, features, {"click": [1, 0, 0, 1], "like": np.full(4, np.nan)})
+    assert report.describe(0) == "75.0 % of rows; click 33.33 % (all 50.00 %); os=ios (×1.3)"
+    assert report.describe(3) == "25.0 % of rows; click 100.00 % (all 50.00 %); os=a\\nb (×4.0)"
+    assert report.describe(1) == "none of the 4 rows of the report"
+
+
 def test_drift_of_a_share(rows):
     codes = np.array([[0], [0], [0], [1], [0], [1], [1], [1]])
     report = group_report("user", codes, 2, time=["mon"] * 4 + ["tue"] * 4)

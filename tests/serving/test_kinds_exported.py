@@ -67,7 +67,8 @@ def trained():
 def session(trained, tmp_path_factory):
     model, transforms = trained
     path = tmp_path_factory.mktemp("kinds") / "model" / "1"
-    gr.serving.export(model, path, transforms=transforms)
+    # Explanations, too, are compared with the model.
+    gr.serving.export(model, path, transforms=transforms, explanations=True)
     return CSession(path)
 
 

@@ -37,9 +37,10 @@ def test_every_signature_says_what_it_takes(exported):
     _, path, _ = exported
     signatures = read_signatures(path)
     assert sorted(signatures) == [
-        "classify", "features", "groups", "rank", "regress_click", "regress_like", "serving_default", "serving_examples"
+        "classify", "explanations", "features", "groups", "rank", "regress_click", "regress_like", "serving_default",
+        "serving_examples",
     ]  # fmt: skip
-    for name in ("serving_default", "rank", "groups"):
+    for name in ("serving_default", "rank", "groups", "explanations"):
         assert sorted(signatures[name][0]) == sorted(TRANSFORMS.raw_columns)
     assert list(signatures["classify"][0]) == ["inputs"]
     assert sorted(signatures["classify"][1]) == ["classes", "scores"]
@@ -97,6 +98,18 @@ def test_classify_and_regress_give_the_same_scores(exported, ask):
         assert set(classified["classes"][:, number]) == {task.encode()}
         close(classified["scores"][:, number], expected[task])
         close(ask(f"regress_{task}", inputs=examples)["outputs"], expected[task])
+
+
+def test_explanations_are_those_of_the_model(exported, ask):
+    model, _, _ = exported
+    raw = raw_rows(ROWS)
+    found, expected = ask("explanations", **raw), gr.serving.explain(model, raw, TRANSFORMS)
+    assert sorted(found) == ["click", "fields", "like"]
+    assert found["fields"].astype(str).tolist() == [list(expected.fields)] * ROWS
+    for task in ("click", "like"):
+        close(found[task], expected.contributions[task])
+    none = ask("explanations", **{name: values[:0] for name, values in raw.items()})
+    assert none["click"].shape == none["fields"].shape == (0, len(expected.fields))
 
 
 def test_many_ads_for_each_of_several_users(exported, ask):
