@@ -115,6 +115,7 @@ def _part(name: str, what: str, before: ColumnProfile, now: ColumnProfile) -> di
         "new_tokens": tuple(now.new)[:SHOWN_TOKENS],
         "moved": before.labels[most],
         "shares": (float(p[most]), float(q[most])),
+        "bins": tuple(zip(before.labels, *(side.tolist() for side in counts), strict=True)),
     }
 
 

@@ -42,6 +42,7 @@ class ColumnDrift:
         new_tokens: the most frequent of these tokens.
         moved: the bin that adds most to PSI.
         shares: share of that bin, then and now.
+        bins: what each bin holds, and its number of values then and now.
         drifted: whether it is named as drifted.
     """
 
@@ -58,6 +59,7 @@ class ColumnDrift:
     new_tokens: tuple[str, ...]
     moved: str
     shares: tuple[float, float]
+    bins: tuple[tuple[str, int, int], ...]
     drifted: bool
 
     def __str__(self) -> str:
