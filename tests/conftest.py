@@ -47,6 +47,7 @@ ANY_BACKEND = (
     "serving/test_layout.py",
     "serving/test_own_classes.py",
     "serving/test_raw_values.py",
+    "serving/test_request_log.py",
     "serving/test_version_folder.py",
     "serving/test_warm_exports.py",
     "test_extras.py",
