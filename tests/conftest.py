@@ -149,4 +149,5 @@ def _export(folder):
         transforms=TRANSFORMS,
         rows=raw_rows(),
         provenance={"metrics": {"click": {"auc": 0.5}}},
+        reference=gr.reports.LogProfile.fit(raw_rows()).to_dict(),
     )
