@@ -3,6 +3,7 @@
 import datetime
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 from scipy.spatial.distance import jensenshannon
 
+import grouprank
 from grouprank.reports import LogProfile, drift, jensen_shannon_divergence
 
 
@@ -244,3 +246,20 @@ class TestDrift:
         assert "50.0 % → 0.0 %" in report.to_markdown()
         assert r"50.0 %: a\|b" in report.to_markdown()
         assert json.loads(json.dumps(report.to_dict()))["drifted"] == ["os"]
+
+    @pytest.mark.parametrize("kind", ["csv", "parquet"])
+    def test_files(self, kind, tmp_path):
+        rng = np.random.default_rng(0)
+        reference = LogProfile.fit(log(rng), SCORES)
+        paths = [tmp_path / "1", tmp_path / "2"]
+        for path in paths:
+            getattr(log(rng), f"write_{kind}")(path)
+        report = drift(reference, (getattr(pl, f"read_{kind}")(path) for path in paths))
+        assert (report.rows, report.drifted) == ((4000, 8000), ())
+
+    def test_the_example_of_the_page_runs(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        page = (Path(grouprank.__file__).parent / "docs" / "drift.md").read_text(encoding="utf-8")
+        exec(page.split("```python\n")[1].split("```")[0], {})
+        assert "- bid: PSI 0." in capsys.readouterr().out
+        assert "bid" in (tmp_path / "drift.html").read_text(encoding="utf-8")
