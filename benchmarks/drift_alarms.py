@@ -49,8 +49,8 @@ def main(
     heads = ("limit of PSI", f"days of {days} with an alarm", f"alarms of {days * parts} parts")
     print(markdown_table(heads, [(f"{limit:g}", *alarms(reports)) for limit, reports in counted]))
     print(f"\nThe largest PSI of all is {largest:.4f}.\n\nOne feature drifts on a day of them, each day by itself.\n")
-    heads = ("feature", "what happens", f"found, of {days} days", "PSI", "others named")
-    print(markdown_table(heads, planted(reference, later), (0, 1)))
+    feature_heads = ("feature", "what happens", f"found, of {days} days", "PSI", "others named")
+    print(markdown_table(feature_heads, planted(reference, later), (0, 1)))
     for scale in (0.0, 1.0):
         print(f"\nDays of the log in their order, `drift={scale:g}`.\n")
         ordered, in_order = cut(generated(days, rows, seed, scale))
@@ -82,7 +82,7 @@ def alarms(reports: list[DriftReport]) -> tuple[str, str]:
 
 def planted(reference: LogProfile, days: list[pl.DataFrame]) -> list[tuple[str, ...]]:
     """A row for each feature that drifts alone."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for feature, (what, change) in PLANTED.items():
         reports = [drift(reference, day.with_columns(change.alias(feature))) for day in days]
         found = sum(feature in report.drifted for report in reports)

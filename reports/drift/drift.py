@@ -101,7 +101,9 @@ def _part(name: str, what: str, before: ColumnProfile, now: ColumnProfile) -> di
     # Half a row keeps an empty bin finite; this only finds the bin to show.
     smooth = [np.log(side / side.sum() + 0.5 / min(c.sum() for c in counts)) for side in counts]
     most = int(np.argmax((q - p) * (smooth[1] - smooth[0])))
-    of_tokens = before.known is not None
+    # Tokens of the reference's later frames are not new either.
+    new = {token: rows for token, rows in now.new.items() if token not in before.new}
+    new_values = sum(new.values()) if before.new else now.new_values
     return {
         "name": name,
         "what": what,
@@ -111,8 +113,8 @@ def _part(name: str, what: str, before: ColumnProfile, now: ColumnProfile) -> di
         "p_value": float(stats.chi2.sf(psi / scale, freedom)) if freedom else 1.0,
         "missing": (float(p[0]), float(q[0])),
         "unknown": tuple(None if c.unknown is None else float(c.unknown / c.counts.sum()) for c in (before, now)),
-        "new_share": float(now.new_values / now.counts.sum()) if of_tokens else None,
-        "new_tokens": tuple(now.new)[:SHOWN_TOKENS],
+        "new_share": None if before.known is None else float(new_values / now.counts.sum()),
+        "new_tokens": tuple(new)[:SHOWN_TOKENS],
         "moved": before.labels[most],
         "shares": (float(p[most]), float(q[most])),
         "bins": tuple(zip(before.labels, *(side.tolist() for side in counts), strict=True)),

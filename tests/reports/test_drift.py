@@ -105,6 +105,15 @@ class TestBins:
         assert part.unknown == (1 / 4, 4 / 6)
         assert (part.new_share, part.new_tokens, part.missing) == (3 / 6, ("d", "c"), (0.0, 1 / 6))
 
+    def test_tokens_of_the_reference_s_later_frames_are_not_new(self):
+        reference = LogProfile.fit({"ad": ["a", "b"]}).update({"ad": ["c"]})
+        (part,) = drift(reference, {"ad": ["a", "c", "d", "d"]}).parts
+        assert (part.new_tokens, part.new_share) == (("d",), 0.5)
+
+    def test_tokens_of_many_are_not_known_to_be_new(self):
+        (part,) = drift({"ad": range(1001)}, {"ad": [5000] * 10}).parts
+        assert (part.new_tokens, part.new_share) == ((), None)
+
 
 class TestLogProfile:
     def test_parts_add_up_to_the_whole(self):
