@@ -1,6 +1,7 @@
 """Reports on predictions, in NumPy and polars: no Keras, no backend."""
 
 from .comparison import Comparison, compare
+from .drift import DriftReport, LogProfile, drift, jensen_shannon_divergence
 from .gain_table import Gain, GainTable, gain_table
 from .group_recovery import GroupRecovery, group_recovery
 from .group_report import Group, GroupReport, group_report
@@ -17,6 +18,7 @@ from .task_metrics import TaskMetrics, task_metrics
 
 __all__ = [
     "Comparison",
+    "DriftReport",
     "Estimate",
     "Gain",
     "GainTable",
@@ -27,6 +29,7 @@ __all__ = [
     "GroupRecovery",
     "GroupReport",
     "LineChart",
+    "LogProfile",
     "PredictionSums",
     "ReportPage",
     "Segment",
@@ -39,10 +42,12 @@ __all__ = [
     "check_gate",
     "compare",
     "discover_slices",
+    "drift",
     "gain_table",
     "group_recovery",
     "group_report",
     "group_stability",
+    "jensen_shannon_divergence",
     "population_stability_index",
     "segment_report",
     "task_metrics",

@@ -15,7 +15,9 @@ BROKEN_RULE, NOT_JUDGED = 1, 2
 
 STYLES = {PASSED: "green", BROKEN: "bold red"}
 
-Report = Annotated[Path, typer.Argument(metavar="REPORT.json", help="A gain table, a segment report or both, as JSON.")]
+Report = Annotated[
+    Path, typer.Argument(metavar="REPORT.json", help="A gain table, a segment report or a drift report, as JSON.")
+]
 Segments = Annotated[
     list[str] | None, typer.Option("--segment", help='"SEGMENTATION/SEGMENT" or "all rows", the default; repeatable.')
 ]
@@ -26,6 +28,10 @@ MaxLoss = Annotated[
 Calibration = Annotated[
     str | None, typer.Option("--calibration", metavar="LOW:HIGH", help="Broken if Σp / Σy is outside.")
 ]
+MaxPsi = Annotated[
+    float | None, typer.Option("--max-psi", help="Broken if a part of the log has drifted further, and beyond chance.")
+]
+Columns = Annotated[list[str] | None, typer.Option("--column", help="What --max-psi is for; repeatable. Default: all.")]
 Rules = Annotated[Path | None, typer.Option("--rules", metavar="FILE.yaml", help="Several rules, each with a name.")]
 Candidate = Annotated[str | None, typer.Option("--candidate", help="Candidate to judge, if the report has several.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Insufficient data counts as broken.")]
@@ -37,20 +43,24 @@ def main(
     task: Tasks = None,
     max_loss: MaxLoss = None,
     calibration: Calibration = None,
+    max_psi: MaxPsi = None,
+    column: Columns = None,
     rules: Rules = None,
     candidate: Candidate = None,
     strict: Strict = False,
 ) -> None:
-    """Stop a candidate that is clearly worse than its baseline, or clearly out of calibration, in a named segment.
+    """Stop a candidate that is clearly worse than its baseline or out of calibration, or a log that has drifted.
 
-    A rule is broken where the whole 95 % interval is beyond the limit. Exit code 0: no rule is broken. 1: one is.
-    2: the report cannot be judged.
+    A rule is broken where the whole 95 % interval is beyond the limit, or where PSI is above its limit and beyond
+    chance. Exit code 0: no rule is broken. 1: one is. 2: the report cannot be judged.
     """
     try:
         given = [] if rules is None else rules_of(rules)
-        if rules is None or max_loss is not None or calibration is not None or segment or task:
+        limits = any(limit is not None for limit in (max_loss, calibration, max_psi))
+        if rules is None or limits or segment or task or column:
             band = None if calibration is None else _band(calibration)
-            given.append(GateRule(segment or (ALL_ROWS,), task or None, max_loss, band))
+            places = segment or (ALL_ROWS,)
+            given.append(GateRule(places, task or None, max_loss, band, max_psi=max_psi, columns=column or None))
         result = check_gate(_read_json(report), given, candidate, strict)
     except (ValueError, OSError) as error:
         Terminal(stderr=True).tagged("Error: ", "bold red", error)
@@ -82,6 +92,9 @@ def rules_of(path: Path) -> list[GateRule]:
         calibration: [0.9, 1.1]
       - name: nobody loses much
         max_loss: 0.2
+      - name: the log is as it was
+        max_psi: 0.1
+        columns: [bid, user:1]
     ```
     """
     try:
@@ -91,7 +104,7 @@ def rules_of(path: Path) -> list[GateRule]:
     entries = read.get("rules") if isinstance(read, dict) else None
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f"{path} must hold a list under the key `rules`, each with a name and limits.")
-    known = {"name", "segments", "tasks", "max_loss", "calibration"}
+    known = {"name", "segments", "tasks", "max_loss", "calibration", "max_psi", "columns"}
     rules = []
     for number, entry in enumerate(entries):
         if unknown := sorted(set(map(str, entry)) - known):

@@ -30,6 +30,9 @@ class GateRule:
             Defaults to `None`.
         calibration: `(low, high)`: the candidate's Σp / Σy must not be outside. Defaults to `None`.
         name: how it is called. Defaults to `""`.
+        max_psi: largest population stability index of a part of the log, for a report of `drift`. It is broken by a PSI
+            that is above it and beyond chance. Defaults to `None`.
+        columns: columns, levels of groups and tasks that `max_psi` is for. `None` takes all. Defaults to `None`.
 
     Raises:
         ValueError: on a rule without a limit, or limits out of range.
@@ -45,18 +48,26 @@ class GateRule:
     max_loss: float | None = None
     calibration: tuple[float, float] | None = None
     name: str = ""
+    max_psi: float | None = None
+    columns: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         shown = f"rule {self.name!r}" if self.name else "a rule"
-        for field in ("segments", "tasks"):
+        for field in ("segments", "tasks", "columns"):
             names = getattr(self, field)
-            if names is None and field == "tasks":
+            if names is None and field != "segments":
                 continue
             if isinstance(names, str) or not names or not all(isinstance(name, str) for name in names):
                 raise ValueError(f"`{field}` of {shown} must be a list of names. Received: {names!r}.")
             object.__setattr__(self, field, tuple(names))
-        if self.max_loss is None and self.calibration is None:
-            raise ValueError(f"{shown.capitalize()} needs `max_loss`, `calibration` or both. Received neither.")
+        if self.max_loss is None and self.calibration is None and self.max_psi is None:
+            raise ValueError(
+                f"{shown.capitalize()} needs `max_loss`, `calibration`, `max_psi` or several. Received none of them."
+            )
+        if self.max_psi is not None and not (_is_number(self.max_psi) and self.max_psi >= 0):
+            raise ValueError(f"`max_psi` of {shown} must be a number, 0 or more. Received: {self.max_psi!r}.")
+        if self.columns is not None and self.max_psi is None:
+            raise ValueError(f"`columns` of {shown} says what `max_psi` is for. Received no `max_psi`.")
         if self.max_loss is not None and not (_is_number(self.max_loss) and self.max_loss >= 0):
             raise ValueError(f"`max_loss` of {shown} must be a percentage, 0 or more. Received: {self.max_loss!r}.")
         if self.calibration is not None:
@@ -76,8 +87,8 @@ class GateCheck:
 
     Args:
         rule: name of the rule.
-        task: the task.
-        segment: the segment.
+        task: the task, or `"drift"`.
+        segment: the segment, or the part of the log.
         status: `"passed"`, `"broken"` or `"insufficient data"`.
         finding: the figure, its interval and the limit in words.
 
@@ -132,17 +143,17 @@ class GateResult:
 def check_gate(
     report: Mapping[str, Any], rules: Sequence[GateRule], candidate: str | None = None, strict: bool = False
 ) -> GateResult:
-    """Judge a candidate by rules, from what a gain table and a segment report say as dicts.
+    """Judge a candidate or a log by rules, from what reports say as dicts.
 
     Args:
-        report: `GainTable.to_dict()`, `SegmentReport.to_dict()`, or both as
-            `{"gains": ..., "segments": ...}`, where segments may be a list, one a candidate.
+        report: `GainTable.to_dict()`, `SegmentReport.to_dict()`, `DriftReport.to_dict()`, or several as
+            `{"gains": ..., "segments": ..., "drift": ...}`, where segments may be a list, one a candidate.
         rules: what must hold.
         candidate: whose figures. `None` takes the only one. Defaults to `None`.
         strict: whether insufficient data counts as broken. Defaults to `False`.
 
     Raises:
-        ValueError: where the report cannot be read, or has no such candidate, task or segment.
+        ValueError: where the report cannot be read, or has no such candidate, task, segment or column.
 
     Example:
 
@@ -154,10 +165,14 @@ def check_gate(
     """
     if not rules:
         raise ValueError("`rules` must hold at least one rule. Received none.")
+    drifts = [rule for rule in rules if rule.max_psi is not None]
+    checks = [check for rule in drifts for check in _drift_checks(rule, report)]
+    rules = [rule for rule in rules if rule.max_loss is not None or rule.calibration is not None]
+    if not rules:
+        return GateResult(tuple(checks), strict)
     figures = _figures(report, candidate)
     tasks = list(dict.fromkeys(task for task, _ in figures))
     segments = list(dict.fromkeys(segment for _, segment in figures))
-    checks = []
     for rule in rules:
         for segment in rule.segments:
             _check_known("segment", segment, segments)
@@ -168,6 +183,36 @@ def check_gate(
                 for status, finding in _findings(rule, gain, calibration):
                     checks.append(GateCheck(rule.name, task, segment, status, finding))
     return GateResult(tuple(checks), strict)
+
+
+def _drift_checks(rule: GateRule, report: Mapping[str, Any]) -> list[GateCheck]:
+    """A check of each part of the log that the rule is for."""
+    found = report.get("drift")
+    found = found if isinstance(found, Mapping) else report
+    try:
+        absent, rate = list(found["not_compared"]), float(found["false_alarms"])
+        parts = [(part["name"], part["psi"], part["chance"], part["corrected"]) for part in found["drift"]]
+        if not all(map(_is_number, [number for _, *numbers in parts for number in numbers])):
+            raise ValueError(f"a part holds {parts}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            'A rule with `max_psi` needs what `DriftReport.to_dict` gives, alone or as {"drift": ...}. The report does '
+            f"not hold it: {type(error).__name__}: {error}."
+        ) from error
+    for name in rule.columns or ():
+        _check_known("column", name, [*(name for name, *_ in parts), *absent])
+    checks = []
+    asked = f"at most {rule.max_psi:g} is asked for"
+    for name, psi, chance, p_value in parts:
+        if rule.columns is None or name in rule.columns:
+            above, beyond = psi > rule.max_psi, p_value <= rate
+            note = "; above, but not beyond chance" if above and not beyond else ""
+            finding = f"PSI {psi:.3f} ({chance:.3f} by chance), {asked}{note}"
+            checks.append(GateCheck(rule.name, "drift", name, BROKEN if above and beyond else PASSED, finding))
+    for name in absent:
+        if rule.columns is not None and name in rule.columns:
+            checks.append(GateCheck(rule.name, "drift", name, UNKNOWN, f"insufficient data for PSI, {asked}"))
+    return checks
 
 
 def _findings(rule: GateRule, gain: Any, calibration: Any) -> list[tuple[str, str]]:

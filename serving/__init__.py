@@ -32,6 +32,7 @@ __all__ = [
     "export",
     "export_retrieval",
     "prune",
+    "read_request_log",
     "to_examples",
     "verify",
     "warm_exports",
@@ -39,9 +40,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The client, imported when it is asked for: it brings all of TensorFlow."""
+    """The client and the reader of logs, imported when they are asked for: they bring all of TensorFlow."""
     if name in ("Client", "ServingError"):
         from . import client
 
         return getattr(client, name)
+    if name == "read_request_log":
+        from .request_log import read_request_log
+
+        return read_request_log
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """Exports a trained model as a SavedModel that answers raw rows."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from .unfinished_folder import unfinished_folder
 from .verify import verify
 from .version_folder import check_version, publish
 
+# In the version folder: what a log looked like when the model was exported.
+LOG_PROFILE_FILE = Path("assets.extra", "log_profile.json")
+
 FORMATS = ("tf_saved_model", "onnx")
 TABLE_DTYPES = ("float32", *LIMITS)
 
@@ -39,6 +43,7 @@ def export(
     format: str = "tf_saved_model",
     table_dtype: str = "float32",
     explanations: bool = False,
+    reference: Mapping[str, Any] | None = None,
 ) -> ExportReport:
     """Write a model as `NAME/VERSION` for TF Serving, and prove that it answers as the Keras model does.
 
@@ -92,6 +97,9 @@ def export(
             report's `cost` says what it costs: by the labels, where `rows` have a column for each task, else by the
             model's probabilities. Defaults to `"float32"`.
         explanations: whether the SavedModel has the signature `explanations`. Defaults to `False`.
+        reference: what later logs are compared with, `gr.reports.LogProfile.fit(rows, ...).to_dict()`. It is kept as
+            `assets.extra/log_profile.json`, which `gr.reports.LogProfile.load` reads. Only for a SavedModel. Defaults
+            to `None`.
 
     Returns:
         An `ExportReport`: the rows compared, the largest difference and the scores.
@@ -119,8 +127,8 @@ def export(
         raise ValueError(f"`table_dtype` must be one of {TABLE_DTYPES}. Received: table_dtype={table_dtype!r}.")
     if world_size() > 1:
         given = {"transforms": transforms, "rows": rows, "tolerance": tolerance, "provenance": provenance}
-        options = {"format": format, "table_dtype": table_dtype, "explanations": explanations}
-        return export_together(model, Path(path), {**given, **options})
+        given |= {"format": format, "table_dtype": table_dtype, "explanations": explanations, "reference": reference}
+        return export_together(model, Path(path), given)
     if format == "onnx":
         if transforms is not None:
             raise ValueError(
@@ -131,6 +139,11 @@ def export(
             raise ValueError(
                 "An ONNX file has no signatures, so it cannot explain scores: use `grouprank.serving.explain`, or "
                 "export a SavedModel. Received: explanations=True."
+            )
+        if reference is not None:
+            raise ValueError(
+                "An ONNX file has no folder for `reference`: keep the profile beside it with `LogProfile.save`. "
+                "Received: reference."
             )
         return export_onnx(model, path, rows, tolerance, provenance, table_dtype)
     folder, version = check_version(Path(path))
@@ -144,6 +157,7 @@ def export(
             "leave `explanations` out."
         )
     known = describe(model, provenance)
+    profile = None if reference is None else _as_json(reference)
     raw = raw_rows(model.schema, transforms, rows)
     with unfinished_folder(folder) as work:
         hand_over(model, work, transforms, raw, folder.resolve().name, table_dtype, occlusion)
@@ -152,5 +166,14 @@ def export(
         known |= {"verified_rows": report.rows, "largest_difference_to_keras": report.max_difference}
         known |= {"quantization": report.cost.to_dict()} if report.cost else {}
         write_provenance(work / "saved_model", known)
+        if profile is not None:
+            (work / "saved_model" / LOG_PROFILE_FILE).write_text(profile, encoding="utf-8")
         write_server_files(folder)
         return dataclasses.replace(report, path=publish(work / "saved_model", folder, version))
+
+
+def _as_json(reference: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(reference, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`reference` must be what `LogProfile.to_dict` gives: {error}.") from error

@@ -48,6 +48,7 @@ ANY_BACKEND = (
     "serving/test_layout.py",
     "serving/test_own_classes.py",
     "serving/test_raw_values.py",
+    "serving/test_request_log.py",
     "serving/test_version_folder.py",
     "serving/test_warm_exports.py",
     "test_extras.py",
@@ -150,4 +151,5 @@ def _export(folder):
         rows=raw_rows(),
         provenance={"metrics": {"click": {"auc": 0.5}}},
         explanations=True,
+        reference=gr.reports.LogProfile.fit(raw_rows()).to_dict(),
     )

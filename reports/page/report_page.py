@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from ..clean import clean
+from ..drift import DriftReport
 from ..gain_table import GainTable
 from ..group_report import GroupReport
 from ..segment_report import SegmentReport
@@ -21,6 +22,7 @@ from ..statistics import PredictionSums
 from .calibration_section import calibration_section
 from .configuration_table import configuration_table
 from .content import Column, Row, Section, Table
+from .drift_section import drift_section
 from .gains_section import conclusions, gains_section
 from .glossary import glossary
 from .groups_section import groups_section
@@ -155,6 +157,15 @@ class ReportPage:
         """
         title = title or f"Groups: {report.placement}"
         self._sections.append(groups_section(report, positions, self._names, title, most))
+
+    def add_drift(self, report: DriftReport, title: str = "Drift") -> None:
+        """Add what has drifted in a log: a table of all parts, the scores' histograms and their calibration by bin.
+
+        Args:
+            report: made by `drift`.
+            title: of the section. Defaults to `"Drift"`.
+        """
+        self._sections.append(drift_section(report, self._names, title))
 
     def add_training(
         self, histories: Mapping[str, Sequence[History]], baseline: str | None = None, title: str = "Training"

@@ -12,7 +12,7 @@ import typer
 from support.prediction_frame import prediction_frame, sigmoid
 from typer.testing import CliRunner
 
-from grouprank.reports import GateRule, PredictionSums, Segmentation, check_gate, gain_table, segment_report
+from grouprank.reports import GateRule, PredictionSums, Segmentation, check_gate, drift, gain_table, segment_report
 from grouprank.reports.gate import main, rules_of
 
 
@@ -147,7 +147,9 @@ class TestCheckGate:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({}, "A rule needs `max_loss`, `calibration` or both"),
+            ({}, "A rule needs `max_loss`, `calibration`, `max_psi` or several"),
+            ({"max_psi": -0.1}, "`max_psi` of a rule must be a number, 0 or more"),
+            ({"max_loss": 1.0, "columns": ["bid"]}, "`columns` of a rule says what `max_psi` is for"),
             ({"name": "mine"}, "Rule 'mine' needs"),
             ({"max_loss": -0.1}, "`max_loss` of a rule must be a percentage, 0 or more. Received: -0.1"),
             ({"max_loss": "0.2"}, "`max_loss` of a rule must be a percentage"),
@@ -161,6 +163,61 @@ class TestCheckGate:
     def test_rules_out_of_range(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             GateRule(**arguments)
+
+
+@pytest.fixture(scope="module")
+def drifted():
+    before = {"os": ["ios", "web"] * 500, "tab": ["a", "b"] * 500, "user:1": [0, 1] * 500, "few": [0, 1] * 500}
+    now = {"os": ["ios"] * 900 + ["web"] * 100, "tab": ["a", "b"] * 500, "few": [0, 1] * 500}
+    return drift(before, now).to_dict()
+
+
+class TestDrift:
+    def test_what_has_drifted_breaks_the_rule(self, drifted):
+        result = check_gate(drifted, [GateRule(max_psi=0.1)])
+        assert [(c.segment, c.status) for c in result.checks] == [
+            ("os", "broken"),
+            ("tab", "passed"),
+            ("few", "passed"),
+        ]
+        assert str(result.checks[0]).startswith("drift, os: PSI 0.8")
+        assert check_gate(drifted, [GateRule(max_psi=0.1, columns=["tab"])]).passed
+        assert check_gate(drifted, [GateRule(max_psi=2.0)]).passed
+
+    def test_what_chance_gives_breaks_none(self):
+        own = drift({"os": ["ios", "web"] * 500}, {"os": ["ios"] * 5 + ["web"] * 2}).to_dict()
+        (check,) = check_gate(own, [GateRule(max_psi=0.1)]).checks
+        assert (check.status, check.finding[-30:]) == ("passed", "; above, but not beyond chance")
+
+    def test_what_was_not_compared_stops_only_the_strict(self, drifted):
+        rule = GateRule(max_psi=0.1, columns=["user:1"])
+        assert [check.status for check in check_gate(drifted, [rule]).checks] == ["insufficient data"]
+        assert not check_gate(drifted, [rule], strict=True).passed
+
+    def test_beside_gains(self, drifted, reports):
+        both = {**reports, "drift": drifted}
+        result = check_gate(both, [GateRule(max_loss=0.2, max_psi=0.1, columns=["os"])])
+        assert [(c.task, c.status) for c in result.checks] == [
+            ("drift", "broken"),
+            ("click", "passed"),
+            ("like", "passed"),
+        ]
+
+    def test_errors(self, drifted, reports):
+        with pytest.raises(ValueError, match="no column 'bid'. It has: 'os', 'tab', 'few', 'user:1'"):
+            check_gate(drifted, [GateRule(max_psi=0.1, columns=["bid"])])
+        with pytest.raises(ValueError, match="needs what `DriftReport.to_dict` gives"):
+            check_gate(reports, [GateRule(max_psi=0.1)])
+
+    def test_the_command_stops_a_pipeline(self, drifted, tmp_path):
+        path, rules = tmp_path / "drift.json", tmp_path / "rules.yaml"
+        path.write_text(json.dumps(drifted))
+        found = call(path, "--max-psi", 0.1, "--column", "os")
+        assert found.exit_code == 1
+        assert "BROKEN" in found.output
+        assert call(path, "--max-psi", 0.1, "--column", "tab").exit_code == 0
+        rules.write_text("rules: [{name: tabs, max_psi: 0.1, columns: [tab]}]")
+        assert call(path, "--rules", rules).exit_code == 0
 
 
 class TestRulesFile:
@@ -222,7 +279,7 @@ class TestCommandLine:
             (["--calibration", "0.9"], "must be LOW:HIGH"),
             (["--max-loss", "-1"], "must be a percentage, 0 or more"),
             (["--rules", "nowhere.yaml"], "nowhere.yaml"),
-            ([], "A rule needs `max_loss`, `calibration` or both"),
+            ([], "A rule needs `max_loss`, `calibration`, `max_psi` or several"),
             (["--no-such-option"], "No such option"),
         ],
     )

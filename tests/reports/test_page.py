@@ -19,6 +19,7 @@ from grouprank.reports import (
     Segmentation,
     SegmentReport,
     discover_slices,
+    drift,
     gain_table,
     group_report,
     segment_report,
@@ -71,6 +72,8 @@ def add_everything(page):
     found = discover_slices(list(frames()), ["click"], ["old", "new"], "user", ["tab"], ["regression"], min_positives=5)
     assert [one.verdict for one in found.slices] == ["confirmed"]
     page.add_slices(found)
+    late = next(frames()).filter(pl.col("bid") > 0.5)
+    page.add_drift(drift(next(frames()), late, scores={task: f"new:{task}" for task in ("click", "like")}))
     page.add_text("What follows", f"Try a **wider** codebook.\n\n- `a < b`\n- {SCRIPT}")
     return page
 
@@ -145,7 +148,7 @@ class TestStructure:
         titles = [e["text"] for e in elements.all("h2")]
         assert titles[:4] == ["Conclusions", "How it was run", "Gains", "Calibration"]
         assert titles[4:7] == ["Segments: new", "Groups: user", "Groups in the plane"]
-        assert titles[7:] == ["Training", "Validation alone", "The worst slices", "What follows"]
+        assert titles[7:] == ["Training", "Validation alone", "The worst slices", "Drift", "What follows"]
 
     def test_ids_are_unique_and_references_lead_somewhere(self, html, elements):
         ids = [e["id"] for e in elements.found if "id" in e]
@@ -159,7 +162,7 @@ class TestStructure:
     def test_every_figure_says_in_words_what_it_shows(self, elements):
         figures, pictures = elements.all("figure"), elements.all("svg")
         # Not of the 160 parts, which have too few users.
-        assert len(figures) == len(pictures) == 2 + 2 + 4 + 2 + 2 + 3 + 1
+        assert len(figures) == len(pictures) == 2 + 2 + 4 + 2 + 2 + 3 + 1 + 4
         for picture in pictures:
             assert picture["within"][-1] == "figure"
             assert picture["role"] == "img"
@@ -410,7 +413,7 @@ class TestBrowser:
         assert browser.requests == [path.as_uri()]
         assert browser.evaluate("document.title").startswith("Run of <script>")
         assert browser.evaluate("document.documentElement.scrollWidth") == width
-        assert browser.evaluate("document.querySelectorAll('figure svg').length") == 16
+        assert browser.evaluate("document.querySelectorAll('figure svg').length") == 20
         sizes = browser.evaluate("[...document.querySelectorAll('figure svg')].map(svg => svg.clientWidth)")
         assert min(sizes) > 330
         colors = browser.evaluate(

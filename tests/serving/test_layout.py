@@ -54,6 +54,22 @@ def test_warm_up_runs_every_signature_at_three_sizes(exported):
     assert sorted(seen) == sorted([*sizes, ("explanations", 1)])
 
 
+def test_the_reference_of_later_logs_is_kept(exported):
+    _, path, _ = exported
+    reference = gr.reports.LogProfile.load(path / "assets.extra" / "log_profile.json")
+    assert reference.to_dict() == gr.reports.LogProfile.fit(raw_rows()).to_dict()
+    assert gr.reports.drift(reference, raw_rows()).drifted == ()
+
+
+def test_what_cannot_be_kept_as_reference(exported, tmp_path):
+    model, _, _ = exported
+    with pytest.raises(ValueError, match="`reference` must be what `LogProfile.to_dict` gives"):
+        gr.serving.export(model, tmp_path / "ads" / "1", reference=gr.reports.LogProfile.fit(raw_rows()))
+    with pytest.raises(ValueError, match="An ONNX file has no folder for `reference`"):
+        gr.serving.export(model, tmp_path / "ads.onnx", format="onnx", reference={})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_provenance_says_where_a_model_comes_from(exported):
     model, path, report = exported
     known = json.loads((path / "assets.extra" / "provenance.json").read_text())
