@@ -45,7 +45,7 @@ def row_columns(rows: Any, dtypes: Mapping[str, str | None], argument: str = "ro
         values = values.to_numpy() if isinstance(values, pl.Series) else values
         columns[name] = np.asarray(values, "float32" if dtype == "float32" else None)
     if not len(next(iter(columns.values()))):
-        raise ValueError(f"`{argument}` has no rows. Expected at least one row.")
+        raise ValueError(f"`{argument}` is empty. Expected at least one row.")
     return columns
 
 

@@ -191,7 +191,7 @@ def test_a_token_out_of_a_shared_vocabulary_is_id_1():
         ({"model": keras.Sequential()}, "`model` must be a CTRModel or CVRModel. Received: Sequential"),
         ({"rows": {**INPUTS, "os": np.array([9, 0, 0])}}, "os"),
         ({"rows": {"os": INPUTS["os"]}}, "`rows` lacks the raw columns"),
-        ({"rows": {name: values[:0] for name, values in INPUTS.items()}}, "`rows` has no rows"),
+        ({"rows": {name: values[:0] for name, values in INPUTS.items()}}, "`rows` is empty"),
         ({"transforms": TRANSFORMS}, "other features than the model's"),
         ({"group_reports": {"user": None}}, r"placements \['user'\]. The model's placements: \[\]"),
         ({"references": {"ages": 1.0}}, r"names \['ages'\], which are no features"),
