@@ -10,16 +10,18 @@ from ..statistics import Estimate
 COLUMNS = (
     "name",
     "what",
+    "verdict",
     "PSI",
-    "PSI by chance",
-    "JS",
-    "p, corrected",
+    "what moved most",
     "missing, %",
     "unknown, %",
     "new tokens",
-    "what moved most",
-    "verdict",
+    "PSI by chance",
+    "p, corrected",
+    "JS",
 )
+# Those that hold words.
+TEXTS = ("name", "what", "verdict", "what moved most", "new tokens")
 CALIBRATION = ("score", "labelled rows", "mean score", "mean label", "calibration now", "calibration then")
 
 
@@ -161,7 +163,7 @@ class DriftReport:
         """The headline, a table of all parts, and one of the calibration of each task."""
         parts = [
             f"{self.headline}.",
-            markdown_table(COLUMNS, map(drift_cells, self.ordered), text_columns=(0, 1, 8, 9, 10)),
+            markdown_table(COLUMNS, map(drift_cells, self.ordered), [COLUMNS.index(name) for name in TEXTS]),
         ]
         for task in dict.fromkeys(one.task for one in self.calibration):
             rows = [calibration_cells(one) for one in self.calibration if one.task == task]
@@ -184,15 +186,15 @@ def drift_cells(part: ColumnDrift) -> tuple[str, ...]:
     return (
         part.name,
         part.what,
+        "drifted" if part.drifted else "no drift",
         f"{part.psi:.4f}",
-        f"{part.chance:.4f}",
-        f"{part.js:.4f}",
-        f"{part.corrected:.2g}",
+        f"{part.moved}: {100 * then:.1f} % → {100 * now:.1f} %",
         _then_now(*part.missing),
         _then_now(*part.unknown),
         new,
-        f"{part.moved}: {100 * then:.1f} % → {100 * now:.1f} %",
-        "drifted" if part.drifted else "no drift",
+        f"{part.chance:.4f}",
+        f"{part.corrected:.2g}",
+        f"{part.js:.4f}",
     )
 
 

@@ -3,21 +3,21 @@
 from collections.abc import Iterator
 
 from ..drift import ColumnDrift, DriftReport
-from ..drift.drift_report import CALIBRATION, COLUMNS, calibration_cells, drift_cells
+from ..drift.drift_report import CALIBRATION, COLUMNS, TEXTS, calibration_cells, drift_cells
+from ..names import listed, quoted
 from .content import Charts, Column, Heading, Prose, Row, Section, Table
 from .line_chart import LineChart
 from .lines_section import lines_section
 from .prose import prose
 
-_ABOUT = """{headline}.
+_ABOUT = """{headline}{drifted}.
 
 PSI says how far the shares of a column's values have moved, and JS is the Jensen-Shannon divergence in bits. A part
 has drifted where its PSI is both beyond chance, at a rate of false alarms of {false_alarms} over all parts, and above
 {max_psi}. Rows of one user are not independent, and days differ by nature, so that a small p-value alone proves little.
 An arrow leads from the reference to now."""
 
-_WORDS = ("what", "verdict")
-_LONG_WORDS = ("new tokens", "what moved most")
+_FACETS, _LONG = ("what", "verdict"), ("what moved most", "new tokens")
 
 
 def drift_section(report: DriftReport, names: Iterator[str], title: str) -> Section:
@@ -28,11 +28,10 @@ def drift_section(report: DriftReport, names: Iterator[str], title: str) -> Sect
         names: of figures, each once.
         title: of the section.
     """
-    said = {"headline": report.headline, "false_alarms": f"{report.false_alarms:g}", "max_psi": f"{report.max_psi:g}"}
-    columns = [Column(COLUMNS[0], text=True)]
-    for name in COLUMNS[1:]:
-        long = name in _LONG_WORDS
-        columns.append(Column(name, text=long or name in _WORDS, facet=name in _WORDS, wide=long))
+    drifted = f": {listed(quoted(report.drifted))}" if report.drifted else ""
+    limits = {"false_alarms": f"{report.false_alarms:g}", "max_psi": f"{report.max_psi:g}"}
+    said = {"headline": report.headline, "drifted": drifted, **limits}
+    columns = [Column(n, text=n in TEXTS, facet=n in _FACETS, wide=n in _LONG) for n in COLUMNS]
     blocks: list[Prose | Heading | Charts | Table] = [
         prose(_ABOUT, said),
         Table("What has drifted", tuple(columns), tuple(Row(drift_cells(part)) for part in report.ordered)),
