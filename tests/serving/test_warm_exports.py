@@ -101,7 +101,14 @@ def test_a_fresh_process_writes_the_same(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(fresh_process, "subprocess", types.SimpleNamespace(run=run))
     monkeypatch.delattr(os, "fork")
     with gr.serving.warm_exports():
-        fresh = gr.serving.export(model, tmp_path / "tiny" / "7", transforms=TRANSFORMS, rows=raw_rows())
+        fresh = gr.serving.export(
+            model,
+            tmp_path / "tiny" / "7",
+            transforms=TRANSFORMS,
+            rows=raw_rows(),
+            explanations=True,
+            reference=gr.reports.LogProfile.fit(raw_rows()).to_dict(),
+        )
     assert commands[0] == ["-m", "grouprank.serving.write_saved_model"]
     for task, probabilities in report.probabilities.items():
         np.testing.assert_array_equal(fresh.probabilities[task], probabilities)
