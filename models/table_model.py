@@ -83,6 +83,16 @@ class TableModel(SteeredModel):
         return [stack for layer in self.layers if isinstance(layer, EmbeddingCollection) for stack in layer.stacks]
 
     @property
+    def dense_weights(self) -> list[keras.Variable]:
+        """The weights that are not rows of embedding tables, in an order that is the same on every backend."""
+        layers = self._flatten_layers()
+        rows = {id(weight) for layer in layers if isinstance(layer, FusedEmbedding) for weight in layer.weights}
+        rows |= {
+            id(stack.variable) for layer in layers if isinstance(layer, TableModel) for stack in layer.table_stacks
+        }
+        return [weight for weight in self.weights if id(weight) not in rows]
+
+    @property
     def counted_ids(self) -> dict[str, Any]:
         """Layers that keep a number for each id of a feature, by feature."""
         return {}

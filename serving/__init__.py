@@ -8,6 +8,10 @@ from ..extras import require_extra
 require_extra("serving", "grouprank.serving")
 
 from .check_skew import check_skew
+from .deltas.apply_delta import apply_delta
+from .deltas.delta_report import DeltaReport
+from .deltas.export_delta import export_delta
+from .deltas.full_export_needed_error import FullExportNeededError
 from .examples import to_examples
 from .explain import explain
 from .explained_scores import ExplainedScores
@@ -22,14 +26,18 @@ from .warm_exports import warm_exports
 
 __all__ = [
     "Client",
+    "DeltaReport",
     "ExplainedScores",
     "ExportReport",
+    "FullExportNeededError",
     "RetrievalReport",
     "ServingError",
     "SkewReport",
+    "apply_delta",
     "check_skew",
     "explain",
     "export",
+    "export_delta",
     "export_retrieval",
     "prune",
     "read_request_log",

@@ -23,6 +23,8 @@ class ArrangedWeights:
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, tf.Variable] = {}
+        # By the identity of a variable: makes its tensor again, from what the weights are then.
+        self.arrangements: dict[int, Callable[[], Any]] = {}
 
     def __call__(self, key: Hashable, arrange: Callable[[], Any]) -> Any:
         """The variable of a key.
@@ -34,4 +36,5 @@ class ArrangedWeights:
         if key not in self._kept:
             with tf.init_scope():
                 self._kept[key] = tf.Variable(arrange(), trainable=False, name="arranged")
+            self.arrangements[id(self._kept[key])] = arrange
         return tf.convert_to_tensor(self._kept[key])

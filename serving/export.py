@@ -1,7 +1,6 @@
 """Exports a trained model as a SavedModel that answers raw rows."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from ..datasets import TableTransforms
 from ..distribution import world_size
 from .check_transforms import check_transforms
 from .check_weights import check_weights
+from .deltas.graph_parts import graph_parts
+from .deltas.served_variables import RECORD_FILE, dense_values, digest
 from .export_onnx import export_onnx
 from .export_report import ExportReport
 from .export_together import export_together
@@ -19,15 +20,13 @@ from .fresh_process import run_fresh_process
 from .hand_over import hand_over
 from .layout.provenance import describe, write_provenance
 from .layout.server_files import write_server_files
+from .log_profile import LOG_PROFILE_FILE, reference_as_json
 from .occlusion import FIELDS, Occlusion
 from .quantization_cost import LIMITS
 from .row_columns import raw_rows
 from .unfinished_folder import unfinished_folder
 from .verify import verify
 from .version_folder import check_version, publish
-
-# In the version folder: what a log looked like when the model was exported.
-LOG_PROFILE_FILE = Path("assets.extra", "log_profile.json")
 
 FORMATS = ("tf_saved_model", "onnx")
 TABLE_DTYPES = ("float32", *LIMITS)
@@ -157,11 +156,15 @@ def export(
             "leave `explanations` out."
         )
     known = describe(model, provenance)
-    profile = None if reference is None else _as_json(reference)
+    profile = None if reference is None else reference_as_json(reference)
     raw = raw_rows(model.schema, transforms, rows)
     with unfinished_folder(folder) as work:
-        hand_over(model, work, transforms, raw, folder.resolve().name, table_dtype, occlusion)
+        graph = graph_parts(model, transforms, table_dtype, explanations)
+        hand_over(model, work, transforms, raw, folder.resolve().name, table_dtype, occlusion, graph)
         run_fresh_process(["-m", "grouprank.serving.write_saved_model", str(work)], "The SavedModel was not written")
+        if (work / "dense_weights.txt").read_text() != digest(dense_values(model)):
+            # The other process has them in another order, so that places would mislead. No delta starts from here.
+            (work / "saved_model" / RECORD_FILE).unlink(missing_ok=True)
         report = verify(model, work / "saved_model", transforms, raw if rows is None else rows, tolerance, table_dtype)
         known |= {"verified_rows": report.rows, "largest_difference_to_keras": report.max_difference}
         known |= {"quantization": report.cost.to_dict()} if report.cost else {}
@@ -170,10 +173,3 @@ def export(
             (work / "saved_model" / LOG_PROFILE_FILE).write_text(profile, encoding="utf-8")
         write_server_files(folder)
         return dataclasses.replace(report, path=publish(work / "saved_model", folder, version))
-
-
-def _as_json(reference: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(reference, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"`reference` must be what `LogProfile.to_dict` gives: {error}.") from error

@@ -23,6 +23,7 @@ def hand_over(
     name: str | None = None,
     table_dtype: str = "float32",
     occlusion: Occlusion | None = None,
+    graph: Mapping[str, str] | None = None,
 ) -> None:
     """Save the model, the modules that its classes come from, and what else is given.
 
@@ -34,6 +35,7 @@ def hand_over(
         name: under which the model is served. Defaults to `None`.
         table_dtype: how the file is to keep the rows of tables. Defaults to `"float32"`.
         occlusion: what the signature `explanations` is made of. Defaults to `None`, no such signature.
+        graph: see `graph_parts`. Defaults to `None`.
 
     Raises:
         RuntimeError: if rows of a table are dealt over processes, which would have to take part in every check.
@@ -54,6 +56,8 @@ def hand_over(
         (work / "table_dtype.txt").write_text(table_dtype)
     if occlusion is not None:
         (work / "occlusion.pickle").write_bytes(pickle.dumps(occlusion))
+    if graph is not None:
+        (work / "graph.json").write_text(json.dumps(graph))
 
 
 def _refuse_dealt_tables(model: Any) -> None:

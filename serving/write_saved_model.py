@@ -1,8 +1,9 @@
 """Writes a SavedModel from a `.keras` file; run in a process of its own under the TensorFlow backend.
 
 `python -m grouprank.serving.write_saved_model FOLDER` reads `FOLDER/model.keras`,
-`FOLDER/modules.json`, `FOLDER/rows.pickle` (raw columns), `FOLDER/name.txt` (the model's) and, if there,
-`FOLDER/table_dtype.txt`, `FOLDER/transforms/` and `FOLDER/occlusion.pickle`, and writes `FOLDER/saved_model/`.
+`FOLDER/modules.json`, `FOLDER/rows.pickle` (raw columns), `FOLDER/name.txt` (the model's), `FOLDER/graph.json` (see
+`graph_parts`) and, if there, `FOLDER/table_dtype.txt`, `FOLDER/transforms/` and `FOLDER/occlusion.pickle`. It writes
+`FOLDER/saved_model/`, and to `FOLDER/dense_weights.txt` a digest of the weights that it has read.
 torch cannot export a model with dict inputs, and JAX exports one opaque op. So models of every backend are written
 here.
 """
@@ -26,6 +27,8 @@ from .arranged_weights import ArrangedWeights
 from .check_graph import check_graph
 from .column_sides import ColumnSides
 from .custom_modules import import_custom_modules
+from .deltas.record_variables import record_variables
+from .deltas.served_variables import dense_values, digest
 from .layout.server_files import MAX_BATCH_SIZE
 from .layout.warmup import write_warmup
 from .occlusion import Occlusion
@@ -47,10 +50,15 @@ def write_saved_model(folder: Path) -> None:
     signatures = model_signatures(
         model, columns, arranged, pickle.loads(occlusion.read_bytes()) if occlusion.exists() else None
     )
-    save_signatures(module, signatures, folder)
+    variables = save_signatures(module, signatures, folder)
     name_signatures(folder / "saved_model")
     check_graph(folder / "saved_model")
     add_warmup(folder, signatures, ColumnSides.of(model.schema, columns.sources))
+    # Last, since it overwrites the model's weights.
+    (folder / "dense_weights.txt").write_text(digest(dense_values(model)))
+    record = record_variables(model, variables, arranged.arrangements, json.loads((folder / "graph.json").read_text()))
+    if record is not None:
+        record.save(folder / "saved_model")
 
 
 def model_signatures(
@@ -104,12 +112,21 @@ def raw_columns(folder: Path, schema: Schema, module: tf.Module) -> GraphTransfo
     return transforms
 
 
-def save_signatures(module: tf.Module, signatures: dict[str, Any], folder: Path, options: Any = None) -> None:
-    """Write `saved_model/` with the variables that the signatures read and no others."""
+def save_signatures(
+    module: tf.Module, signatures: dict[str, Any], folder: Path, options: Any = None
+) -> dict[str, tf.Variable]:
+    """Write `saved_model/` with the variables that the signatures read and no others; returns them by their names."""
     # No optimizer slots, no residual heads, no moving averages.
-    captured = {id(v): v for signature in signatures.values() for v in signature.variables}
+    captured = {id(v): v for signature in signatures.values() for v in _variables(signature)}
     module.variables_read = list(captured.values())
     tf.saved_model.save(module, str(folder / "saved_model"), signatures=signatures, options=options)
+    return {f"variables_read/{n}/.ATTRIBUTES/VARIABLE_VALUE": v for n, v in enumerate(module.variables_read)}
+
+
+def _variables(signature: Any) -> list[tf.Variable]:
+    """What a function reads, in the order in which it was traced: two exports of a model are then alike."""
+    places = {id(tensor): place for place, tensor in enumerate(signature.captured_inputs)}
+    return sorted(signature.variables, key=lambda variable: places[id(variable.handle)])
 
 
 def add_warmup(folder: Path, signatures: dict[str, Any], sides: ColumnSides) -> None:

@@ -16,7 +16,7 @@ from ..transforms.token_lookup import TokenLookup
 from ..transforms.token_spelling import TokenSpelling
 from ..transforms.vocabulary_fingerprint import vocabulary_fingerprint
 from .kind import Column, Problem, Profile, RawDtype, Transform, check_count, check_missing, mixed
-from .token_graph import graph_ids, graph_is_one_of, vocabulary_table
+from .token_graph import graph_ids, graph_is_one_of, vocabulary_lines, vocabulary_table
 from .typed_values import typed_integers, typed_text
 
 _DTYPES = ("string", "int64")
@@ -149,6 +149,18 @@ class OfVocabulary(Transform):
     unknown_id: int
     capacity: int | None
 
+    def graph_table(self, path: Path) -> Any:
+        """The vocabulary."""
+        return vocabulary_table(path, self.tokens, self.dtype)
+
+    def graph_lines(self) -> list[str]:
+        """The vocabulary."""
+        return vocabulary_lines(self.tokens)
+
+    def graph_constants(self) -> dict[str, Any]:
+        """See the base; the id of an empty string, and whether there are tokens at all, stand in the graph."""
+        return self.to_entry() | {"empty_id": empty_id(self.tokens), "has_tokens": bool(len(self.tokens))}
+
     @property
     def vocabulary_size(self) -> int:
         """Number of ids, those of padding and of unknown tokens included."""
@@ -238,10 +250,6 @@ class VocabularyTransform(OfVocabulary):
         integers = raw.to_numpy()
         ids = self._lookup.ids(pl.Series(_integer_tokens(integers, self.divisor, self.modulo)))
         return np.where(np.isin(integers, self.missing), np.int32(0), ids) if self.missing else ids
-
-    def graph_table(self, path: Path) -> Any:
-        """The vocabulary."""
-        return vocabulary_table(path, self.tokens, self.dtype)
 
     def graph(self, values: Any, table: Any) -> Any:
         """The ids in TensorFlow."""

@@ -215,6 +215,12 @@ class GrowingTransform(VocabularyTransform):
                 f"Received: {len(self.tokens)} tokens, {len(self.used)} rows of `used`, capacity={self.capacity}."
             )
 
+    def graph_constants(self) -> dict[str, Any]:
+        """See the base; the periods seen are not in the graph."""
+        constants = super().graph_constants()
+        constants.pop("periods", None)
+        return constants
+
     def summarize(self, values: Any) -> TokenCounts:
         """The counts of a chunk's tokens."""
         return TokenCounts.of(self._raw_tokens(values))

@@ -313,6 +313,14 @@ class Transform(_Raw):
         """
         return None
 
+    def graph_lines(self) -> list[str] | None:
+        """The lines of the text file that `graph_table` writes, `None` where it writes none."""
+        return None
+
+    def graph_constants(self) -> dict[str, Any]:
+        """What `graph` depends on besides the lines of its table."""
+        return self.to_entry()
+
     @abc.abstractmethod
     def graph(self, values: Any, table: Any) -> Any:
         """As `encode`, in TensorFlow.

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from ..transforms.token_spelling import TokenSpelling
 from .categorical import CategoricalColumn, OfVocabulary, empty_id, sample_tokens
 from .growing import GrowingColumn
 from .kind import Column, Problem, Profile, check_count, check_missing
-from .token_graph import graph_ids, graph_pieces, vocabulary_table
+from .token_graph import graph_ids, graph_pieces
 from .typed_values import decoded, has_text, is_list, misfit, typed_text
 
 
@@ -192,10 +191,6 @@ class SequenceTransform(OfVocabulary):
         if (owner.fingerprint, owner.vocabulary_size) == (self.fingerprint, self.vocabulary_size):
             return self
         return dataclasses.replace(self, tokens=owner.tokens, capacity=owner.capacity)
-
-    def graph_table(self, path: Path) -> Any:
-        """The vocabulary."""
-        return vocabulary_table(path, self.tokens, self.dtype)
 
     def graph(self, values: Any, table: Any) -> Any:
         """The padded ids in TensorFlow."""

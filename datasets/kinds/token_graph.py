@@ -10,6 +10,11 @@ from ..transforms.token_counts import NO_TOKEN
 from ..transforms.token_spelling import INTEGER_WITH_DECIMALS, TokenSpelling
 
 
+def vocabulary_lines(tokens: np.ndarray) -> list[str]:
+    """The lines of the text file that `vocabulary_table` reads, one a token."""
+    return [str(NO_TOKEN if token == "" else token) for token in tokens.tolist()]
+
+
 def vocabulary_table(path: Path, tokens: np.ndarray, dtype: str) -> Any:
     """A lookup table from tokens to their positions, -1 for others.
 
@@ -20,9 +25,7 @@ def vocabulary_table(path: Path, tokens: np.ndarray, dtype: str) -> Any:
     """
     import tensorflow as tf
 
-    path.write_text(
-        "".join(f"{NO_TOKEN if token == '' else token}\n" for token in tokens), encoding="utf-8", newline="\n"
-    )
+    path.write_text("".join(f"{line}\n" for line in vocabulary_lines(tokens)), encoding="utf-8", newline="\n")
     string = dtype == "string"
     if not len(tokens):
         # An empty file cannot initialise a table: one impossible key keeps every lookup at -1.

@@ -1,6 +1,6 @@
 """An embedding table whose rows are kept in 8 or 4 bits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -84,12 +84,9 @@ class QuantizedTable(keras.layers.Layer):
         if not self.built:
             self.build()
         found, first = np.empty(self.rows.shape, "uint8"), 0
-        for block in blocks:
-            # Small enough for the processor's caches.
-            for start in range(0, len(block), _BLOCK_ROWS):
-                part = quantized(np.asarray(block[start : start + _BLOCK_ROWS], "float32"), self.bits)
-                found[first : first + len(part)] = part
-                first += len(part)
+        for part in quantized_blocks(blocks, self.bits):
+            found[first : first + len(part)] = part
+            first += len(part)
         if first != self.num_rows:
             raise ValueError(f"The table has {self.num_rows} rows. Received: {first}.")
         self.rows.assign(found)
@@ -109,6 +106,18 @@ class QuantizedTable(keras.layers.Layer):
         """The constructor's arguments."""
         own = {"num_rows": self.num_rows, "width": self.width, "dtype_of_rows": self.dtype_of_rows}
         return super().get_config() | own
+
+
+def quantized_blocks(blocks: Iterable[np.ndarray], bits: int) -> Iterator[np.ndarray]:
+    """The bytes of rows in smaller blocks, which fit into the processor's caches.
+
+    Args:
+        blocks: see `QuantizedTable.fill`.
+        bits: 8 or 4.
+    """
+    for block in blocks:
+        for start in range(0, len(block), _BLOCK_ROWS):
+            yield quantized(np.asarray(block[start : start + _BLOCK_ROWS], "float32"), bits)
 
 
 def quantized(vectors: np.ndarray, bits: int) -> np.ndarray:

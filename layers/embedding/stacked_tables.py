@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -13,7 +13,7 @@ from . import optimizers
 from .fused_embedding import FusedEmbedding
 from .initial_rows import initial_rows
 from .move_rows import Span
-from .quantized_table import QuantizedTable
+from .quantized_table import BITS, QuantizedTable, quantized_blocks
 from .row_tables.base_row_store import BLOCK_ROWS
 from .table_config import TableConfig
 
@@ -121,12 +121,20 @@ class StackedTables:
 
     def quantize(self, dtype_of_rows: str) -> None:
         """Look rows up in a `QuantizedTable` from now on."""
-        rows = self.whole_embeddings()
         self.quantized = QuantizedTable(self.num_rows, int(self.config.width or 0), dtype_of_rows)
-        self.quantized.fill(
-            ops.convert_to_numpy(ops.cast(rows[first : first + BLOCK_ROWS], "float32"))
-            for first in range(0, self.num_rows, BLOCK_ROWS)
-        )
+        self.quantized.fill(self.served_rows("float32"))
+
+    def served_rows(self, dtype_of_rows: str) -> Iterator[np.ndarray]:
+        """The rows in their order, some at a time, as a version for serving holds them.
+
+        Args:
+            dtype_of_rows: `"int8"` or `"int4"` for the bytes of a `QuantizedTable`, or `"float32"` for values. Those of
+                a table in half precision keep its dtype, but bfloat16 may come as float32.
+        """
+        rows = self.whole_embeddings()
+        values = ops.convert_to_numpy(rows.value if isinstance(rows, keras.Variable) else rows)
+        blocks = (values[first : first + BLOCK_ROWS] for first in range(0, self.num_rows, BLOCK_ROWS))
+        return quantized_blocks(blocks, BITS[dtype_of_rows]) if dtype_of_rows in BITS else blocks
 
     def reset(self, ids: Mapping[str, np.ndarray], seed: int) -> np.ndarray:
         """Let rows begin anew: they get initial values, and so do a fused table's slots.

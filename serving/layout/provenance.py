@@ -15,7 +15,7 @@ from .git_revision import git_revision
 # In the version folder.
 PROVENANCE_FILE = Path("assets.extra", "provenance.json")
 # What an export adds when it has compared the model that it wrote.
-LATER = ("verified_rows", "largest_difference_to_keras", "quantization", "retrieval")
+LATER = ("verified_rows", "largest_difference_to_keras", "quantization", "retrieval", "delta")
 # Packages whose versions decide what a model computes and what can load it.
 PACKAGES = ("grouprank", "keras", "keras-rs", "tensorflow", "jax", "torch", "numpy", "polars")
 
