@@ -48,8 +48,11 @@ def _broken(weight: Any) -> str:
     values = np.atleast_1d(keras.ops.convert_to_numpy(weight.value))
     count, first = 0, None
     for start in range(0, len(values), _ROWS):
-        wrong = np.argwhere(~np.isfinite(values[start : start + _ROWS]))
-        if len(wrong) and first is None:
+        finite = np.isfinite(values[start : start + _ROWS])
+        if finite.all():
+            continue
+        wrong = np.argwhere(~finite)
+        if first is None:
             first = (start + int(wrong[0][0]), *map(int, wrong[0][1:]))
         count += len(wrong)
     if first is None:

@@ -11,7 +11,7 @@ from ..layout.provenance import write_provenance
 from ..log_profile import LOG_PROFILE_FILE
 from ..unfinished_folder import unfinished_folder
 from ..version_folder import check_version, publish
-from .checkpoint import change_variables, variable_dtypes
+from .checkpoint import change_variables
 from .delta_folder import LINES, PROVENANCE, ROWS, read_lines, read_manifest
 from .served_variables import ServedVariables
 
@@ -54,7 +54,7 @@ def apply_delta(base: str | Path, delta: str | Path, path: str | Path | None = N
         new = work / "saved_model"
         shutil.copytree(base, new, ignore=lambda place, _: ["variables"] if Path(place) == base else [])
         _change_vocabularies(new, pl.read_parquet(delta / LINES), manifest["vocabulary_lines"])
-        change_variables(base, new, _changes(base, record, pl.read_parquet(delta / ROWS)))
+        change_variables(base, new, _changes(record, pl.read_parquet(delta / ROWS)))
         known = json.loads((delta / PROVENANCE).read_text(encoding="utf-8"))
         write_provenance(new, {**known, "delta": manifest["base"]})
         if (delta / LOG_PROFILE_FILE.name).is_file():
@@ -62,14 +62,12 @@ def apply_delta(base: str | Path, delta: str | Path, path: str | Path | None = N
         return publish(new, folder, version)
 
 
-def _changes(base: Path, record: ServedVariables, rows: pl.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """By the name of a variable, numbers of rows and their new values."""
-    dtypes, found = variable_dtypes(base), {}
-    for (number,), changed in rows.group_by("variable"):
-        key = record.variables[number].key
-        values = np.frombuffer(b"".join(changed["values"].to_list()), dtypes[key])
-        found[key] = changed["row"].to_numpy(), values.reshape(len(changed), -1)
-    return found
+def _changes(record: ServedVariables, rows: pl.DataFrame) -> dict[str, tuple[np.ndarray, bytes]]:
+    """By the name of a variable, numbers of rows and their new bytes."""
+    return {
+        record.variables[number].key: (changed["row"].to_numpy(), b"".join(changed["values"].to_list()))
+        for (number,), changed in rows.group_by("variable")
+    }
 
 
 def _change_vocabularies(version: Path, changed: pl.DataFrame, counts: dict[str, list[int]]) -> None:

@@ -149,8 +149,9 @@ def _changed_rows(
                 f"{variable.key} of {base} has the shape {old.shape}, and the model has other rows there. Export a "
                 "full version with `grouprank.serving.export`."
             )
-        new = block.astype(old.dtype)
-        (numbers,) = np.nonzero((_words(new) != _words(before)).any(axis=1))
+        new = block.astype(old.dtype, copy=False)
+        words = _words(new)
+        numbers = np.unique(np.flatnonzero(words != _words(before)) // words.shape[1])
         if len(numbers):
             yield first + numbers, new[numbers]
         first += len(block)

@@ -61,7 +61,8 @@ class ServedVariables:
         }
         path = saved_model / RECORD_FILE
         path.parent.mkdir(exist_ok=True)
-        np.savez_compressed(path, record=np.frombuffer(json.dumps(said).encode(), "uint8"), **places)
+        arrays: dict[str, Any] = {"record": np.frombuffer(json.dumps(said).encode(), "uint8"), **places}
+        np.savez_compressed(path, **arrays)
 
     @classmethod
     def load(cls, saved_model: Path) -> Self:
