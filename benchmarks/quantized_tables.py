@@ -67,7 +67,8 @@ def main(
     data: Annotated[
         Path | None, typer.Option(help="KuaiRand-Pure's official files; without, that log is left out.")
     ] = None,
-    rows: Annotated[int, typer.Option(min=1000, help="Rows of the generated log.")] = 200_000,
+    rows: Annotated[int, typer.Option(min=1000, help="Rows of the generated log.")] = 100_000,
+    epochs: Annotated[int, typer.Option(min=1, help="Most passes over the training rows; the best one is kept.")] = 2,
     seeds: Annotated[int, typer.Option(min=1, help="Models to train on each log.")] = 3,
     folder: Annotated[Path, typer.Option(help="Where logs and models are kept.")] = Path(
         ".benchmarks/quantized_tables"
@@ -81,9 +82,8 @@ def main(
         name = log if log == "kuairand" else f"{log}-{rows}"
         table = prepare(dataset, folder / name / "prepared")
         for seed in range(seeds):
-            path = trained(
-                table, SETTINGS[log].for_table(table), folder / name / f"{keras.backend.backend()}-{seed}", seed
-            )
+            settings = dataclasses.replace(SETTINGS[log].for_table(table), epochs=epochs, seed=seed)
+            path = trained(table, settings, folder / name / f"{keras.backend.backend()}-{seed}")
             for table_dtype, costs in measured(path, table):
                 found.setdefault((log, table_dtype), []).append(costs)
     print(markdown_table(TASK_COLUMNS, task_rows(found), (0, 1, 2)))
@@ -91,10 +91,9 @@ def main(
     print(markdown_table(TABLE_COLUMNS, table_rows(found), (0, 1)))
 
 
-def trained(table: PreparedTable, settings: StudySettings, folder: Path, seed: int) -> Path:
+def trained(table: PreparedTable, settings: StudySettings, folder: Path) -> Path:
     """The file of the recipe's candidate with its best epoch on the validation rows."""
-    settings = dataclasses.replace(settings, seed=seed)
-    told = {"patience": settings.patience, "seed": seed, "console": Terminal(stderr=True)}
+    told = {"patience": settings.patience, "seed": settings.seed, "console": Terminal(stderr=True)}
     train_model(lambda: settings.candidate(table), folder, table, settings, **told)
     return folder / "model.keras"
 
