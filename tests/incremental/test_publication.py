@@ -9,6 +9,10 @@ from support.daily_log import DESCRIPTION, day_rows, make_model, make_trainer, u
 from support.fake_export import fake_export, learned
 
 import grouprank as gr
+from grouprank.incremental import period_step
+from grouprank.incremental.period_rows import PeriodRows
+from grouprank.incremental.period_step import PeriodStep
+from grouprank.incremental.settings import Settings
 from grouprank.reports import GateRule, LogProfile, drift
 
 
@@ -89,6 +93,23 @@ def test_a_version_knows_what_its_period_looked_like(published):
     trainer.give_room({"ad": 30})
     trainer.rollback(5)
     assert profile(6).to_dict() == profile(1).to_dict()
+
+
+def test_a_profile_is_first_of_rows_that_were_not_trained(tmp_path, monkeypatch):
+    (day,) = write_days(tmp_path / "log", [0])
+    seen = []
+    monkeypatch.setattr(period_step, "PROFILE_ROWS", 50)
+    monkeypatch.setattr(
+        period_step,
+        "period_profile",
+        lambda model, transforms, chunks, *others: seen.extend(np.concatenate([c.numbers for c in chunks])),
+    )
+    step = PeriodStep(PeriodRows(DESCRIPTION, chunk_rows=70), Settings(), 1, lambda part: None)
+    held = np.arange(300) % 10 == 0
+    step._profile(None, None, day, held, tmp_path)
+    others = set(seen) - set(np.flatnonzero(held))
+    assert (len(seen), len(others)) == (50, 20)
+    assert min(others) < 100 < 200 < max(others), "of the whole period"
 
 
 def test_rollback_is_a_version_and_an_entry(published):
