@@ -61,7 +61,9 @@ class IncrementalTrainer:
         transforms: its transforms, such as those of `fit_transforms`.
         description: what the columns of the log are: a `TableDescription` or the path of its YAML file.
         folder: the run folder.
-        export: the folder of versions for TF Serving, `saved_models/NAME`. Defaults to `None`: nothing is published.
+        export: the folder of versions for TF Serving, `saved_models/NAME`. Each version holds a profile of the rows of
+            its period, raw columns and scores, that `gr.reports.drift` compares with what it serves
+            (`assets.extra/log_profile.json`). Defaults to `None`: nothing is published.
         batch_size: rows per step of the optimizer. Defaults to 4096.
         epochs: passes over the rows of a period. Defaults to 1.
         replay: how many rows of earlier periods are trained along with a period's, as a share of these. Defaults to 0.
@@ -85,7 +87,8 @@ class IncrementalTrainer:
         recalibrate: what makes up for the negatives left out: `"loss"`, or `"logit"` for a model of the same
             `negative_rate`. Defaults to `"loss"`.
         on_progress: called with the part of the work that begins (`"score"`, `"extend"`, `"train"`,
-            `"calibrate"`, `"judge"`, `"save"`, `"publish"`, `"record"`) and the name of the period. Defaults to `None`.
+            `"calibrate"`, `"judge"`, `"profile"`, `"save"`, `"publish"`, `"record"`) and the name of the period.
+            Defaults to `None`.
 
     Raises:
         ValueError: on settings out of range, or a folder of a run with other settings; says which.

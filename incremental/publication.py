@@ -51,7 +51,14 @@ class Publication:
                 "those of this run. Export to another folder, or move them away."
             )
 
-    def publish(self, version: int, model: RankingModel, transforms: TableTransforms, lineage: Lineage) -> Path:
+    def publish(
+        self,
+        version: int,
+        model: RankingModel,
+        transforms: TableTransforms,
+        lineage: Lineage,
+        reference: Mapping[str, Any] | None = None,
+    ) -> Path:
         """Export a version, which appears in one rename; one that an interrupted step has published stays.
 
         Args:
@@ -59,6 +66,7 @@ class Publication:
             model: the model.
             transforms: its transforms.
             lineage: where it comes from.
+            reference: what logs of the version are compared with (see `export`). Defaults to `None`.
 
         Raises:
             FileExistsError: if the version exists and comes from elsewhere.
@@ -77,7 +85,7 @@ class Publication:
                     "again."
                 )
         else:
-            serving.export(model, path, transforms=transforms, provenance={"lineage": lineage})
+            serving.export(model, path, transforms=transforms, provenance={"lineage": lineage}, reference=reference)
         with whole_file(self.folder / f"{version}.lineage.json") as partial:
             partial.write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
         return path

@@ -1,6 +1,7 @@
 """What the steps of a run write into its folder, and how they are recorded."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from .ledger import ADMITTED, GIVEN_ROOM, REFUSED, ROLLED_BACK, WAITING, Entry, 
 from .model_files import has_model, load_model, remove_model, save_model
 from .period import Period
 from .period_rows import PeriodRows
-from .period_step import Base, PeriodStep
+from .period_step import PROFILE_FILE, Base, PeriodStep
 from .publication import Publication
 from .replay import Replay
 from .settings import Settings
@@ -121,7 +122,8 @@ class Run:
                 "progressive": None,
             }
             if scores.labelled:
-                model, transforms, said = step.train(base, period, scores, work, then, held_out, fresh=waited is None)
+                fresh, profiled = waited is None, self._publication is not None
+                model, transforms, said = step.train(base, period, scores, work, then, held_out, fresh, profiled)
                 admitted = said["gate"] is None or said["gate"]["passed"]
                 entry |= {"status": ADMITTED if admitted else REFUSED, "base": number if admitted else base.step}
                 entry |= {"progressive": scores.metrics(), "periods": base.periods + 1, **said}
@@ -173,6 +175,8 @@ class Run:
             save_model(work, model, transforms)
             Replay(work, self._settings.replay).keep(base.replayed)
             HeldOutRows(work).keep(base.held_out)
+            if (profile := self._step_folder(base.step) / PROFILE_FILE).is_file():
+                shutil.copy(profile, work)
             (work / _OUTCOME).write_text(json.dumps(entry), encoding="utf-8")
         return self._record()
 
@@ -211,7 +215,10 @@ class Run:
             live = self._live
             model, transforms = live[1:] if live is not None and live[0] == base else self._saved_model(base)
             lineage = {name: value for name, value in entry.items() if name not in ("seconds", "published")}
-            self._publication.publish(number, model, transforms, lineage)
+            # Steps of a run that published nothing have no profile.
+            profile = self._step_folder(base) / PROFILE_FILE
+            reference = json.loads(profile.read_text(encoding="utf-8")) if profile.is_file() else None
+            self._publication.publish(number, model, transforms, lineage, reference)
             entry["published"] = number
         self._on_progress("record", period)
         self.ledger.add(entry)

@@ -26,6 +26,7 @@ from .preset_registry import get_preset
 from .save_on_disk import save_on_disk
 from .state_tree import take_tables, tree_in_order
 from .steered_model import SteeredModel
+from .without_optimizers import without_optimizers
 
 # What a replica of `tf.distribute` would learn of its own part of the batch.
 _ALONE = (ResidualQuantizer, FusedEmbedding, GradNorm, keras.layers.BatchNormalization)
@@ -306,11 +307,31 @@ class TableModel(SteeredModel):
         with weights_survive(self), watch:
             return predictions(self, lambda x: of_keras(watch(x) if check else x, batch_size, **kwargs), x, batch_size)
 
-    def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
+    def save(
+        self,
+        filepath: Any,
+        overwrite: bool = True,
+        zipped: bool | None = None,
+        include_optimizer: bool = True,
+        **kwargs: Any,
+    ) -> None:
         """Save as `keras.Model.save` does; of several processes the first one writes.
 
         All of them must save on JAX, and where rows of a table are dealt over them; elsewhere the others do nothing.
+
+        Args:
+            filepath: the file or folder.
+            overwrite: see `keras.Model.save`. Defaults to `True`.
+            zipped: see `keras.Model.save`. Defaults to `None`.
+            include_optimizer: whether the file holds what training would go on with: the state of the optimizer of
+                `compile` and the slots of fused tables, often twice as many bytes as the tables. Without them the
+                loaded model predicts the same. Defaults to `True`.
+            **kwargs: see `keras.Model.save`.
         """
+        if not include_optimizer:
+            with without_optimizers(self):
+                self.save(filepath, overwrite, zipped, **kwargs)
+            return
         if not self._is_saved_by_all():
             if rank() == 0:
                 super().save(filepath, overwrite, zipped, **kwargs)

@@ -98,7 +98,7 @@ def export(
         explanations: whether the SavedModel has the signature `explanations`. Defaults to `False`.
         reference: what later logs are compared with, `gr.reports.LogProfile.fit(rows, ...).to_dict()`. It is kept as
             `assets.extra/log_profile.json`, which `gr.reports.LogProfile.load` reads. Only for a SavedModel. Defaults
-            to `None`.
+            to `None`, none: `rows` may be few or the first ones of a file, and so are not taken for it.
 
     Returns:
         An `ExportReport`: the rows compared, the largest difference and the scores.

@@ -45,7 +45,7 @@ def export_together(model: Any, path: Path, arguments: Mapping[str, Any]) -> Any
             if rank() == 0:
                 (work / "modules.json").write_text(modules, encoding="utf-8")
                 (work / "arguments.pickle").write_bytes(pickle.dumps({"path": path, **arguments}))
-        model.save(work / "model.keras")
+        model.save(work / "model.keras", include_optimizer=False)
         answer = _export(work) if rank() == 0 else None
     # The others have no bytes to add.
     own = np.frombuffer(pickle.dumps(answer) if rank() == 0 else b"", "uint8")

@@ -25,7 +25,7 @@ def hand_over(
     occlusion: Occlusion | None = None,
     graph: Mapping[str, str] | None = None,
 ) -> None:
-    """Save the model, the modules that its classes come from, and what else is given.
+    """Save the model without optimizers' state, the modules that its classes come from, and what else is given.
 
     Args:
         model: a Keras model.
@@ -44,7 +44,7 @@ def hand_over(
     # First, since they may refuse.
     _refuse_dealt_tables(model)
     (work / "modules.json").write_text(json.dumps(custom_modules(model)), encoding="utf-8")
-    model.save(work / "model.keras")
+    model.save(work / "model.keras", include_optimizer=False)
     if transforms is not None:
         transforms.save(work / "transforms")
     if raw is not None:

@@ -1,7 +1,8 @@
 """An embedding table that trains the rows a batch touches."""
 
+import contextlib
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -137,6 +138,7 @@ class FusedEmbedding(keras.layers.Layer):
         self.supports_masking = True
         self.seed = seed
         self._rounding_seed = random.randint(1, 2**30) if seed is None else seed
+        self._saves_slots = True
 
     def build(self, input_shape: Any = None) -> None:
         """Create table and slots."""
@@ -265,9 +267,22 @@ class FusedEmbedding(keras.layers.Layer):
             if any(variable is other for other in dropped):
                 self._untrack_variable(variable)
 
+    @contextlib.contextmanager
+    def without_slots(self) -> Iterator[None]:
+        """Let files that are written in the block hold the table alone.
+
+        The layer keeps its slots. One that loads such a file begins with their initial values.
+        """
+        self._saves_slots = False
+        try:
+            yield
+        finally:
+            self._saves_slots = True
+
     def save_own_variables(self, store: Any) -> None:
         """Save table, slots and step by name."""
-        for name, variable in self.state.items():
+        state = self.state if self._saves_slots else {"embeddings": self.embeddings}
+        for name, variable in state.items():
             for key, value in self._store.blocks(name, variable):
                 store[key] = value
 

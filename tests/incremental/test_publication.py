@@ -3,12 +3,17 @@
 import json
 
 import numpy as np
+import polars as pl
 import pytest
-from support.daily_log import DESCRIPTION, make_model, make_trainer, untimed, write_days
+from support.daily_log import DESCRIPTION, day_rows, make_model, make_trainer, untimed, write_days
 from support.fake_export import fake_export, learned
 
 import grouprank as gr
-from grouprank.reports import GateRule
+from grouprank.incremental import period_step
+from grouprank.incremental.period_rows import PeriodRows
+from grouprank.incremental.period_step import PeriodStep
+from grouprank.incremental.settings import Settings
+from grouprank.reports import GateRule, LogProfile, drift
 
 
 @pytest.fixture
@@ -56,6 +61,57 @@ def test_versions_and_their_lineage(published):
         np.testing.assert_array_equal(found, wanted)
 
 
+def test_a_version_knows_what_its_period_looked_like(published):
+    """The rows and the scores of the model itself, and those of the version that a rollback goes back to."""
+    trainer, _, folder = published
+
+    def profile(version):
+        return LogProfile.load(folder / str(version) / "assets.extra" / "log_profile.json")
+
+    assert [profile(version).rows for version in (1, 3)] == [300, 300]
+    model, transforms = trainer.load(3)
+    rows = day_rows(2)
+    scores = model.predict_proba(transforms(rows))
+    served = rows.select(*transforms.raw_columns).with_columns(
+        pl.Series(f"served:{name}", values) for name, values in scores.items()
+    )
+    own, current = profile(3), profile(3).count(served)
+    assert list(own.score_columns.items()) == [(name, f"served:{name}") for name in scores]
+    assert [name for _, name in own.parts] == ["user", "ad", "bid", *scores]
+    assert own.columns["bid"].kind == "numbers"
+    for part, counted in own.parts.items():
+        if part[1] != "click":  # a rounding may carry a score over the edge of a bin
+            np.testing.assert_array_equal(counted.counts, current.parts[part].counts)
+    known = own.scores["click"].sums.sum(axis=(1, 2))
+    np.testing.assert_allclose(known, [300, scores["click"].sum(), rows["click"].sum()], rtol=1e-4)
+    assert own.scores["buy"].sums[0].sum() == rows["click"].sum(), "of rows that were not clicked it is not known"
+    assert not drift(own, served).drifted
+    assert "bid" in drift(own, served.with_columns(pl.col("bid") + 1.0)).drifted
+    assert profile(1).columns["ad"].tokens != own.columns["ad"].tokens
+    trainer.rollback(1)
+    assert profile(4).to_dict() == profile(1).to_dict()
+    trainer.give_room({"ad": 30})
+    trainer.rollback(5)
+    assert profile(6).to_dict() == profile(1).to_dict()
+
+
+def test_a_profile_is_first_of_rows_that_were_not_trained(tmp_path, monkeypatch):
+    (day,) = write_days(tmp_path / "log", [0])
+    seen = []
+    monkeypatch.setattr(period_step, "PROFILE_ROWS", 50)
+    monkeypatch.setattr(
+        period_step,
+        "period_profile",
+        lambda model, transforms, chunks, *others: seen.extend(np.concatenate([c.numbers for c in chunks])),
+    )
+    step = PeriodStep(PeriodRows(DESCRIPTION, chunk_rows=70), Settings(), 1, lambda part: None)
+    held = np.arange(300) % 10 == 0
+    step._profile(None, None, day, held, tmp_path)
+    others = set(seen) - set(np.flatnonzero(held))
+    assert (len(seen), len(others)) == (50, 20)
+    assert min(others) < 100 < 200 < max(others), "of the whole period"
+
+
 def test_rollback_is_a_version_and_an_entry(published):
     trainer, days, folder = published
     entry = trainer.rollback(1)
@@ -96,3 +152,4 @@ def test_a_version_is_a_saved_model(tmp_path):
     assert (version / "saved_model.pb").is_file()
     assert provenance["lineage"]["growth"] == entry["growth"]
     assert provenance["verified_rows"] > 0
+    assert LogProfile.load(version / "assets.extra" / "log_profile.json").rows == 300

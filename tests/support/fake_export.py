@@ -14,7 +14,7 @@ def learned(model):
     return [as_array(variable) for variable in model.weights if variable.name != "claims"]
 
 
-def fake_export(model, path, transforms=None, provenance=None):
+def fake_export(model, path, transforms=None, provenance=None, reference=None):
     """Writes a version folder that appears in one rename."""
     path = Path(path)
     work = path.with_name(f".unfinished-{path.name}")
@@ -23,4 +23,5 @@ def fake_export(model, path, transforms=None, provenance=None):
     np.savez(work / "weights.npz", *learned(model))
     transforms.save(work / "transforms")
     (work / "assets.extra" / "provenance.json").write_text(json.dumps(provenance))
+    (work / "assets.extra" / "log_profile.json").write_text(json.dumps(reference))
     os.rename(work, path)
