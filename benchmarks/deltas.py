@@ -57,7 +57,7 @@ def main(
 def _model(rows: int, width: int) -> CTRModel:
     """A model as it is after training, with a table of two features and the slots of its optimizer."""
     keras.utils.set_random_seed(0)
-    features = [
+    features: list[Any] = [
         Categorical("user_id", rows // 2, side="user"),
         Categorical("ad_id", rows - rows // 2, side="ad"),
         *(Numeric(f"number_{place}", side="context") for place in range(13)),

@@ -64,6 +64,9 @@ class IncrementalTrainer:
         export: the folder of versions for TF Serving, `saved_models/NAME`. Each version holds a profile of the rows of
             its period, raw columns and scores, that `gr.reports.drift` compares with what it serves
             (`assets.extra/log_profile.json`). Defaults to `None`: nothing is published.
+        full_every: each how many-th version is exported in full. The others are made of the version before and a delta,
+            which is left in `deltas/VERSION` for servers elsewhere (see `gr.serving.export_delta`). A version whose
+            graph is another one, as after `give_room`, is exported in full, too. Defaults to 1, all.
         batch_size: rows per step of the optimizer. Defaults to 4096.
         epochs: passes over the rows of a period. Defaults to 1.
         replay: how many rows of earlier periods are trained along with a period's, as a share of these. Defaults to 0.
@@ -131,6 +134,7 @@ class IncrementalTrainer:
         seed: int = 0,
         allow_gaps: bool = False,
         keep: int | None = None,
+        full_every: int = 1,
         chunk_rows: int = 100_000,
         max_bad_rows: int = 0,
         negative_rate: float | Mapping[str, float] | None = None,
@@ -148,7 +152,7 @@ class IncrementalTrainer:
             raise ValueError(
                 f"`keep` must be an integer of at least 1, or None for all models. Received: keep={keep!r}."
             )
-        publication = None if export is None else Publication(Path(export))
+        publication = None if export is None else Publication(Path(export), full_every)
         identity = {**settings.to_dict(), **run_identity(model, transforms, description)}
         settings.check_sampling(model)
         self._run = Run(self.folder, settings, self._rows, publication, allow_gaps, keep, on_progress)

@@ -131,9 +131,14 @@ class StackedTables:
             dtype_of_rows: `"int8"` or `"int4"` for the bytes of a `QuantizedTable`, or `"float32"` for values. Those of
                 a table in half precision keep its dtype, but bfloat16 may come as float32.
         """
-        rows = self.whole_embeddings()
-        values = ops.convert_to_numpy(rows.value if isinstance(rows, keras.Variable) else rows)
-        blocks = (values[first : first + BLOCK_ROWS] for first in range(0, self.num_rows, BLOCK_ROWS))
+        firsts = range(0, self.num_rows, BLOCK_ROWS)
+        layer = self.layer
+        if layer is not None and layer.num_shards > 1:
+            numbers = (np.arange(first, min(first + BLOCK_ROWS, self.num_rows)) for first in firsts)
+            blocks = (ops.convert_to_numpy(layer.read_rows(rows)) for rows in numbers)
+        else:
+            values = ops.convert_to_numpy(self.embeddings.value)
+            blocks = (values[first : first + BLOCK_ROWS] for first in firsts)
         return quantized_blocks(blocks, BITS[dtype_of_rows]) if dtype_of_rows in BITS else blocks
 
     def reset(self, ids: Mapping[str, np.ndarray], seed: int) -> np.ndarray:

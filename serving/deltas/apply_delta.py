@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from ..layout.provenance import write_provenance
+from ..layout.provenance import PROVENANCE_FILE, write_provenance
 from ..log_profile import LOG_PROFILE_FILE
 from ..unfinished_folder import unfinished_folder
 from ..version_folder import check_version, publish
@@ -23,7 +23,8 @@ def apply_delta(base: str | Path, delta: str | Path, path: str | Path | None = N
     the same graph. It appears in one rename, so a server that polls the folder never sees half of it. The base stays as
     it is.
 
-    Its `assets.extra/provenance.json` is that of the new model, and says under `delta` which version it was made of.
+    Its `assets.extra/provenance.json` is that of the new model, and says under `delta` which version it was made of and
+    how many deltas lie between it and the last full export.
     Requests that warm a server up are those of the base.
 
     Args:
@@ -56,10 +57,21 @@ def apply_delta(base: str | Path, delta: str | Path, path: str | Path | None = N
         _change_vocabularies(new, pl.read_parquet(delta / LINES), manifest["vocabulary_lines"])
         change_variables(base, new, _changes(record, pl.read_parquet(delta / ROWS)))
         known = json.loads((delta / PROVENANCE).read_text(encoding="utf-8"))
-        write_provenance(new, {**known, "delta": manifest["base"]})
+        made_of = {**manifest["base"], "since_full_export": deltas_since_full_export(base) + 1}
+        write_provenance(new, {**known, "delta": made_of})
         if (delta / LOG_PROFILE_FILE.name).is_file():
             shutil.copy(delta / LOG_PROFILE_FILE.name, new / LOG_PROFILE_FILE)
         return publish(new, folder, version)
+
+
+def deltas_since_full_export(version: str | Path) -> int:
+    """How many deltas a version was made of, 0 after a full export.
+
+    Args:
+        version: the version folder.
+    """
+    known = json.loads((Path(version) / PROVENANCE_FILE).read_text(encoding="utf-8"))
+    return int((known.get("delta") or {"since_full_export": 0})["since_full_export"])
 
 
 def _changes(record: ServedVariables, rows: pl.DataFrame) -> dict[str, tuple[np.ndarray, bytes]]:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from ...datasets import TableTransforms
+from ...distribution import world_size
 from ..check_transforms import check_transforms
 from ..check_weights import check_weights
 from ..layout.provenance import describe
@@ -63,9 +64,11 @@ def export_delta(
 
     Raises:
         FileExistsError: when `path` exists.
-        FullExportNeededError: a `ValueError`, when the graph would differ; says in what.
-        ValueError: when `base_version` is no version that a delta can start from, the transforms belong to another
-            schema, or a weight that changed is NaN or infinite.
+        FullExportNeededError: a `ValueError`, when the graph would differ, and says in what; or when an earlier release
+            wrote the version.
+        ValueError: when `base_version` is no version folder, the transforms belong to another schema, or a weight is
+            NaN or infinite.
+        RuntimeError: in one of several processes.
 
     Example:
 
@@ -79,6 +82,11 @@ def export_delta(
     base, path = Path(base_version), Path(path)
     if path.exists():
         raise FileExistsError(f"{path} exists and is never overwritten. Pass another folder for the delta.")
+    if world_size() > 1:
+        raise RuntimeError(
+            f"A delta is written by one process. Received: a call in one of {world_size()}. Save the model "
+            "(`model.save`, in every process), load the file in one process, and write the delta there."
+        )
     record = ServedVariables.load(base)
     if transforms is not None:
         check_transforms(model, transforms)

@@ -2,4 +2,7 @@
 
 
 class FullExportNeededError(ValueError):
-    """Raised where a model's graph differs from that of a version, so that new values do not make one of the other."""
+    """Raised where no delta leads from a version to a model.
+
+    The graph of the model differs from the version's, or the version does not say where its variables come from.
+    """

@@ -10,6 +10,8 @@ from typing import Any, Self
 import numpy as np
 from keras import ops
 
+from .full_export_needed_error import FullExportNeededError
+
 # In the version folder.
 RECORD_FILE = Path("assets.extra", "variables.npz")
 
@@ -69,7 +71,8 @@ class ServedVariables:
         """Inverse of `save`.
 
         Raises:
-            ValueError: if the folder is no version, or has no record.
+            ValueError: if the folder is no version.
+            FullExportNeededError: a `ValueError`, if it has no record.
         """
         path = saved_model / RECORD_FILE
         if not (saved_model / "saved_model.pb").is_file():
@@ -78,7 +81,7 @@ class ServedVariables:
                 "saved_models/my_model/3."
             )
         if not path.is_file():
-            raise ValueError(
+            raise FullExportNeededError(
                 f"{saved_model} does not say where its variables come from, since it has no file {RECORD_FILE}. No "
                 "delta can start from it. Start from a version that `grouprank.serving.export` wrote as a SavedModel."
             )

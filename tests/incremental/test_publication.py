@@ -12,6 +12,7 @@ import grouprank as gr
 from grouprank.incremental import period_step
 from grouprank.incremental.period_rows import PeriodRows
 from grouprank.incremental.period_step import PeriodStep
+from grouprank.incremental.publication import Publication
 from grouprank.incremental.settings import Settings
 from grouprank.reports import GateRule, LogProfile, drift
 
@@ -141,15 +142,46 @@ def test_versions_of_others_are_never_touched(published, tmp_path):
         make_trainer(tmp_path / "run", days, export=folder)
 
 
-def test_a_version_is_a_saved_model(tmp_path):
-    days = write_days(tmp_path / "log", [0])
-    transforms = gr.incremental.fit_transforms(DESCRIPTION, days)
+def test_versions_are_saved_models_in_full_and_by_deltas(tmp_path, monkeypatch):
+    days = write_days(tmp_path / "log", range(3))
+    transforms = gr.incremental.fit_transforms(DESCRIPTION, days[:1])
     model = make_model(transforms, group_structure=(), residual_learning=False)
-    trainer = make_trainer(tmp_path / "run", days, model, export=tmp_path / "export" / "clicks")
-    (entry,) = trainer.run(days)
-    version = tmp_path / "export" / "clicks" / "1"
-    provenance = json.loads((version / "assets.extra" / "provenance.json").read_text())
-    assert (version / "saved_model.pb").is_file()
-    assert provenance["lineage"]["growth"] == entry["growth"]
-    assert provenance["verified_rows"] > 0
-    assert LogProfile.load(version / "assets.extra" / "log_profile.json").rows == 300
+    folder = tmp_path / "export" / "clicks"
+    trainer = make_trainer(tmp_path / "run", days, model, export=folder, full_every=3)
+    entry = trainer.step(days[0])
+
+    def provenance(version):
+        return json.loads((folder / str(version) / "assets.extra" / "provenance.json").read_text())
+
+    assert (folder / "1" / "saved_model.pb").is_file()
+    assert provenance(1)["lineage"]["growth"] == entry["growth"]
+    assert provenance(1)["verified_rows"] > 0
+    assert LogProfile.load(folder / "1" / "assets.extra" / "log_profile.json").rows == 300
+    # What a step left that was killed between its delta and its version.
+    (folder / "deltas" / "2").mkdir(parents=True)
+    (folder / "deltas" / "2" / "manifest.json").write_text("{")
+    with monkeypatch.context() as no_export:
+        no_export.setattr(gr.serving, "export", None)
+        entry = trainer.step(days[1])
+    assert entry["published"] == 2
+    assert provenance(2)["lineage"]["growth"] == entry["growth"]
+    assert provenance(2)["verified_rows"] > 0
+    assert provenance(2)["delta"]["since_full_export"] == 1
+    assert (folder / "2" / "assets" / "ad.txt").read_text() != (folder / "1" / "assets" / "ad.txt").read_text()
+    elsewhere = gr.serving.apply_delta(folder / "1", folder / "deltas" / "2", tmp_path / "elsewhere" / "2")
+    data = "variables/variables.data-00000-of-00001"
+    assert (elsewhere / data).read_bytes() == (folder / "2" / data).read_bytes()
+
+    # Another graph, and a third version, are exported in full.
+    monkeypatch.setattr(gr.serving, "export", fake_export)
+    trainer.give_room({"ad": 40})
+    assert trainer.step(days[2])["published"] == 4
+    assert "delta" not in provenance(4)
+    publication = Publication(folder, full_every=2)
+    publication.publish(3, *trainer.load(2), {"period": "again"})
+    assert "delta" not in provenance(3)
+
+
+def test_how_often_versions_are_full_is_checked(tmp_path):
+    with pytest.raises(ValueError, match="`full_every` must be an integer of at least 1"):
+        Publication(tmp_path, full_every=0)

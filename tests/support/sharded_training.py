@@ -231,6 +231,10 @@ def check_growth(world):
     after = grown.predict(columns, verbose=0)["click"]
     # The second row alone has the ad that begins anew.
     np.testing.assert_array_equal((before == after).all(axis=-1), np.arange(12) != 1)
+    (stack,) = grown.table_stacks
+    rows = grown.get_layer("embedding").table.read_rows(np.arange(stack.num_rows))
+    with mock.patch("grouprank.layers.embedding.stacked_tables.BLOCK_ROWS", 7):
+        np.testing.assert_array_equal(np.concatenate(list(stack.served_rows("float32"))), rows)
 
 
 def check_refusals(folder, world):
@@ -247,6 +251,8 @@ def check_refusals(folder, world):
         collection({"ad": np.zeros(2, int)})
     with pytest.raises(RuntimeError, match=f"dealt over {world} processes, and an export"):
         hand_over(ranking_model()[0], folder)
+    with pytest.raises(RuntimeError, match=f"A delta is written by one process. Received: a call in one of {world}"):
+        gr.serving.export_delta(ranking_model()[0], folder, folder / "delta")
     larger = FusedEmbedding(ROWS + 1, WIDTH, ADAM(0.01), placement="rows")
     larger.build()
     for file in (folder / "dealt.weights.h5", folder / "whole.weights.h5"):
