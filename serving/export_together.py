@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from ..distribution import rank, replicas
+from ..distribution.meet import meet
 from .custom_modules import custom_modules, import_custom_modules
 from .fresh_process import run_fresh_process
 from .unfinished_folder import unfinished_folder
@@ -35,7 +36,9 @@ def export_together(model: Any, path: Path, arguments: Mapping[str, Any]) -> Any
 
     Raises:
         Exception: what `export` raises, in every process.
+        RuntimeError: if not all processes call this, see `meet`.
     """
+    meet("gr.serving.export")
     with contextlib.ExitStack() as stack:
         with replicas.together("The export"):
             if arguments["format"] == "tf_saved_model":

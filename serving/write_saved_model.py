@@ -33,7 +33,7 @@ from .layout.server_files import MAX_BATCH_SIZE
 from .layout.warmup import write_warmup
 from .occlusion import Occlusion
 from .signatures.argument_names import column_name
-from .signatures.examples import examples_signature
+from .signatures.examples import examples_signatures
 from .signatures.explained import explained
 from .signatures.graph_transforms import GraphTransforms
 from .signatures.plain_columns import PlainColumns
@@ -73,13 +73,12 @@ def model_signatures(
         occlusion: what a signature `explanations` is made of. Defaults to `None`, no such signature.
     """
     scores = _probabilities(model, arranged)
+    of_examples: dict[str, Any] = {"serving_examples": dict, "classify": _classes}
+    of_examples |= {f"regress_{name}": _only(name) for name in model.prediction_names}
     found = {
         "serving_default": predict_signature(scores, columns),
-        "serving_examples": examples_signature(scores, columns),
-        "classify": examples_signature(_classes(scores), columns, "inputs"),
+        **examples_signatures(scores, columns, of_examples),
     }
-    for name in model.prediction_names:
-        found[f"regress_{name}"] = examples_signature(_only(scores, name), columns, "inputs")
     if ColumnSides.of(model.schema, columns.sources).can_rank:
         found["rank"] = rank_signature(model, columns, arranged)
     if isinstance(columns, GraphTransforms):
@@ -178,20 +177,15 @@ def _group_ids(model: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda inputs: groups(inputs, training=False)
 
 
-def _classes(scores: Callable[..., Any]) -> Callable[..., Any]:
+def _classes(scores: dict[str, Any]) -> dict[str, Any]:
     """Scores as the Classify API wants them: the predictions are the classes, `(batch, predictions)` each."""
-
-    def classify(inputs: dict[str, Any]) -> dict[str, Any]:
-        found = scores(inputs)
-        table = tf.stack(list(found.values()), axis=1)
-        return {"classes": tf.broadcast_to(tf.constant([list(found)]), tf.shape(table)), "scores": table}
-
-    return classify
+    table = tf.stack(list(scores.values()), axis=1)
+    return {"classes": tf.broadcast_to(tf.constant([list(scores)]), tf.shape(table)), "scores": table}
 
 
-def _only(scores: Callable[..., Any], name: str) -> Callable[..., Any]:
+def _only(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """One prediction under the name that the Regress API wants."""
-    return lambda inputs: {"outputs": scores(inputs)[name]}
+    return lambda scores: {"outputs": scores[name]}
 
 
 if __name__ == "__main__":

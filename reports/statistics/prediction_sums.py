@@ -80,6 +80,8 @@ class PredictionSums:
             )
         self._sums: dict[str, pl.DataFrame] = {}
         self._parts: dict[str, Any] = {}
+        # Reports ask for each segment; `None` until they do.
+        self._checked_seeds: list[int] | None = None
 
     @property
     def _fields(self) -> list[str]:
@@ -151,6 +153,7 @@ class PredictionSums:
         together = pl.concat([*known, *(frame.select(keys + fields) for frame in frames)], how="vertical_relaxed")
         self._sums[name] = together.group_by(keys).agg(pl.col(fields).sum()).sort(keys)
         self._parts.pop(name, None)
+        self._checked_seeds = None
         if name == "seeds" and (found := self._sums[name].select("segmentation", "segment").n_unique()) > MAX_SEGMENTS:
             counts = self._sums[name].group_by("segmentation").agg(pl.col("segment").n_unique())
             worst = counts.sort("segment", descending=True).row(0)
@@ -202,6 +205,11 @@ class PredictionSums:
         """
         if not self._sums:
             raise ValueError("No predictions were added yet. Call `update` first.")
+        if self._checked_seeds is None:
+            self._checked_seeds = self._check_seeds()
+        return list(self._checked_seeds)
+
+    def _check_seeds(self) -> list[int]:
         whole = self._sums["seeds"].filter(pl.col("segmentation") == ALL_ROWS)
         for task in self.tasks:
             of_task = whole.filter(pl.col("task") == task)

@@ -1,38 +1,55 @@
 """Signatures that take serialized `tf.Example`s, for batch jobs and the Classify and Regress APIs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from ...datasets.transforms.token_counts import NO_TOKEN
+from ..examples import examples_argument
 from .predict import named
 
+Outputs = dict[str, Any]
 
-def examples_signature(function: Callable[..., Any], columns: Any, argument: str = "examples") -> Any:
-    """A concrete function of a vector of serialized `tf.Example`s.
+
+def examples_signatures(
+    function: Callable[[dict[str, Any]], Outputs], columns: Any, answers: Mapping[str, Callable[[Outputs], Outputs]]
+) -> dict[str, Any]:
+    """Concrete functions of a vector of serialized `tf.Example`s, by signature name.
 
     Each column is a feature of its own name with one value (a `Vector` with its floats). A feature that is missing
     or empty is out of vocabulary; a number is then taken for its mean, as a missing one in training.
 
+    The signatures differ in little. What they have in common is traced once and called by each of them, so that it is
+    also written and loaded once.
+
     Args:
         function: model inputs in, a dict of outputs out.
         columns: `GraphTransforms` or `PlainColumns`.
-        argument: name of the input: Classify and Regress send `inputs`. Defaults to `"examples"`.
+        answers: what each signature makes of the function's outputs, by signature name. The name decides the name of
+            the input, see `examples_argument`.
     """
     specs = columns.signature()
 
-    def serve(**arguments: Any) -> dict[str, Any]:
+    @tf.function(autograph=False)
+    def common(examples: Any) -> Outputs:
         features = {
             name: tf.io.RaggedFeature(_stored(spec.dtype), row_splits_dtype=tf.int64) for name, spec in specs.items()
         }
-        parsed = tf.io.parse_example(arguments[argument], features)
+        parsed = tf.io.parse_example(examples, features)
         raw, missing = {}, {}
         for name, spec in specs.items():
             raw[name], absent = _column(name, parsed[name], spec)
             if not spec.dtype.is_floating:
                 missing[name] = absent
-        return named(function(columns(raw, missing)))
+        return function(columns(raw, missing))
+
+    return {name: _signature(common, answer, str(examples_argument(name))) for name, answer in answers.items()}
+
+
+def _signature(common: Callable[[Any], Outputs], answer: Callable[[Outputs], Outputs], argument: str) -> Any:
+    def serve(**arguments: Any) -> Outputs:
+        return named(answer(common(arguments[argument])))
 
     return tf.function(serve, autograph=False).get_concrete_function(
         **{argument: tf.TensorSpec([None], tf.string, name=argument)}

@@ -1,11 +1,9 @@
 """A ranking model with groups over a dealt table learns in two processes what it learns in one."""
 
-import socket
-
 import keras
 import numpy as np
 import pytest
-from support.processes import run_together
+from support.processes import free_address, run_together
 from support.ranking_case import (
     BATCH,
     STEPS,
@@ -24,18 +22,11 @@ if BACKEND == "tensorflow":
     pytest.skip("TensorFlow refuses dealt tables", allow_module_level=True)
 
 
-def address_of(folder):
-    if BACKEND == "torch":
-        return f"file://{folder}/store"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{free.getsockname()[1]}"
-
-
 @pytest.mark.long
 def test_two_processes_equal_one(tmp_path):
     """With unknown labels, sequences and a reset of codes; on JAX each process has two devices."""
-    run_together(train_together, PROCESSES, address_of(tmp_path), tmp_path)
+    address = f"file://{tmp_path}/store" if BACKEND == "torch" else free_address()
+    run_together(train_together, PROCESSES, address, tmp_path)
     model = ranking_model()
     expected = results_of(model, *ranking_columns())
     weights = everything_of(model)

@@ -129,6 +129,13 @@ def test_processes_train_and_evaluate_as_one(tmp_path, count):
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="process groups are torch's")
+def test_an_export_by_one_process_alone_says_that_all_must_call_it(tmp_path):
+    from support.torch_processes import export_alone
+
+    run_together(export_alone, 2, tmp_path)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="process groups are torch's")
 @pytest.mark.long
 def test_the_example_of_the_docs_runs(tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "distribution.md").read_text(encoding="utf-8")

@@ -92,7 +92,7 @@ def test_signatures_take_columns_by_their_names(tmp_path):
     from grouprank.serving.c_session import CSession, CSessionError, read_signatures
     from grouprank.serving.examples import examples_argument, to_examples
     from grouprank.serving.score_rows import score_rows
-    from grouprank.serving.signatures.examples import examples_signature
+    from grouprank.serving.signatures.examples import examples_signatures
     from grouprank.serving.signatures.plain_columns import PlainColumns
     from grouprank.serving.signatures.predict import predict_signature
     from grouprank.serving.signatures.rank import rank_signature
@@ -115,8 +115,7 @@ def test_signatures_take_columns_by_their_names(tmp_path):
 
     signatures = {
         "serving_default": predict_signature(sums, plain),
-        "serving_examples": examples_signature(sums, plain),
-        "regress__like": examples_signature(sums, plain, "inputs"),
+        **examples_signatures(sums, plain, {"serving_examples": dict, "regress__like": dict}),
         "rank": rank_signature(Model, plain, lambda key, arrange: arrange()),
         "features": predict_signature(dict, plain),
     }
@@ -152,7 +151,7 @@ def test_raw_columns_may_have_any_name(tmp_path):
     from grouprank.datasets import NumericTransform, TableTransforms, VocabularyTransform
     from grouprank.serving.c_session import CSession
     from grouprank.serving.examples import to_examples
-    from grouprank.serving.signatures.examples import examples_signature
+    from grouprank.serving.signatures.examples import examples_signatures
     from grouprank.serving.signatures.graph_transforms import GraphTransforms
     from grouprank.serving.signatures.predict import predict_signature
     from grouprank.serving.write_saved_model import name_signatures, save_signatures
@@ -166,7 +165,7 @@ def test_raw_columns_may_have_any_name(tmp_path):
     module.columns = GraphTransforms(TableTransforms(schema, transforms), tmp_path / "vocabularies")
     signatures = {
         "serving_default": predict_signature(dict, module.columns),
-        "serving_examples": examples_signature(dict, module.columns),
+        **examples_signatures(dict, module.columns, {"serving_examples": dict}),
     }
     save_signatures(module, signatures, tmp_path)
     name_signatures(tmp_path / "saved_model")

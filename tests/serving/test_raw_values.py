@@ -16,7 +16,7 @@ from grouprank.serving.check_transforms import check_transforms
 from grouprank.serving.examples import to_examples
 from grouprank.serving.row_columns import row_columns
 from grouprank.serving.sample_rows import sample_rows
-from grouprank.serving.signatures.examples import examples_signature
+from grouprank.serving.signatures.examples import examples_signatures
 from grouprank.serving.signatures.graph_transforms import GraphTransforms
 
 COLUMNS = [
@@ -128,13 +128,13 @@ def test_every_raw_value_is_encoded_alike(saved):
 def test_serialized_examples_are_encoded_alike(saved):
     transforms, graph = saved
     raw = {name: values[: 2 * len(PIECES)] for name, values in raw_rows().items()}
-    serve = examples_signature(lambda inputs: inputs, graph)
+    serve = examples_signatures(dict, graph, {"serving_examples": dict})["serving_examples"]
     assert_equal_bits(serve(examples=tf.constant(to_examples(raw))), transforms(raw))
 
 
 def test_what_an_example_lacks_is_unknown_and_its_lists_are_empty(saved):
     _, graph = saved
-    serve = examples_signature(lambda inputs: inputs, graph)
+    serve = examples_signatures(dict, graph, {"serving_examples": dict})["serving_examples"]
     found = {name: values.numpy()[0].tolist() for name, values in serve(examples=to_examples({"os": [None]})).items()}
     assert found == {
         **dict.fromkeys(("os", "os_again", "zip", "position", "price", "age"), 0),

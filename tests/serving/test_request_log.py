@@ -16,6 +16,8 @@ COLUMNS = {
     "hour": np.array([3, 4]),
     "bid": np.array([0.5, 1.5], "float32"),
 }
+# As they are read back.
+READ = {"os": ["ios", None], "seen": [["a", "b"], ["c"]], "hour": [3, 4], "bid": [0.5, 1.5]}
 
 
 def predicted(inputs, outputs, signature="serving_default"):
@@ -47,13 +49,7 @@ def rows_of(*arguments, **options):
 
 def test_columns_and_scores_of_requests(write):
     path = write(predicted(COLUMNS, {"click": np.array([0.25, 0.5], "float32")}))
-    assert rows_of(path, name="ours") == {
-        "os": ["ios", None],
-        "seen": [["a", "b"], ["c"]],
-        "hour": [3, 4],
-        "bid": [0.5, 1.5],
-        "ours:click": [0.25, 0.5],
-    }
+    assert rows_of(path, name="ours") == {**READ, "ours:click": [0.25, 0.5]}
 
 
 def test_what_has_no_scores_is_skipped(write):
@@ -90,13 +86,7 @@ def test_examples(write, signature):
                 part.response.result.classifications.add().classes.add(label="click", score=score)
             else:
                 part.response.result.regressions.add(value=score)
-    assert rows_of(write(log)) == {
-        "os": ["ios", None],
-        "seen": [["a", "b"], ["c"]],
-        "hour": [3, 4],
-        "bid": [0.5, 1.5],
-        "served:click": [0.25, 0.5],
-    }
+    assert rows_of(write(log)) == {**READ, "served:click": [0.25, 0.5]}
 
 
 def test_examples_with_a_context(write):

@@ -12,7 +12,7 @@ ROWS, BATCH = 31, 16  # the last batch has 15 rows
 SHARDS = 2  # parts that a batch is cut into
 TRAINED = BATCH + (ROWS - BATCH) // SHARDS * SHARDS  # rows that the devices can share
 SCHEMA = gr.Schema([gr.Categorical("user_id", 8, side="user"), gr.Categorical("ad_id", 8)], [gr.Task("click")])
-rng = np.random.default_rng(1)  # whose rows lie nearer to one code than to any other
+rng = np.random.default_rng(1)
 X = {name: rng.integers(0, 8, ROWS + 1).astype("int32") for name in ("user_id", "ad_id")}
 Y = {"click": rng.integers(0, 2, ROWS + 1).astype("float32")}
 Y["click"][2] = np.nan
@@ -24,7 +24,9 @@ def first(rows):
 
 def make():
     keras.utils.set_random_seed(1)
-    model = gr.models.CTRModel(SCHEMA, "mlp", group_structure=("representation",), embedding_dim=4, tower_units=())
+    # Far fewer codes than rows: a residual of zero would be as near to one code as to another.
+    groups = {"representation": gr.layers.GroupConcat(2, 4, code_dim=4, seed=1, name="groups")}
+    model = gr.models.CTRModel(SCHEMA, "mlp", group_structure=groups, embedding_dim=4, tower_units=())
     model.compile(keras.optimizers.SGD(0.1))
     return model
 

@@ -1,6 +1,7 @@
 """One function in several processes at once."""
 
 import multiprocessing
+import socket
 
 
 def run_together(function, world_size, *arguments, timeout=300):
@@ -19,3 +20,10 @@ def run_together(function, world_size, *arguments, timeout=300):
     for process in processes:
         process.join(timeout)
     assert [process.exitcode for process in processes] == [0] * world_size
+
+
+def free_address():
+    """An address on this machine where processes of JAX may meet."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"

@@ -174,3 +174,15 @@ def check_refusals(rank, world, table, check, mine):
     other = keras.Sequential([keras.Input((3 + rank,)), keras.layers.Dense(1)])
     refused(ValueError, "different models", lambda: gr.distribution.synchronize(other))
     assert_equal(before, model.get_weights())
+
+
+def export_alone(rank, world, folder):
+    """The first of two processes exports, and the other one ends."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world)
+    torch.distributed.barrier()
+    if rank == 0:
+        # The other one is named, unless its end is seen first.
+        missing = "All 2 processes must call gr.serving.export(?s:.*)(Ranks 1 failed|Connection closed)"
+        with pytest.raises(RuntimeError, match=missing):
+            gr.serving.export(make(2, 0), folder / "served" / "1")
+        assert not (folder / "served").exists()
