@@ -278,8 +278,8 @@ def test_one_store_keeps_what_rows_and_requests_read(backbone):
     def arranged(key, arrange):
         return kept[key] if key in kept else kept.setdefault(key, arrange())
 
-    request, candidates = {"a_user": np.array([7])}, {"b_ad": np.arange(20)[np.newaxis]}
-    rows = {"a_user": np.repeat(7, 20), "b_ad": np.arange(20)}
+    request, candidates = {"a_user": np.array([7])}, {"b_ad": np.arange(40)[np.newaxis] % 20}
+    rows = {"a_user": np.repeat(7, 40), "b_ad": np.arange(40) % 20}
     expected = model.predict_proba(rows)["click"]
     tensors = [{name: ops.convert_to_tensor(x) for name, x in part.items()} for part in (request, candidates, rows)]
     for logits in (model.rank_logits(*tensors[:2], arranged), model.row_logits(tensors[2], arranged)):
