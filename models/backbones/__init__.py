@@ -17,6 +17,7 @@ from .lr import LR
 from .masknet import MaskNet
 from .mlp import MLPBackbone
 from .ncf import NCF
+from .user_once_dcn import UserOnceDCN
 
 # Like the others, it has the usual name here. `MLPBackbone` distinguishes it from the layer where both are imported.
 MLP = MLPBackbone
@@ -33,6 +34,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "masknet": MaskNet,
     "mlp": MLPBackbone,
     "ncf": NCF,
+    "user_once_dcn": UserOnceDCN,
 }
 
 
@@ -65,5 +67,6 @@ __all__ = [
     "FinalMLP",
     "MLPBackbone",
     "MaskNet",
+    "UserOnceDCN",
     "get",
 ]

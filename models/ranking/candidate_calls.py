@@ -6,7 +6,7 @@ from typing import Any
 from keras import ops, tree
 
 from ...layers import MLP, GroupConcat, SharedBottom
-from ..backbones import DCNv2, MLPBackbone
+from ..backbones import DCNv2, MLPBackbone, UserOnceDCN
 from ..layer_calls import LayerCalls
 from .candidate_rows import CandidateRows, Once
 from .columns import Columns
@@ -148,6 +148,19 @@ def _first_cross_split(layer: DCNv2, columns: Columns) -> Any:
     return crossed
 
 
+def _user_once_dcn(layer: UserOnceDCN, rows: CandidateRows, fields: Mapping[str, Any]) -> Any:
+    of_request, of_others = layer.halves(fields)
+    if layer.mlp.first is None or not all(isinstance(field, Once) for field in of_request):
+        return None
+    u0 = u = ops.cast(ops.concatenate([field.value for field in of_request], axis=-1), layer.compute_dtype)
+    a0 = a = ops.cast(ops.concatenate(of_others, axis=-1), layer.compute_dtype)
+    columns = x0 = Columns.of(rows, [Once(u0), a0])
+    for request_cross, cross in zip(layer.request_crosses, layer.crosses, strict=True):
+        u, a = u0 * request_cross(u) + u, a0 * columns.dense([cross])[0] + a
+        columns = Columns.of(rows, [Once(u), a])
+    return columns.joined(_mlp(layer.mlp, rows, x0))
+
+
 def _side_by_side(rows: CandidateRows, fields: Mapping[str, Any]) -> Columns:
     """The fields in the order of `Backbone.concatenate`."""
     return Columns.of(rows, [fields[name] for name in sorted(fields)])
@@ -159,4 +172,5 @@ _SPLIT: dict[type, Callable[..., Any]] = {
     GroupConcat: _group_concat,
     MLPBackbone: _mlp_backbone,
     DCNv2: _dcn_v2,
+    UserOnceDCN: _user_once_dcn,
 }

@@ -104,7 +104,7 @@ class Columns:
             return ops.concatenate([rows, ops.expand_dims(bias(), 0)], axis=0) if with_bias else rows
 
         def arranged(what: str, arrange: Any) -> Any:
-            key = (what, *(layer.path for layer in layers), self.places.tobytes())
+            key = (what, *(layer.path for layer in layers), len(self.request_places), self.places.tobytes())
             return ops.cast(self.rows.arranged(key, arrange), dtype)
 
         each = arranged("each", lambda: kernel(self.each_places, False))

@@ -10,7 +10,20 @@ from support.run_layer_test import run_layer_test
 from support.sequence_encoders import OF_DICT
 
 import grouprank as gr
-from grouprank.models.backbones import DHEN, DLRM, FM, LR, NCF, AutoInt, DCNv2, DeepFM, FinalMLP, MaskNet, MLPBackbone
+from grouprank.models.backbones import (
+    DHEN,
+    DLRM,
+    FM,
+    LR,
+    NCF,
+    AutoInt,
+    DCNv2,
+    DeepFM,
+    FinalMLP,
+    MaskNet,
+    MLPBackbone,
+    UserOnceDCN,
+)
 
 LAYERS = gr.layers
 X = wave(6, 4)
@@ -367,6 +380,12 @@ CASES = {
         {"user": wave(6, 4), "ad": wave(6, 4, start=1.0), "user:groups": wave(6, 3, start=2.0)},
         (None, 5),
     ),
+    "user_once_dcn": (
+        UserOnceDCN,
+        {"request_fields": ("user",), "num_cross_layers": 2, "units": (3, 2), "activation": "tanh", "dropout": 0.1},
+        FIELDS,
+        (None, 10),
+    ),
     "dlrm": (
         DLRM,
         {
@@ -536,6 +555,18 @@ GOLDEN = {
     "fm": [1.086736, 0.8778547, 0.6387724],
     "deepfm": [0.4128568, 0.4372976, -0.2712704, 0.367524, -0.7084733, -0.1564363],
     "ncf": [0.0, 0.4238176, 0.1185609, -0.4865823, 0.0178574],
+    "user_once_dcn": [
+        0.0,
+        1.6954454,
+        -0.191728,
+        0.3224854,
+        -0.7502565,
+        0.6330238,
+        -0.2144609,
+        -1.555599,
+        -0.1720921,
+        -0.1189685,
+    ],
     "dlrm": [-0.0223767, -0.6038018],
     "dlrm_without_dense_fields": [0.3047712, 0.3276107],
     "dhen_layer": [

@@ -121,7 +121,10 @@ def test_a_backbone_of_the_users(ads, tmp_path):
 
 
 @pytest.mark.any_backend
-@pytest.mark.parametrize("name", ["autoint", "dcn_v2", "deepfm", "dhen", "dlrm", "final_mlp", "masknet", "mlp", "ncf"])
+@pytest.mark.parametrize(
+    "name",
+    ["autoint", "dcn_v2", "deepfm", "dhen", "dlrm", "final_mlp", "masknet", "mlp", "ncf", "user_once_dcn"],
+)
 def test_dense_layers_are_normalized_where_asked(name):
     # AutoInt and DHEN have no dense layers by default.
     dense = {"autoint": {"units": (8,)}, "dhen": {"interactions": ("linear", "mlp")}}

@@ -9,7 +9,7 @@ from support.fixed_weights import as_array
 from grouprank import Categorical, Numeric, Schema, Sequence, Task, Vector
 from grouprank.layers import SharedBottom
 from grouprank.models import CTRModel, CVRModel
-from grouprank.models.backbones import DCNv2
+from grouprank.models.backbones import DCNv2, UserOnceDCN
 from grouprank.models.ranking import candidate_calls
 from grouprank.models.ranking.candidate_calls import CandidateCalls, worth_by_side
 from grouprank.models.ranking.candidate_rows import CandidateRows, Once
@@ -69,6 +69,9 @@ class DoubledDCNv2(DCNv2):
     [
         (CTRModel, {"backbone": "dcn_v2"}),
         (CTRModel, {"backbone": "mlp", "embedding_optimizer": "adam", "group_structure": ("user",)}),
+        (CTRModel, {"backbone": "user_once_dcn"}),
+        once(CTRModel, {"backbone": "user_once_dcn", "sequence_encoder": {"history": "target_attention"}}),
+        once(CTRModel, {"backbone": UserOnceDCN(["user_id", "age"], units=()), "multi_task": "mmoe"}),
         once(CVRModel, {"backbone": "dlrm", "group_structure": ()}),
         once(CTRModel, {"backbone": DCNv2(2, projection_dim=3, structure="stacked", units=(8,), dropout=0.5)}),
         once(CTRModel, {"backbone": DCNv2(0, units=(8,)), "dropout": 0.5}),
@@ -262,6 +265,26 @@ def test_a_model_ranks_with_the_weights_that_it_has(columns):
         # Nothing is arranged again.
         again = model.rank_logits(*tensors, arranged)[name]
         np.testing.assert_allclose(ops.convert_to_numpy(again), before[name], atol=1e-6)
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("backbone", ["user_once_dcn", "dcn_v2"])
+def test_one_store_keeps_what_rows_and_requests_read(backbone):
+    """The columns of this table are in the same order for both, but for rows none of them is a request's."""
+    keras.utils.set_random_seed(0)
+    schema = Schema([Categorical("a_user", 50, side="user"), Categorical("b_ad", 20, side="ad")], [Task("click")])
+    model, kept = CTRModel(schema, backbone, group_structure=(), embedding_dim=4), {}
+
+    def arranged(key, arrange):
+        return kept[key] if key in kept else kept.setdefault(key, arrange())
+
+    request, candidates = {"a_user": np.array([7])}, {"b_ad": np.arange(40)[np.newaxis] % 20}
+    rows = {"a_user": np.repeat(7, 40), "b_ad": np.arange(40) % 20}
+    expected = model.predict_proba(rows)["click"]
+    tensors = [{name: ops.convert_to_tensor(x) for name, x in part.items()} for part in (request, candidates, rows)]
+    for logits in (model.rank_logits(*tensors[:2], arranged), model.row_logits(tensors[2], arranged)):
+        found = ops.convert_to_numpy(ops.sigmoid(logits["click"])).reshape(-1)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="graphs are served by TensorFlow")
