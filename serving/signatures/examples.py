@@ -31,8 +31,7 @@ def examples_signatures(
     """
     specs = columns.signature()
 
-    @tf.function(autograph=False)
-    def common(examples: Any) -> Outputs:
+    def answered(examples: Any) -> Outputs:
         features = {
             name: tf.io.RaggedFeature(_stored(spec.dtype), row_splits_dtype=tf.int64) for name, spec in specs.items()
         }
@@ -44,6 +43,7 @@ def examples_signatures(
                 missing[name] = absent
         return function(columns(raw, missing))
 
+    common = tf.function(answered, autograph=False)
     return {name: _signature(common, answer, str(examples_argument(name))) for name, answer in answers.items()}
 
 

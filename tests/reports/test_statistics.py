@@ -104,6 +104,7 @@ class TestPredictionSums:
         with pytest.raises(ValueError, match="column of users 'user' is missing"):
             sums.update(frame.drop("user"))
         sums.update(frame, 0)
+        assert sums.seeds == [0]
         sums.update(frame[:-1], 1)
         with pytest.raises(ValueError, match="Every seed must add the same rows"):
             _ = sums.seeds
