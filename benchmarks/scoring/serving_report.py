@@ -37,7 +37,8 @@ REMARK = """`rank` embeds, groups and multiplies the user's columns once, and co
 528 of the 720 inputs of the crosses are the request's. At 500 ads the multiplications of the model, with those done
 once per request, are 0.58 of the flat ones (0.36 at 2,000). In both signatures, turning columns into
 fields and the many small operations take about as long as a whole request for one ad. For a single ad `rank` costs
-more than `serving_default`, so that `gr.serving.Client.rank` asks for that one."""
+more than `serving_default`, so that `gr.serving.Client.rank` asks for that one. The `rank` of
+the backbone `user_once_dcn`, which separates the sides, takes [less](user_once.md)."""
 
 FEWER_BITS = """The same network with a fused table whose rows are kept as bfloat16, from training on
 (`embedding_storage_dtype="bfloat16"`), and with tables that the export keeps in 8 or 4 bits a value
