@@ -4,7 +4,8 @@
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -93,8 +94,8 @@ def main(
 
 def trained(table: PreparedTable, settings: StudySettings, folder: Path) -> Path:
     """The file of the recipe's candidate with its best epoch on the validation rows."""
-    told = {"patience": settings.patience, "seed": settings.seed, "console": Terminal(stderr=True)}
-    train_model(lambda: settings.candidate(table), folder, table, settings, **told)
+    build, console = functools.partial(settings.candidate, table), Terminal(stderr=True)
+    train_model(build, folder, table, settings, seed=settings.seed, console=console, patience=settings.patience)
     return folder / "model.keras"
 
 
@@ -125,7 +126,7 @@ def measured(path: Path, table: PreparedTable) -> Iterator[tuple[str, Costs]]:
         yield table_dtype, Costs(labelled, expected, (whole, kept))
 
 
-def task_rows(found: dict[tuple[str, str], list[Costs]]) -> Iterator[tuple[str, ...]]:
+def task_rows(found: Mapping[tuple[str, str], Sequence[Costs]]) -> Iterator[tuple[str, ...]]:
     """A row for each log, dtype and task: medians over the models, and ranges of what was lost."""
     for (log, table_dtype), models in found.items():
         for task in models[0].labelled.tasks:
@@ -149,7 +150,7 @@ def task_rows(found: dict[tuple[str, str], list[Costs]]) -> Iterator[tuple[str, 
             )
 
 
-def table_rows(found: dict[tuple[str, str], list[Costs]]) -> Iterator[tuple[str, ...]]:
+def table_rows(found: Mapping[tuple[str, str], Sequence[Costs]]) -> Iterator[tuple[str, ...]]:
     """A row for each log and dtype: how far probabilities moved, and bytes of the tables."""
     for (log, table_dtype), models in found.items():
         costs = [model.labelled for model in models]
