@@ -27,6 +27,14 @@ def rounded_copy(path, table_dtype):
     return model
 
 
+def codes_of(version, stack):
+    """The bytes of a version's rows."""
+    reader = tf.train.load_checkpoint(str(version / "variables" / "variables"))
+    shapes = reader.get_variable_to_shape_map()
+    (key,) = (key for key, shape in shapes.items() if shape == [stack.num_rows, stack.config.width + 2])
+    return reader.get_tensor(key)
+
+
 @pytest.mark.any_backend
 @pytest.mark.long
 @pytest.mark.parametrize(("format", "table_dtype"), [("tf_saved_model", "int8"), ("onnx", "int4")])
@@ -58,6 +66,16 @@ def test_a_version_answers_as_a_model_with_the_rounded_values(exported, tmp_path
         kept = {tuple(shape) for _, shape in tf.train.list_variables(str(report.path / "variables" / "variables"))}
         (stack,) = model.table_stacks
         assert (stack.num_rows, stack.config.width + 2) in kept
+        # A delta compares the rows as the version holds them.
+        assert gr.serving.export_delta(model, report.path, tmp_path / "none", TRANSFORMS).table_rows == 0
+        changed = keras.models.load_model(path.parents[1] / "model.keras")
+        changed.table_stacks[0].layer.reset_rows(np.array([3]), np.full((1, stack.config.width), 0.5))
+        delta = gr.serving.export_delta(changed, report.path, tmp_path / "delta", TRANSFORMS)
+        assert delta.table_rows == 1
+        before, after = (
+            codes_of(path, stack) for path in (report.path, gr.serving.apply_delta(report.path, delta.path))
+        )
+        assert np.flatnonzero((before != after).any(axis=1)).tolist() == [3]
         assert (stack.num_rows, stack.config.width) not in kept
 
 
