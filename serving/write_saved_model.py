@@ -1,9 +1,10 @@
 """Writes a SavedModel from a `.keras` file; run in a process of its own under the TensorFlow backend.
 
 `python -m grouprank.serving.write_saved_model FOLDER` reads `FOLDER/model.keras`,
-`FOLDER/modules.json`, `FOLDER/rows.pickle` (raw columns), `FOLDER/name.txt` (the model's), `FOLDER/graph.json` (see
-`graph_parts`) and, if there, `FOLDER/table_dtype.txt`, `FOLDER/transforms/` and `FOLDER/occlusion.pickle`. It writes
-`FOLDER/saved_model/`, and to `FOLDER/dense_weights.txt` a digest of the weights that it has read.
+`FOLDER/modules.json`, `FOLDER/rows.pickle` (raw columns), `FOLDER/name.txt` (the model's) and, if there,
+`FOLDER/table_dtype.txt`, `FOLDER/transforms/`, `FOLDER/occlusion.pickle` and `FOLDER/graph.json` (see `graph_parts`). It
+writes `FOLDER/saved_model/`. Where the graph is described, the version says where its variables come from, and
+`FOLDER/dense_weights.txt` has a digest of the weights that were read.
 torch cannot export a model with dict inputs, and JAX exports one opaque op. So models of every backend are written
 here.
 """
@@ -54,11 +55,12 @@ def write_saved_model(folder: Path) -> None:
     name_signatures(folder / "saved_model")
     check_graph(folder / "saved_model")
     add_warmup(folder, signatures, ColumnSides.of(model.schema, columns.sources))
-    # Last, since it overwrites the model's weights.
-    (folder / "dense_weights.txt").write_text(digest(dense_values(model)))
-    record = record_variables(model, variables, arranged.arrangements, json.loads((folder / "graph.json").read_text()))
-    if record is not None:
-        record.save(folder / "saved_model")
+    if (graph := folder / "graph.json").exists():
+        (folder / "dense_weights.txt").write_text(digest(dense_values(model)))
+        # Last, since it overwrites the model's weights.
+        record = record_variables(model, variables, arranged.arrangements, json.loads(graph.read_text()))
+        if record is not None:
+            record.save(folder / "saved_model")
 
 
 def model_signatures(
