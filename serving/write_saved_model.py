@@ -2,8 +2,8 @@
 
 `python -m grouprank.serving.write_saved_model FOLDER` reads `FOLDER/model.keras`,
 `FOLDER/modules.json`, `FOLDER/rows.pickle` (raw columns), `FOLDER/name.txt` (the model's) and, if there,
-`FOLDER/table_dtype.txt`, `FOLDER/transforms/`, `FOLDER/occlusion.pickle` and `FOLDER/graph.json` (see `graph_parts`). It
-writes `FOLDER/saved_model/`. Where the graph is described, the version says where its variables come from, and
+`FOLDER/table_dtype.txt`, `FOLDER/transforms/`, `FOLDER/occlusion.pickle` and `FOLDER/graph.json` (see `graph_parts`).
+It writes `FOLDER/saved_model/`. Where the graph is described, the version says where its variables come from, and
 `FOLDER/dense_weights.txt` has a digest of the weights that were read.
 torch cannot export a model with dict inputs, and JAX exports one opaque op. So models of every backend are written
 here.
