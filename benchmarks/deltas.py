@@ -32,8 +32,7 @@ def main(
     model, generator = _model(rows, width), np.random.default_rng(0)
     ratios = []
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "ads"
-        base = export(model, folder / "1").path
+        base = export(model, Path(place) / "base" / "1").path
         for number in range(repeats + 1):
             _change(model, share, generator)
             began = time.perf_counter()
@@ -41,10 +40,10 @@ def main(
             written = time.perf_counter()
             apply_delta(base, report.path, Path(place) / "applied")
             applied = time.perf_counter()
-            export(model, folder)
+            export(model, Path(place) / "exported")
             full = time.perf_counter() - applied
-            prune(folder, 2)
-            prune(Path(place) / "applied", 1)
+            for folder in ("applied", "exported"):
+                prune(Path(place) / folder, 1)
             ratios.append((applied - began) / full)
             typer.echo(f"{report}" if not number else "", nl=not number)
             typer.echo(

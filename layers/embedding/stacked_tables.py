@@ -137,8 +137,8 @@ class StackedTables:
             numbers = (np.arange(first, min(first + BLOCK_ROWS, self.num_rows)) for first in firsts)
             blocks = (ops.convert_to_numpy(layer.read_rows(rows)) for rows in numbers)
         else:
-            values = ops.convert_to_numpy(self.embeddings.value)
-            blocks = (values[first : first + BLOCK_ROWS] for first in firsts)
+            values = self.embeddings.value
+            blocks = (ops.convert_to_numpy(values[first : first + BLOCK_ROWS]) for first in firsts)
         return quantized_blocks(blocks, BITS[dtype_of_rows]) if dtype_of_rows in BITS else blocks
 
     def reset(self, ids: Mapping[str, np.ndarray], seed: int) -> np.ndarray:

@@ -159,7 +159,8 @@ def _changed_rows(
             )
         new = block.astype(old.dtype, copy=False)
         words = _words(new)
-        numbers = np.unique(np.flatnonzero(words != _words(before)) // words.shape[1])
+        numbers = np.flatnonzero(words != _words(before)) // words.shape[1]
+        numbers = numbers[np.diff(numbers, prepend=-1) > 0]  # they ascend, one for each word that changed
         if len(numbers):
             yield first + numbers, new[numbers]
         first += len(block)
@@ -179,7 +180,8 @@ def _write_rows(path: Path, record: ServedVariables, changes: Mapping[str, list[
             cells = [data[start : start + width] for start in range(0, len(data), width)]
             columns = {"variable": np.full(len(rows), number), "row": rows, "values": cells}
             frames.append(pl.DataFrame(columns, schema=ROWS_SCHEMA))
-    pl.concat(frames).write_parquet(path)
+    # Trained values hardly become smaller, so that more effort takes time alone.
+    pl.concat(frames).write_parquet(path, compression_level=1)
 
 
 def _write_lines(path: Path, base: Path, transforms: TableTransforms | None) -> dict[str, tuple[int, int]]:
