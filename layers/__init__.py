@@ -14,9 +14,11 @@ from .interactions import (
     FactorizationMachine,
     FeatureGate,
     FieldSelfAttention,
+    GatedCross,
     LinearInteraction,
     MaskBlock,
     MLPInteraction,
+    WukongLayer,
 )
 from .logit_calibration import LogitCalibration
 from .mlp import MLP
@@ -33,11 +35,13 @@ from .multi_task import (
 from .parallel_mlp import ParallelMLP
 from .residual_quantizer import ResidualQuantizer
 from .semantic_ids import SemanticIdEmbedding, SemanticIds, fit_semantic_ids
-from .sequence import CausalTransformer, Dice, MeanPooling, SequenceEncoder, TargetAttention, WeightedPooling
+from .sequence import HSTU, CausalTransformer, Dice, MeanPooling, SequenceEncoder, TargetAttention, WeightedPooling
 from .task_weighting import FixedWeighting, GradNorm, TaskWeighting, UncertaintyWeighting
+from .tokens import FieldTokens, PerTokenMLP, RankMixerBlock
 
 __all__ = [
     "AITM",
+    "HSTU",
     "MLP",
     "PLE",
     "AdaptiveInformationTransfer",
@@ -54,9 +58,11 @@ __all__ = [
     "FactorizationMachine",
     "FeatureGate",
     "FieldSelfAttention",
+    "FieldTokens",
     "FixedWeighting",
     "FusedEmbedding",
     "FusedEmbeddingCollection",
+    "GatedCross",
     "GradNorm",
     "GroupConcat",
     "GroupIds",
@@ -70,6 +76,8 @@ __all__ = [
     "MultiTask",
     "NumericEmbedding",
     "ParallelMLP",
+    "PerTokenMLP",
+    "RankMixerBlock",
     "ResidualQuantizer",
     "SemanticIdEmbedding",
     "SemanticIds",
@@ -80,6 +88,7 @@ __all__ = [
     "TaskWeighting",
     "UncertaintyWeighting",
     "WeightedPooling",
+    "WukongLayer",
     "embedding_optimizers",
     "fit_semantic_ids",
 ]

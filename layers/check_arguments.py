@@ -1,4 +1,4 @@
-"""Checks of constructor arguments that several layers share."""
+"""Checks of constructor arguments and input shapes that several layers share."""
 
 from collections.abc import Sequence
 
@@ -53,3 +53,27 @@ def check_rate(**rates: float) -> None:
     for name, rate in rates.items():
         if not 0.0 <= rate < 1.0:
             raise ValueError(f"`{name}` must lie in [0, 1). Received: {name}={rate}.")
+
+
+def known_sizes(input_shape: tuple[int | None, ...]) -> tuple[int, int]:
+    """The number of embeddings and their width.
+
+    Args:
+        input_shape: shape of an interaction's inputs.
+
+    Raises:
+        ValueError: if the shape has another rank, or one of the two sizes is unknown.
+
+    Example:
+
+    >>> known_sizes((None, 3, 8))
+    (3, 8)
+    """
+    if len(input_shape) == 3:
+        _, embeddings, dim = input_shape
+        if embeddings is not None and dim is not None:
+            return embeddings, dim
+    raise ValueError(
+        "`inputs` must have the shape (batch, embeddings, dim), with known embeddings and dim. "
+        f"Received: input_shape={input_shape}."
+    )

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from .check_arguments import check_rate
-from .reseeded import reseeded
+from .stacked_initializer import stacked_initializer
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -91,21 +91,12 @@ class ParallelMLP(keras.layers.Layer):
             # The first kernel is laid out for one product of all networks, later ones for a product each.
             axis = 1 if index == 0 else 0
             shape = (fan_in, self.num_networks, width) if axis else (self.num_networks, fan_in, width)
-            draw = self._stacked_initializer(axis)
+            draw = stacked_initializer(self.kernel_initializer, axis)
             self._kernels.append(self.add_weight(name=f"kernel_{index}", shape=shape, initializer=draw))
             bias_shape = (self.num_networks, width)
             self._biases.append(self.add_weight(name=f"bias_{index}", shape=bias_shape, initializer="zeros"))
             fan_in = width
         self.built = True
-
-    def _stacked_initializer(self, axis: int) -> Any:
-        def draw(shape: tuple[int, ...], dtype: Any = None) -> Any:
-            one = tuple(size for position, size in enumerate(shape) if position != axis)
-            networks = range(self.num_networks)
-            kernels = [reseeded(self.kernel_initializer, network)(one, dtype=dtype) for network in networks]
-            return ops.stack(kernels, axis=axis)
-
-        return draw
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply every network to the inputs."""

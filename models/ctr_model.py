@@ -95,8 +95,8 @@ class CTRModel(MultiTaskModel):
             (nothing), `"uncertainty"`, `"grad_norm"` or a `TaskWeighting`. Defaults to `"fixed"`.
         sequence_encoder: what makes one vector of a `Sequence`: `"mean"`,
             `"target_attention"` (DIN; the sequence must share the ad id's table),
-            `"causal_transformer"` (SASRec; oldest position first), or a dict of names
-            or `SequenceEncoder`s by sequence. Defaults to `"mean"`.
+            `"causal_transformer"` (SASRec), `"hstu"` (HSTU; both: oldest position first),
+            or a dict of names or `SequenceEncoder`s by sequence. Defaults to `"mean"`.
         semantic_ids: `SemanticIds` or `SemanticIdEmbedding` by categorical feature. Each
             adds a field. Defaults to `None`.
         start_at_rate: whether an untrained model starts at the rate of each task among the training rows. `adapt`

@@ -98,7 +98,7 @@ class FeatureEmbedder:
         """
         fields, calls = dict(vectors), calls or LayerCalls()
         for name, encoder in self.encoders.items():
-            target = self.target(name)
+            target = self.target(name) if encoder.reads_target else None
             ranked = None if target is None else fields[target]
             fields[name] = calls.layer(encoder, fields[name], target=ranked, mask=masks[name])
         names = [*self.schema.field_names(), *(f"{name}:semantic_ids" for name in self.semantic_ids)]

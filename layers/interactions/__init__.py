@@ -13,7 +13,9 @@ from .dhen import (
 from .factorization_machine import FactorizationMachine
 from .feature_gate import FeatureGate
 from .field_self_attention import FieldSelfAttention
+from .gated_cross import GatedCross
 from .mask_block import MaskBlock
+from .wukong_layer import WukongLayer
 
 __all__ = [
     "AttentionInteraction",
@@ -25,7 +27,9 @@ __all__ = [
     "FactorizationMachine",
     "FeatureGate",
     "FieldSelfAttention",
+    "GatedCross",
     "LinearInteraction",
     "MLPInteraction",
     "MaskBlock",
+    "WukongLayer",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ..reseeded import reseeded
+from ..stacked_initializer import stacked_initializer
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -77,14 +77,9 @@ class BilinearFusion(keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(self.num_heads, left // self.num_heads, right // self.num_heads),
-            initializer=self._draw_heads,
+            initializer=stacked_initializer(self.kernel_initializer),
         )
         self.built = True
-
-    def _draw_heads(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Each head's matrix drawn as if it stood alone."""
-        heads = [reseeded(self.kernel_initializer, head)(shape[1:], dtype=dtype) for head in range(shape[0])]
-        return ops.stack(heads, axis=0)
 
     def call(self, inputs: Mapping[str, Any]) -> Any:
         """Both inputs and their product."""

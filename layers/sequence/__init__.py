@@ -6,6 +6,7 @@ import keras
 
 from .causal_transformer import CausalTransformer
 from .dice import Dice
+from .hstu import HSTU
 from .mean_pooling import MeanPooling
 from .sequence_encoder import SequenceEncoder
 from .target_attention import TargetAttention
@@ -15,6 +16,7 @@ SEQUENCE_ENCODERS: dict[str, type[SequenceEncoder]] = {
     "mean": MeanPooling,
     "target_attention": TargetAttention,
     "causal_transformer": CausalTransformer,
+    "hstu": HSTU,
 }
 
 
@@ -33,6 +35,7 @@ def get(identifier: str | dict[str, Any] | SequenceEncoder, **arguments: Any) ->
 
 
 __all__ = [
+    "HSTU",
     "SEQUENCE_ENCODERS",
     "CausalTransformer",
     "Dice",

@@ -63,6 +63,8 @@ class CausalTransformer(SequenceEncoder):
         Kang and McAuley, *SASRec*, [arXiv:1808.09781](https://arxiv.org/abs/1808.09781), §III.
     """
 
+    reads_target = False
+
     def __init__(
         self,
         num_blocks: int = 2,
@@ -110,8 +112,7 @@ class CausalTransformer(SequenceEncoder):
         """Representation at the newest position that counts."""
         states = self.encode_positions(sequence, mask, training)
         _, mask = self.counted(sequence, mask)
-        newest = ops.logical_and(mask, ops.equal(_newer(mask), 0))
-        return ops.sum(ops.where(ops.expand_dims(newest, -1), states, ops.zeros_like(states)), axis=1)
+        return self.newest(states, mask)
 
     def encode_positions(self, sequence: Any, mask: Any = None, training: bool | None = None) -> Any:
         """Representation at every position, `(batch, length, dim)`. Rows in which no position counts have no meaning.
@@ -122,7 +123,7 @@ class CausalTransformer(SequenceEncoder):
             training: as in a call. Defaults to `None`.
         """
         sequence, mask = self.counted(ops.convert_to_tensor(sequence), mask)
-        places = ops.minimum(_newer(mask), self._places.input_dim - 1)
+        places = ops.minimum(self.newer(mask), self._places.input_dim - 1)
         x = self._dropout(sequence + self._places(places), training=training)
         # Padding attends to itself: what attends to nothing is NaN on some backends.
         index = ops.arange(ops.shape(sequence)[1])
@@ -172,9 +173,3 @@ class _Block(keras.layers.Layer):
         x = x + self._attention_dropout(attention, training=training)
         hidden = self._output(self._hidden(self._feed_forward_norm(x)))
         return x + self._feed_forward_dropout(hidden, training=training)
-
-
-def _newer(mask: Any) -> Any:
-    """How many of the positions that count come after each position, int32."""
-    counts = ops.cast(mask, "int32")
-    return ops.sum(counts, axis=1, keepdims=True) - ops.cumsum(counts, axis=1)

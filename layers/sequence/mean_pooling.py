@@ -40,6 +40,8 @@ class MeanPooling(SequenceEncoder):
     2.0
     """
 
+    reads_target = False
+
     def call(self, sequence: Any, target: Any = None, mask: Any = None, training: bool | None = None) -> Any:
         """Mean over the positions that count."""
         sequence, mask = self.counted(sequence, mask)

@@ -14,6 +14,10 @@ class SequenceEncoder(keras.layers.Layer):
     takes arguments) and register it with Keras so that models save and export.
     Begin `call` with `counted`: positions that do not count may hold anything.
 
+    Where the output does not depend on the target, set the class attribute
+    `reads_target` to `False`: `CTRModel.rank` then reads a history once for all ads
+    of a request.
+
     Sequences run from the oldest position to the newest. Padding may stand at
     either end; the mask tells.
 
@@ -41,6 +45,8 @@ class SequenceEncoder(keras.layers.Layer):
     ...         return keras.ops.max(sequence, axis=1)
     """
 
+    reads_target: bool = True
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
@@ -51,6 +57,26 @@ class SequenceEncoder(keras.layers.Layer):
             return sequence, ops.ones_like(sequence[..., 0], dtype="bool")
         mask = ops.cast(mask, "bool")
         return ops.where(ops.expand_dims(mask, -1), sequence, ops.zeros_like(sequence)), mask
+
+    @staticmethod
+    def newer(mask: Any) -> Any:
+        """How many of the positions that count come after each position, int32.
+
+        Args:
+            mask: boolean `(batch, length)`.
+        """
+        counts = ops.cast(mask, "int32")
+        return ops.sum(counts, axis=1, keepdims=True) - ops.cumsum(counts, axis=1)
+
+    def newest(self, states: Any, mask: Any) -> Any:
+        """The states at the newest position that counts, `(batch, dim)`; zeros where none does.
+
+        Args:
+            states: `(batch, length, dim)`.
+            mask: boolean `(batch, length)`.
+        """
+        newest = ops.logical_and(mask, ops.equal(self.newer(mask), 0))
+        return ops.sum(ops.where(ops.expand_dims(newest, -1), states, ops.zeros_like(states)), axis=1)
 
     def call(self, sequence: Any, target: Any = None, mask: Any = None, training: bool | None = None) -> Any:
         """One vector for each history."""

@@ -13,11 +13,14 @@ from .dhen import DHEN
 from .dlrm import DLRM
 from .final_mlp import FinalMLP
 from .fm import FM
+from .gdcn import GDCN
 from .lr import LR
 from .masknet import MaskNet
 from .mlp import MLPBackbone
 from .ncf import NCF
+from .rank_mixer import RankMixer
 from .user_once_dcn import UserOnceDCN
+from .wukong import Wukong
 
 # Like the others, it has the usual name here. `MLPBackbone` distinguishes it from the layer where both are imported.
 MLP = MLPBackbone
@@ -30,11 +33,14 @@ BACKBONES: dict[str, type[Backbone]] = {
     "dlrm": DLRM,
     "final_mlp": FinalMLP,
     "fm": FM,
+    "gdcn": GDCN,
     "lr": LR,
     "masknet": MaskNet,
     "mlp": MLPBackbone,
     "ncf": NCF,
+    "rank_mixer": RankMixer,
     "user_once_dcn": UserOnceDCN,
+    "wukong": Wukong,
 }
 
 
@@ -57,6 +63,7 @@ __all__ = [
     "DHEN",
     "DLRM",
     "FM",
+    "GDCN",
     "LR",
     "MLP",
     "NCF",
@@ -67,6 +74,8 @@ __all__ = [
     "FinalMLP",
     "MLPBackbone",
     "MaskNet",
+    "RankMixer",
     "UserOnceDCN",
+    "Wukong",
     "get",
 ]

@@ -5,8 +5,8 @@ from typing import Any
 
 from keras import ops, tree
 
-from ...layers import MLP, GroupConcat, SharedBottom
-from ..backbones import DCNv2, MLPBackbone, UserOnceDCN
+from ...layers import HSTU, MLP, GroupConcat, SharedBottom
+from ..backbones import DCNv2, MLPBackbone, RankMixer, UserOnceDCN
 from ..layer_calls import LayerCalls
 from .candidate_rows import CandidateRows, Once
 from .columns import Columns
@@ -161,6 +161,34 @@ def _user_once_dcn(layer: UserOnceDCN, rows: CandidateRows, fields: Mapping[str,
     return columns.joined(_mlp(layer.mlp, rows, x0))
 
 
+def _hstu(layer: HSTU, rows: CandidateRows, sequence: Any, target: Any = None, mask: Any = None) -> Any:
+    """The history is read once, and each ad attends to what its request's blocks kept of it."""
+    if not (isinstance(sequence, Once) and isinstance(mask, Once)):
+        return None
+    _, memory, counted = layer.read_history(sequence.value, mask.value)
+    repeated = [(rows.repeat(keys), rows.repeat(values)) for keys, values in memory]
+    return layer.read_target(target, repeated, rows.repeat(counted))
+
+
+def _rank_mixer(layer: RankMixer, rows: CandidateRows, fields: Mapping[str, Any]) -> Any:
+    """The request's tokens are made once, and go through the blocks once where they do not read the others."""
+    sides = layer.tokens.sides(fields)
+    if not all(isinstance(fields[name], Once) for name in sides[0]) or not all(layer.tokens.counts):
+        return None
+    once = layer.tokens({name: fields[name].value for name in sides[0]}, side=0)
+    each = layer.tokens({name: fields[name] for name in sides[1]}, side=1)
+    if not layer.user_once:
+        x = ops.concatenate([rows.repeat(once), each], axis=1)
+        for block in layer.blocks:
+            x = block(x)
+        return ops.mean(x, axis=1)
+    for block in layer.blocks:
+        read = block.heads(once)[:, block.request_tokens :]
+        once, each = block.request_half(once), block.other_half(rows.repeat(read), each)
+    total = rows.add(ops.sum(each, axis=1), ops.sum(once, axis=1))
+    return total / layer.tokens.num_tokens
+
+
 def _side_by_side(rows: CandidateRows, fields: Mapping[str, Any]) -> Columns:
     """The fields in the order of `Backbone.concatenate`."""
     return Columns.of(rows, [fields[name] for name in sorted(fields)])
@@ -172,5 +200,7 @@ _SPLIT: dict[type, Callable[..., Any]] = {
     GroupConcat: _group_concat,
     MLPBackbone: _mlp_backbone,
     DCNv2: _dcn_v2,
+    HSTU: _hstu,
+    RankMixer: _rank_mixer,
     UserOnceDCN: _user_once_dcn,
 }

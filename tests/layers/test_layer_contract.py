@@ -14,6 +14,7 @@ from grouprank.models.backbones import (
     DHEN,
     DLRM,
     FM,
+    GDCN,
     LR,
     NCF,
     AutoInt,
@@ -22,7 +23,9 @@ from grouprank.models.backbones import (
     FinalMLP,
     MaskNet,
     MLPBackbone,
+    RankMixer,
     UserOnceDCN,
+    Wukong,
 )
 
 LAYERS = gr.layers
@@ -160,6 +163,7 @@ CASES = {
         HISTORY,
         (None, 4),
     ),
+    "hstu": (OF_DICT["HSTU"], {"num_blocks": 2, "num_heads": 2, "dropout": 0.1}, HISTORY, (None, 4)),
     "semantic_id_embedding": (
         LAYERS.SemanticIdEmbedding,
         {"semantic_ids": [[-1, -1], [2, 0], [2, 1], [0, 1]], "embedding_dim": 2},
@@ -398,6 +402,52 @@ CASES = {
         {**FIELDS, "age": wave(6, 3, start=3.0)},
         (None, 2),
     ),
+    "field_tokens": (
+        LAYERS.FieldTokens,
+        {"num_tokens": 3, "width": 2, "request_fields": ("user",)},
+        FIELDS,
+        (None, 3, 2),
+    ),
+    "per_token_mlp": (LAYERS.PerTokenMLP, {"hidden_units": 3, "dropout": 0.2}, wave(6, 3, 4), (None, 3, 4)),
+    "rank_mixer_block": (
+        LAYERS.RankMixerBlock,
+        {"expansion": 2, "request_tokens": 1, "dropout": 0.2},
+        wave(6, 2, 4),
+        (None, 2, 4),
+    ),
+    "rank_mixer": (
+        RankMixer,
+        {
+            "num_tokens": 2,
+            "token_width": 4,
+            "num_layers": 1,
+            "dropout": 0.1,
+            "request_fields": ("user",),
+            "user_once": True,
+        },
+        FIELDS,
+        (None, 4),
+    ),
+    "wukong_layer": (
+        LAYERS.WukongLayer,
+        {"num_products": 2, "num_linear": 2, "rank": 2, "units": (4,), "activation": "tanh", "dropout": 0.2},
+        wave(6, 3, 4),
+        (None, 4, 4),
+    ),
+    "wukong": (
+        Wukong,
+        {"num_layers": 2, "num_products": 2, "num_linear": 1, "rank": 2, "units": (4,), "dropout": 0.1},
+        FIELDS,
+        (None, 9),
+    ),
+    "gated_cross": (LAYERS.GatedCross, {}, [X, wave(6, 4, start=1.0)], (None, 4)),
+    "gdcn": (GDCN, {"num_cross_layers": 2, "units": (3,), "activation": "tanh", "dropout": 0.1}, FIELDS, (None, 11)),
+    "gdcn_stacked": (
+        GDCN,
+        {"num_cross_layers": 1, "units": (3,), "activation": "tanh", "structure": "stacked"},
+        FIELDS,
+        (None, 3),
+    ),
     "dlrm_without_dense_fields": (DLRM, {"top_units": (2,), "activation": "tanh"}, FIELDS, (None, 2)),
 }
 
@@ -577,6 +627,37 @@ GOLDEN = {
         [0.4118007, 0.7977704, -0.5894538, 0.5195476],
         [0.5165894, 0.708003, -0.275879, 0.3624136],
     ],
+    "field_tokens": [[0.2308968, -0.3473821], [-1.0216057, -0.4772202], [0.0096975, -0.148549]],
+    "per_token_mlp": [
+        [0.2812576, -0.8188277, -0.0702547, 0.8369316],
+        [-0.4275737, -0.8416455, 0.6444565, 0.6755762],
+        [-0.3056097, -0.0766309, 0.3253567, -0.00721],
+    ],
+    "rank_mixer_block": [[0.4176517, -0.7364083, 0.6835837, 0.4712451], [0.4743552, -0.6781617, 0.6989182, 0.5203903]],
+    "rank_mixer": [0.5159874, 0.7892851, -0.4021079, 0.0424657],
+    "wukong_layer": [
+        [0.4005008, -0.3490722, -0.4040605, -0.7705649],
+        [0.3170344, -0.4154705, -0.4123097, -0.8714483],
+        [0.2332868, 0.9609948, -0.425938, 0.2649268],
+        [0.5101051, 0.2661327, -0.3951859, -0.1852625],
+    ],
+    "wukong": [-0.5100979, -0.5808814, 0.1562405, -0.3582053, -0.7149856, 0.3553358, -0.5687239, -0.43887, 0.131125],
+    "gated_cross": [0.841471, 0.7581589, -0.9338964, 0.0829027],
+    "gdcn": [
+        0.6880974,
+        0.5064573,
+        -0.9520098,
+        0.0,
+        1.0597814,
+        -0.2443867,
+        1.0759717,
+        -0.392223,
+        0.4472551,
+        0.9133686,
+        -0.7064354,
+    ],
+    "gdcn_stacked": [-0.5179705, -0.8414676, 0.7111641],
+    "hstu": [1.4402927, 0.3737805, -1.5366118, 0.0221874],
 }
 
 

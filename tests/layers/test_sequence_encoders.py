@@ -7,7 +7,7 @@ from keras import ops
 from support.fixed_weights import as_array, set_fixed_weights, wave
 from support.gradients import gradients
 
-from grouprank.layers import CausalTransformer, Dice, MeanPooling, SequenceEncoder, TargetAttention
+from grouprank.layers import HSTU, CausalTransformer, Dice, MeanPooling, SequenceEncoder, TargetAttention
 from grouprank.layers.sequence import SEQUENCE_ENCODERS, get
 
 ROWS, LENGTH, DIM = 4, 5, 4
@@ -20,6 +20,8 @@ ENCODERS = {
     "target_attention": lambda: TargetAttention((3,)),
     "target_attention_softmax": lambda: TargetAttention((3, 2), activation="tanh", normalize=True),
     "causal_transformer": lambda: CausalTransformer(num_heads=2),
+    "hstu": lambda: HSTU(num_heads=2),
+    "hstu_of_the_newest": lambda: HSTU(num_blocks=1, append_target=False),
 }
 EVERY = pytest.mark.parametrize("name", ENCODERS)
 
@@ -108,6 +110,66 @@ def test_mean_pooling():
     output = as_array(MeanPooling()(SEQUENCE, mask=MASK))
     for row in range(3):
         np.testing.assert_allclose(output[row], SEQUENCE[row][MASK[row]].mean(axis=0), rtol=1e-6)
+
+
+class TestHSTU:
+    def silu(self, x):
+        return x * sigmoid(x)
+
+    def normalized(self, x, layer):
+        gamma, beta = (as_array(weight).astype("float64") for weight in layer.weights)
+        return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * gamma + beta
+
+    def block(self, block, x, counts, distances, heads):
+        """Each position of `x` attends to those that count and are not newer, one head at a time."""
+        kernel = as_array(block._projections.kernel).astype("float64")
+        u, v, q, k = np.split(self.silu(self.normalized(x, block._input_norm) @ kernel), 4, axis=-1)
+        width, biases = DIM // heads, as_array(block.biases).astype("float64")
+        attended = np.zeros_like(x)
+        for head in range(heads):
+            of = slice(head * width, (head + 1) * width)
+            for i in range(len(x)):
+                for j in range(len(x)):
+                    if counts[j] and distances[i, j] >= 0:
+                        distance = min(distances[i, j], len(biases) - 1)
+                        score = q[i, of] @ k[j, of] + biases[distance, head]
+                        attended[i, of] += self.silu(score) / LENGTH * v[j, of]
+        kernel, bias = (as_array(weight).astype("float64") for weight in block._output.weights)
+        return x + (self.normalized(attended, block._attention_norm) * u) @ kernel + bias
+
+    @pytest.mark.parametrize("max_length", [None, 2])
+    @pytest.mark.parametrize("append_target", [True, False])
+    def test_against_numpy(self, append_target, max_length):
+        encoder = built(HSTU(2, 2, append_target=append_target, max_length=max_length))
+        assert len(as_array(encoder._blocks[0].biases)) == (max_length or LENGTH + append_target)
+        output = as_array(encoder(SEQUENCE, target=TARGET, mask=MASK))
+        for row in range(3):
+            x = np.where(MASK[row][:, None], SEQUENCE[row], 0).astype("float64")
+            distances = np.arange(LENGTH)[:, None] - np.arange(LENGTH)
+            counts = MASK[row]
+            newest = np.flatnonzero(counts)[-1]
+            if append_target:
+                x, newest = np.concatenate([x, TARGET[row : row + 1]]), LENGTH
+                of_target = [counts[place:].sum() for place in range(LENGTH)]
+                distances = np.pad(distances, [(0, 1), (0, 1)], constant_values=-1)
+                distances[LENGTH] = [*of_target, 0]
+                counts = np.append(counts, True)
+            for block in encoder._blocks:
+                x = self.block(block, x, counts, distances, 2)
+            np.testing.assert_allclose(output[row], x[newest], rtol=1e-4, atol=1e-5)
+
+    def test_what_is_ranked_is_not_read_by_the_history(self):
+        encoder = built(HSTU())
+        states, memory, mask = encoder.read_history(SEQUENCE, MASK)
+        expected = as_array(encoder(SEQUENCE, TARGET, MASK))
+        np.testing.assert_allclose(as_array(encoder.read_target(TARGET, memory, mask)), expected, rtol=1e-5, atol=1e-6)
+        assert states.shape == SEQUENCE.shape
+
+    def test_errors(self):
+        with pytest.raises(ValueError, match="`num_heads` must divide the vectors' width. Received: num_heads=3"):
+            HSTU(num_heads=3).build((None, LENGTH, DIM))
+        with pytest.raises(ValueError, match="length of the sequences must be known"):
+            HSTU().build((None, None, DIM))
 
 
 class TestDice:

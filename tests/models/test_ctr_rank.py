@@ -9,7 +9,7 @@ from support.fixed_weights import as_array
 from grouprank import Categorical, Numeric, Schema, Sequence, Task, Vector
 from grouprank.layers import SharedBottom
 from grouprank.models import CTRModel, CVRModel
-from grouprank.models.backbones import DCNv2, UserOnceDCN
+from grouprank.models.backbones import DCNv2, RankMixer, UserOnceDCN
 from grouprank.models.ranking import candidate_calls
 from grouprank.models.ranking.candidate_calls import CandidateCalls, worth_by_side
 from grouprank.models.ranking.candidate_rows import CandidateRows, Once
@@ -72,6 +72,10 @@ class DoubledDCNv2(DCNv2):
         (CTRModel, {"backbone": "user_once_dcn"}),
         once(CTRModel, {"backbone": "user_once_dcn", "sequence_encoder": {"history": "target_attention"}}),
         once(CTRModel, {"backbone": UserOnceDCN(["user_id", "age"], units=()), "multi_task": "mmoe"}),
+        (CTRModel, {"backbone": RankMixer(4, 8, request_fields=["user_id", "age", "history", "hour"], user_once=True)}),
+        once(CTRModel, {"backbone": "rank_mixer", "sequence_encoder": {"history": "target_attention"}}),
+        once(CTRModel, {"backbone": "mlp", "sequence_encoder": {"history": "hstu"}}),
+        once(CTRModel, {"backbone": "mlp", "sequence_encoder": {"history": "causal_transformer"}}),
         once(CVRModel, {"backbone": "dlrm", "group_structure": ()}),
         once(CTRModel, {"backbone": DCNv2(2, projection_dim=3, structure="stacked", units=(8,), dropout=0.5)}),
         once(CTRModel, {"backbone": DCNv2(0, units=(8,)), "dropout": 0.5}),

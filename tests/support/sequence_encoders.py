@@ -4,7 +4,7 @@ import inspect
 
 import keras
 
-from grouprank.layers import CausalTransformer, MeanPooling, TargetAttention, WeightedPooling
+from grouprank.layers import HSTU, CausalTransformer, MeanPooling, TargetAttention, WeightedPooling
 
 
 def _of_dict(encoder, first="sequence"):
@@ -24,5 +24,5 @@ def _of_dict(encoder, first="sequence"):
     return register(type(encoder.__name__, (encoder,), {**members, "__module__": __name__}))
 
 
-OF_DICT = {encoder.__name__: _of_dict(encoder) for encoder in (MeanPooling, TargetAttention, CausalTransformer)}
+OF_DICT = {encoder.__name__: _of_dict(encoder) for encoder in (MeanPooling, TargetAttention, CausalTransformer, HSTU)}
 OF_DICT["WeightedPooling"] = _of_dict(WeightedPooling, "vectors")

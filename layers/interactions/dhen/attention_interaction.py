@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
-from ...check_arguments import check_positive, check_rate
+from ...check_arguments import check_positive, check_rate, known_sizes
 from ...mlp import MLP
-from .embedding_interaction import EmbeddingInteraction, known_sizes
+from .embedding_interaction import EmbeddingInteraction
 from .linear_interaction import LinearInteraction
 
 

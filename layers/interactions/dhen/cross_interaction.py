@@ -6,7 +6,8 @@ import keras
 import keras_rs
 from keras import ops
 
-from .embedding_interaction import EmbeddingInteraction, known_sizes
+from ...check_arguments import known_sizes
+from .embedding_interaction import EmbeddingInteraction
 from .linear_interaction import LinearInteraction
 
 

@@ -6,11 +6,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from ...check_arguments import check_rate
+from ...check_arguments import check_rate, known_sizes
 from .attention_interaction import AttentionInteraction
 from .cross_interaction import CrossInteraction
 from .dot_product_interaction import DotProductInteraction
-from .embedding_interaction import known_sizes
 from .linear_interaction import LinearInteraction
 from .mlp_interaction import MLPInteraction
 

@@ -39,27 +39,3 @@ class EmbeddingInteraction(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "num_embeddings": self.num_embeddings}
-
-
-def known_sizes(input_shape: tuple[int | None, ...]) -> tuple[int, int]:
-    """The number of embeddings and their width.
-
-    Args:
-        input_shape: shape of an interaction's inputs.
-
-    Raises:
-        ValueError: if the shape has another rank, or one of the two sizes is unknown.
-
-    Example:
-
-    >>> known_sizes((None, 3, 8))
-    (3, 8)
-    """
-    if len(input_shape) == 3:
-        _, embeddings, dim = input_shape
-        if embeddings is not None and dim is not None:
-            return embeddings, dim
-    raise ValueError(
-        "`inputs` must have the shape (batch, embeddings, dim), with known embeddings and dim. "
-        f"Received: input_shape={input_shape}."
-    )

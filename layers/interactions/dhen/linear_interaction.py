@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from .embedding_interaction import EmbeddingInteraction, known_sizes
+from ...check_arguments import known_sizes
+from .embedding_interaction import EmbeddingInteraction
 
 
 @keras.saving.register_keras_serializable(package="grouprank")

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from ...check_arguments import check_rate
+from ...check_arguments import check_rate, known_sizes
 from ...mlp import MLP
-from .embedding_interaction import EmbeddingInteraction, known_sizes
+from .embedding_interaction import EmbeddingInteraction
 
 
 @keras.saving.register_keras_serializable(package="grouprank")

@@ -1,0 +1,265 @@
+"""Wukong, RankMixer and GDCN against their papers' formulas; a request's tokens are computed once."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from support.fixed_weights import as_array, set_fixed_weights, wave
+
+import grouprank as gr
+from grouprank.layers import FieldTokens, GatedCross, PerTokenMLP, RankMixerBlock, WukongLayer
+from grouprank.models.backbones import GDCN, RankMixer, Wukong, get
+from grouprank.models.ranking.candidate_calls import CandidateCalls
+from grouprank.models.ranking.candidate_rows import CandidateRows, Once
+
+# In the order of their names the sides are mixed, and the groups of users are the request's without being named.
+FIELDS = {
+    "ad": wave(6, 3),
+    "hour": wave(6, 2, start=1.0),
+    "user": wave(6, 3, start=2.0),
+    "user:groups": wave(6, 2, start=3.0),
+    "user_ad:groups": wave(6, 2, start=4.0),
+}
+REQUEST = ("hour", "user", "user:groups")
+SCHEMA = gr.Schema(
+    [gr.Categorical("user", 9, side="user"), gr.Categorical("hour", 24, side="context"), gr.Categorical("ad", 9)],
+    [gr.Task("click")],
+)
+MIXER = {"num_tokens": 4, "token_width": 8, "num_layers": 2, "expansion": 2, "request_fields": ["user", "hour"]}
+
+
+def built(backbone, fields=FIELDS):
+    backbone.build({name: (None, values.shape[1]) for name, values in fields.items()})
+    set_fixed_weights(backbone)
+    return backbone
+
+
+def normalized(x, layer):
+    mean, variance = x.mean(axis=-1, keepdims=True), x.var(axis=-1, keepdims=True)
+    return (x - mean) / np.sqrt(variance + 1e-5) * as_array(layer.gamma) + as_array(layer.beta)
+
+
+def gelu(x):
+    return x / 2 * (1 + np.vectorize(math.erf)(x / np.sqrt(2)))
+
+
+# === Tokens ===
+
+
+def tokens_by_numpy(layer, fields):
+    """Each side cut into pieces, one after the other."""
+    found = []
+    for side, names in enumerate([sorted(set(fields) & set(REQUEST)), sorted(set(fields) - set(REQUEST))]):
+        x = np.concatenate([fields[name] for name in names], axis=-1)
+        kernel, bias = as_array(layer._kernels[side]), as_array(layer._biases[side])
+        for token in range(len(kernel)):
+            piece = x[:, token * kernel.shape[1] : (token + 1) * kernel.shape[1]]
+            found.append(piece @ kernel[token, : piece.shape[1]] + bias[token])
+    return np.stack(found, axis=1)
+
+
+def test_tokens_by_hand():
+    layer = FieldTokens(2, 1)
+    layer.build({"a": (None, 2), "b": (None, 1)})
+    # Pieces (1, 2) and (3, 0); tokens 1·1 + 2·10 + 5 and 3·100 + 7.
+    layer.set_weights([np.array([[[1.0], [10.0]], [[100.0], [1000.0]]]), np.array([[5.0], [7.0]])])
+    fields = {"b": np.array([[3.0]], "float32"), "a": np.array([[1.0, 2.0]], "float32")}
+    np.testing.assert_array_equal(as_array(layer(fields))[0], [[26.0], [307.0]])
+
+
+def test_tokens_against_numpy():
+    layer = built(FieldTokens(5, 3, request_fields=["user", "hour"]))
+    # Of 12 columns 7 are the request's: 5 · 7 / 12 tokens, rounded.
+    assert layer.request_tokens == 3
+    np.testing.assert_allclose(as_array(layer(FIELDS)), tokens_by_numpy(layer, FIELDS), rtol=1e-5, atol=1e-5)
+
+
+def test_tokens_of_one_side():
+    layer = built(FieldTokens(5, 3, request_fields=["user", "hour"]))
+    whole = as_array(layer(FIELDS))
+    request = {name: FIELDS[name] for name in REQUEST}
+    np.testing.assert_array_equal(as_array(layer(request, side=0)), whole[:, :3])
+    others = {name: FIELDS[name] for name in FIELDS if name not in REQUEST}
+    np.testing.assert_array_equal(as_array(layer(others, side=1)), whole[:, 3:])
+
+
+def test_every_side_has_a_token():
+    layer = FieldTokens(2, 3, request_fields=["user"])
+    layer.build({"user": (None, 100), "ad": (None, 1)})
+    assert layer.counts == (1, 1)
+    with pytest.raises(ValueError, match=r"fields are of 2 sides, so there must be as many tokens.*num_tokens=1"):
+        FieldTokens(1, 3, request_fields=["user"]).build({"user": (None, 100), "ad": (None, 1)})
+    with pytest.raises(ValueError, match=r"`request_fields` names \['usr'\], which are none of the fields \['ad'\]"):
+        FieldTokens(2, 3, request_fields=["usr"]).build({"ad": (None, 1)})
+
+
+# === RankMixer ===
+
+
+def per_token_by_numpy(layer, x):
+    found = []
+    for token in range(x.shape[1]):
+        (kernel, bias), (output, last) = ((as_array(w)[token] for w in pair) for pair in (layer._hidden, layer._output))
+        found.append(gelu(x[:, token] @ kernel + bias) @ output + last)
+    return np.stack(found, axis=1)
+
+
+def block_by_numpy(block, x, once=0):
+    """The mixed token `h` is the heads number `h` of all tokens that it may read, side by side."""
+    _, tokens, width = x.shape
+    head = width // tokens
+    mixed = np.zeros_like(x)
+    for of in range(tokens):
+        for read in range(once if of < once else tokens):
+            mixed[:, of, read * head : (read + 1) * head] = x[:, read, of * head : (of + 1) * head]
+    s = normalized(mixed + x, block._mixing_norm)
+    return normalized(per_token_by_numpy(block._mlp, s) + s, block._output_norm)
+
+
+def test_heads_by_hand():
+    block = RankMixerBlock()
+    block.build((None, 2, 4))
+    heads = as_array(block.heads(ops.convert_to_tensor(np.arange(8.0).reshape(1, 2, 4))))
+    np.testing.assert_array_equal(heads[0].reshape(2, 4), [[0, 1, 4, 5], [2, 3, 6, 7]])
+
+
+@pytest.mark.parametrize("once", [0, 1, 3])
+def test_block_against_numpy(once):
+    block = RankMixerBlock(2, once)
+    block.build((None, 3, 6))
+    set_fixed_weights(block)
+    x = wave(5, 3, 6)
+    np.testing.assert_allclose(as_array(block(x)), block_by_numpy(block, x, once), rtol=1e-4, atol=1e-5)
+
+
+def test_networks_of_some_tokens():
+    layer = PerTokenMLP(4)
+    layer.build((None, 3, 6))
+    set_fixed_weights(layer)
+    x = wave(5, 3, 6)
+    np.testing.assert_allclose(as_array(layer(x[:, 1:], first=1)), as_array(layer(x))[:, 1:], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("user_once", [False, True])
+def test_rank_mixer_against_numpy(user_once):
+    backbone = built(RankMixer(**MIXER, user_once=user_once))
+    x = tokens_by_numpy(backbone.tokens, FIELDS)
+    for block in backbone.blocks:
+        x = block_by_numpy(block, x, backbone.tokens.request_tokens if user_once else 0)
+    np.testing.assert_allclose(as_array(backbone(FIELDS)), x.mean(axis=1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("user_once", [False, True])
+@pytest.mark.parametrize("requests", [1, 2])
+def test_a_request_is_made_tokens_once(requests, user_once, monkeypatch):
+    backbone = built(RankMixer(**MIXER, user_once=user_once))
+    each = 6 // requests
+    fields = {
+        name: Once(ops.convert_to_tensor(x[::each])) if name in REQUEST else ops.convert_to_tensor(x)
+        for name, x in FIELDS.items()
+    }
+    rows = {name: np.repeat(x[::each], each, axis=0) if name in REQUEST else x for name, x in FIELDS.items()}
+    expected, made, mixed = as_array(backbone(rows)), [], []
+    tokens = backbone.tokens
+    monkeypatch.setattr(
+        tokens, "_tokens", lambda side, x, call=tokens._tokens: made.append((side, ops.shape(x[0])[0])) or call(side, x)
+    )
+    for block in backbone.blocks:
+        monkeypatch.setattr(
+            block, "request_half", lambda x, call=block.request_half: mixed.append(ops.shape(x)[0]) or call(x)
+        )
+    found = CandidateCalls(CandidateRows(requests, each)).layer(backbone, fields)
+    assert made == [(0, requests), (1, 6)]
+    assert mixed == ([requests] * 2 if user_once else [])
+    np.testing.assert_allclose(as_array(found), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_request_does_not_read_the_ad():
+    block = RankMixerBlock(2, 2)
+    block.build((None, 4, 8))
+    set_fixed_weights(block)
+    here, there = (as_array(block(x)) for x in (wave(5, 4, 8), wave(5, 4, 8) * np.array([1, 1, 2, 3])[:, None]))
+    np.testing.assert_array_equal(here[:, :2], there[:, :2])
+    assert np.abs(here[:, 2:] - there[:, 2:]).max() > 0.1
+
+
+def test_rank_mixer_of_a_table():
+    backbone = get("rank_mixer", SCHEMA, dropout=0.3, user_once=True)
+    assert backbone.tokens.request_fields == ["user", "hour"]
+    twin = get(keras.saving.serialize_keras_object(backbone), SCHEMA)
+    assert (twin.dropout, twin.user_once, twin.tokens.request_fields) == (0.3, True, ["user", "hour"])
+
+
+def test_rank_mixer_refuses():
+    with pytest.raises(ValueError, match=r"`num_tokens` must divide `token_width`. Received: num_tokens=3"):
+        RankMixer(3, 8)
+    with pytest.raises(ValueError, match=r"`user_once` needs fields of the request and others.*request_fields=\[\]"):
+        built(RankMixer(2, 8, user_once=True))
+    with pytest.raises(
+        ValueError, match=r"must divide their width and be at least `request_tokens`.*3 tokens of width"
+    ):
+        RankMixerBlock(request_tokens=4).build((None, 3, 6))
+
+
+# === Wukong ===
+
+
+def wukong_by_numpy(layer, x):
+    rows, embeddings, dim = x.shape
+    products = np.stack([row @ row.T @ as_array(layer.projection) for row in x]).reshape(rows, -1)
+    hidden = normalized(products, layer._products_norm)
+    kernel, bias = (as_array(w) for w in layer.mlp.weights)
+    hidden = np.maximum(hidden @ kernel + bias, 0)
+    made = (hidden @ as_array(layer._products.kernel) + as_array(layer._products.bias)).reshape(rows, -1, dim)
+    linear = np.stack([as_array(layer.linear.kernel).T @ row for row in x])
+    shortcut = x
+    if embeddings != made.shape[1] + linear.shape[1]:
+        shortcut = np.stack([as_array(layer._shortcut.kernel).T @ row for row in x])
+    return normalized(np.concatenate([made, linear], axis=1) + shortcut, layer._output_norm)
+
+
+@pytest.mark.parametrize("embeddings", [5, 3])
+def test_wukong_layer_against_numpy(embeddings):
+    layer = WukongLayer(2, 3, rank=2, units=(4,))
+    layer.build((None, embeddings, 3))
+    set_fixed_weights(layer)
+    assert (layer._shortcut is None) == (embeddings == 5)
+    x = wave(6, embeddings, 3)
+    np.testing.assert_allclose(as_array(layer(x)), wukong_by_numpy(layer, x), rtol=1e-4, atol=1e-5)
+
+
+def test_wukong_against_numpy():
+    fields = {name: wave(6, 3, start=float(place)) for place, name in enumerate(("user", "ad", "hour"))}
+    backbone = built(Wukong(2, num_products=2, num_linear=1, rank=2, units=(4,)), fields)
+    x = np.stack([fields[name] for name in sorted(fields)], axis=1)
+    for stage in backbone.stages:
+        x = wukong_by_numpy(stage, x)
+    np.testing.assert_allclose(as_array(backbone(fields)), x.reshape(6, -1), rtol=1e-4, atol=1e-5)
+
+
+# === GDCN ===
+
+
+def test_a_gated_cross_by_hand():
+    layer = GatedCross()
+    layer.build([(None, 1), (None, 1)])
+    layer.set_weights([np.array([[2.0]]), np.array([1.0]), np.array([[0.0]])])
+    # 3 · (5 · 2 + 1) · sigmoid(0) + 5
+    found = layer([np.array([[3.0]], "float32"), np.array([[5.0]], "float32")])
+    np.testing.assert_allclose(as_array(found), [[21.5]])
+
+
+@pytest.mark.parametrize("structure", ["parallel", "stacked"])
+def test_gdcn_against_numpy(structure):
+    backbone = built(GDCN(2, units=(4,), structure=structure))
+    x0 = crossed = np.concatenate([FIELDS[name] for name in sorted(FIELDS)], axis=-1)
+    for layer in backbone.crosses:
+        gate = 1 / (1 + np.exp(-crossed @ as_array(layer.gate.kernel)))
+        crossed = x0 * (crossed @ as_array(layer.cross.kernel) + as_array(layer.cross.bias)) * gate + crossed
+    kernel, bias = (as_array(w) for w in backbone.mlp.weights)
+    hidden = np.maximum((crossed if structure == "stacked" else x0) @ kernel + bias, 0)
+    expected = hidden if structure == "stacked" else np.concatenate([crossed, hidden], axis=-1)
+    np.testing.assert_allclose(as_array(backbone(FIELDS)), expected, rtol=1e-4, atol=1e-5)
