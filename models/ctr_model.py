@@ -76,7 +76,7 @@ class CTRModel(MultiTaskModel):
         dropout: dropout rate of towers and of a backbone given by name. Defaults to `0.0`.
         embedding_optimizer: what trains the embedding table. `None` takes the optimizer
             of `compile`, which reads and writes all rows at every step. `"adam"`,
-            `"adagrad"`, `"rowwise_adagrad"`, `"sgd"` or one of
+            `"adagrad"`, `"rowwise_adagrad"`, `"sgd"`, `"ftrl"` or one of
             `grouprank.layers.embedding_optimizers` takes a fused table, which trains the
             rows of the batch (see `FusedEmbedding`). `"auto"` takes a fused table with
             lazy Adam from 100,000 rows on, unless `embeddings_regularizer` is set; from

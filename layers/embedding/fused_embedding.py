@@ -62,7 +62,7 @@ class FusedEmbedding(keras.layers.Layer):
     Args:
         input_dim: number of rows. An id outside `[0, input_dim)` is read as 0.
         output_dim: width of an embedding.
-        optimizer: `"adam"`, `"adagrad"`, `"rowwise_adagrad"`, `"sgd"` or one of
+        optimizer: `"adam"`, `"adagrad"`, `"rowwise_adagrad"`, `"sgd"`, `"ftrl"` or one of
             `grouprank.layers.embedding_optimizers`. Defaults to `"adam"`.
         embeddings_initializer: initializer of the table, called for blocks of rows.
             Defaults to a normal distribution of standard deviation `0.01`.

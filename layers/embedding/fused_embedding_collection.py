@@ -20,7 +20,7 @@ class FusedEmbeddingCollection(EmbeddingCollection):
     Args:
         vocabulary_sizes: feature name to number of ids, id 0 included.
         embedding_dim: width of an embedding. Defaults to `16`.
-        optimizer: `"adam"`, `"adagrad"`, `"rowwise_adagrad"`, `"sgd"` or one of
+        optimizer: `"adam"`, `"adagrad"`, `"rowwise_adagrad"`, `"sgd"`, `"ftrl"` or one of
             `grouprank.layers.embedding_optimizers`; a table may have another (see `tables`). Defaults to `"adam"`.
         storage_dtype: `"float32"`, `"bfloat16"` or `"float16"`, see `FusedEmbedding`.
             Defaults to `"float32"`.

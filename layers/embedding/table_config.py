@@ -28,7 +28,7 @@ class TableConfig:
         width: width of an embedding. Defaults to `None`.
         combiner: `"mean"` or `"sum"` over the ids of a sequence. Defaults to `None`.
         initializer: initializer of the rows. Defaults to `None`.
-        optimizer: `"adam"`, `"adagrad"`, `"rowwise_adagrad"`, `"sgd"` or one of
+        optimizer: `"adam"`, `"adagrad"`, `"rowwise_adagrad"`, `"sgd"`, `"ftrl"` or one of
             `grouprank.layers.embedding_optimizers`, which makes the table a fused one (see `FusedEmbedding`).
             Defaults to `None`.
         storage_dtype: `"float32"`, `"bfloat16"` or `"float16"`, how a fused table keeps its rows. Defaults to `None`.

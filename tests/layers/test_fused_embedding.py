@@ -20,11 +20,18 @@ def train(model, steps=range(20)):
         model.train_on_batch(IDS[step], LABELS[step])
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+CASES = [
+    (name, options)
+    for options in ({}, {"weight_decay": 0.1}, {"clipnorm": 0.02}, {"clipvalue": 0.01})
+    for name in OPTIMIZERS
+    if (name, *options) != ("ftrl", "weight_decay")
+]
+
+
 @pytest.mark.parametrize(
-    "options",
-    [{}, {"weight_decay": 0.1}, {"clipnorm": 0.02}, {"clipvalue": 0.01}],
-    ids=lambda o: next(iter(o), "plain"),
+    ("name", "options"),
+    [*CASES, ("ftrl", {"l1": 0.02, "l2": 0.1})],
+    ids=lambda o: o if isinstance(o, str) else "-".join(o),
 )
 def test_twenty_steps_full_of_repeats_equal_numpy(name, options):
     model, layer = make_model(OPTIMIZERS[name](0.1, **options))
@@ -33,6 +40,39 @@ def test_twenty_steps_full_of_repeats_equal_numpy(name, options):
     np.testing.assert_allclose(as_array(layer.embeddings), expected, rtol=0, atol=1e-5)
     assert int(layer.iterations) == 20
     assert np.abs(expected - TABLE).max() > 1e-3
+
+
+def test_ftrl_by_hand():
+    """A row of two components at 0: what does not exceed `l1` stays 0, and the other one is soft-thresholded."""
+    optimizer = embedding_optimizers.FTRL(0.5, l1=1.0, l2=2.0, beta=3.0)
+    rows = ops.zeros((1, 2))
+    slots = dict.fromkeys(("accumulator", "linear"), rows)
+    rows, slots = optimizer.step(rows, ops.convert_to_tensor([[1.0, -4.0]]), slots, 0.5, 1)
+    # z = (1, −4), n = (1, 16): w₂ = (4 − 1) / ((3 + 4) / 0.5 + 2).
+    np.testing.assert_allclose(as_array(rows), [[0.0, 3 / 16]], rtol=1e-6)
+    rows, slots = optimizer.step(rows, ops.convert_to_tensor([[-3.0, 3.0]]), slots, 0.5, 2)
+    # z₁ = 1 − 3, w₁ = (2 − 1) / ((3 + √10) / 0.5 + 2); z₂ = −4 + 3 − (5 − 4) / 0.5 · 3/16, n₂ = 25.
+    np.testing.assert_allclose(as_array(rows), [[1 / (2 * (3 + 10**0.5) + 2), 0.375 / 18]], rtol=1e-5)
+    np.testing.assert_allclose(as_array(slots["linear"]), [[-2.0, -1.375]], rtol=1e-6)
+
+
+def test_ftrl_leaves_rows_at_zero():
+    model, layer = make_model(embedding_optimizers.FTRL(0.1, l1=0.3))
+    layer.reset_rows(np.arange(ROWS), np.zeros_like(TABLE))
+    train(model)
+    zeros = as_array(layer.embeddings) == 0
+    reference = RowReference(np.zeros_like(TABLE), "ftrl", l1=0.3)
+    np.testing.assert_array_equal(zeros, train_reference(reference) == 0)
+    assert 0.1 < zeros.mean() < 0.9
+
+
+def test_ftrl_refuses():
+    with pytest.raises(ValueError, match="Use `l2`. Received: weight_decay=0.1"):
+        embedding_optimizers.FTRL(weight_decay=0.1)
+    with pytest.raises(ValueError, match="`l1` must not be negative. Received: l1=-1"):
+        embedding_optimizers.FTRL(l1=-1)
+    with pytest.raises(ValueError, match="divides by its `learning_rate`"):
+        embedding_optimizers.FTRL(0)
 
 
 class Elsewhere(Exchange):

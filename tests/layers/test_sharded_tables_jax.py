@@ -75,6 +75,7 @@ def train(model, steps=range(20), ids=IDS):
         ("adagrad", {"clipnorm": 0.02}, 4),
         ("rowwise_adagrad", {"weight_decay": 0.1}, 4),
         ("adam", {"clipvalue": 0.002}, 8),
+        ("ftrl", {"l1": 0.02}, 2),
     ],
 )
 def test_twenty_steps_full_of_repeats_equal_numpy(over, name, options, devices):
@@ -89,6 +90,7 @@ def test_twenty_steps_full_of_repeats_equal_numpy(over, name, options, devices):
     slots = {"sgd": {}, "adagrad": {"accumulator": reference.squares}}
     slots |= {"rowwise_adagrad": {"accumulator": reference.row_squares}}
     slots |= {"adam": {"momentum": reference.first, "velocity": reference.second}}
+    slots |= {"ftrl": {"accumulator": reference.n, "linear": reference.z}}
     for slot, values in slots[name].items():
         np.testing.assert_allclose(found[slot], values, rtol=0, atol=1e-5)
     assert int(layer.iterations) == 20

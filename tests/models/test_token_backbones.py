@@ -89,6 +89,7 @@ def test_every_side_has_a_token():
     layer = FieldTokens(2, 3, request_fields=["user"])
     layer.build({"user": (None, 100), "ad": (None, 1)})
     assert layer.counts == (1, 1)
+    assert layer._kernels[0].shape == (1, 100, 3)  # nothing is filled up where the pieces are whole
     with pytest.raises(ValueError, match=r"fields are of 2 sides, so there must be as many tokens.*num_tokens=1"):
         FieldTokens(1, 3, request_fields=["user"]).build({"user": (None, 100), "ad": (None, 1)})
     with pytest.raises(ValueError, match=r"`request_fields` names \['usr'\], which are none of the fields \['ad'\]"):

@@ -6,17 +6,18 @@ import keras
 
 from .adagrad import Adagrad
 from .adam import Adam
+from .ftrl import FTRL
 from .row_optimizer import RowOptimizer
 from .rowwise_adagrad import RowwiseAdagrad
 from .sgd import SGD
 
-__all__ = ["SGD", "Adagrad", "Adam", "RowOptimizer", "RowwiseAdagrad", "get"]
+__all__ = ["FTRL", "SGD", "Adagrad", "Adam", "RowOptimizer", "RowwiseAdagrad", "get"]
 
-OPTIMIZERS = {"sgd": SGD, "adagrad": Adagrad, "rowwise_adagrad": RowwiseAdagrad, "adam": Adam}
+OPTIMIZERS = {"sgd": SGD, "adagrad": Adagrad, "rowwise_adagrad": RowwiseAdagrad, "adam": Adam, "ftrl": FTRL}
 
 
 def get(identifier: str | dict[str, Any] | RowOptimizer) -> RowOptimizer:
-    """The given optimizer, or one with the defaults for `"sgd"`, `"adagrad"`, `"rowwise_adagrad"` or `"adam"`."""
+    """The given optimizer, or one with the defaults for a name of `OPTIMIZERS`."""
     if isinstance(identifier, RowOptimizer):
         return identifier
     if isinstance(identifier, dict):
