@@ -9,6 +9,7 @@ from .criteo_conversion_log import CriteoConversionLog
 from .criteo_dac import CriteoDAC
 from .criteo_terabyte import CriteoTerabyte
 from .dataset import SPLITS, Dataset
+from .history import HistoryState, histories
 from .kinds import (
     BucketizedColumn,
     BucketizedTransform,
@@ -64,6 +65,7 @@ __all__ = [
     "HashedSequenceColumn",
     "HashedSequenceTransform",
     "HashedTransform",
+    "HistoryState",
     "KuaiRandFunnel",
     "KuaiRandPure",
     "NumericColumn",
@@ -82,5 +84,6 @@ __all__ = [
     "WeightedColumn",
     "WeightedTransform",
     "WeightsTransform",
+    "histories",
     "prepare",
 ]
