@@ -34,6 +34,7 @@ from .kinds import (
 )
 from .kuairand import KuaiRandPure
 from .kuairand_funnel import KuaiRandFunnel
+from .kuairand_histories import kuairand_histories
 from .prepare import prepare
 from .prepared_table import PreparedTable
 from .synthetic import SyntheticAds
@@ -85,5 +86,6 @@ __all__ = [
     "WeightedTransform",
     "WeightsTransform",
     "histories",
+    "kuairand_histories",
     "prepare",
 ]

@@ -34,8 +34,8 @@ class EventStore:
     """Holds a few events for each of many users.
 
     New events of a user replace the old ones and are written behind all others. When the arrays are full, the live
-    events move to the front, and the arrays double where more than half of them is live. Storing therefore takes time in
-    proportion to what is stored, however many other users there are.
+    events move to the front, and the arrays double where more than half of them is live. Storing therefore takes time
+    in proportion to what is stored, however many other users there are.
 
     Example:
     >>> store = EventStore()

@@ -1,5 +1,6 @@
 """A dataset whose rows know what their user acted on before them."""
 
+import dataclasses
 import hashlib
 import inspect
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from ..dataset import Dataset
-from ..kinds import Column, HashedColumn, HashedSequenceColumn, SequenceColumn
+from ..kinds import CategoricalColumn, Column, GrowingColumn, HashedColumn, HashedSequenceColumn, SequenceColumn
 from .history_state import HistoryState
 
 
@@ -31,15 +32,19 @@ def histories(
     Three sequences are added on the user's side: `history` shares vocabulary and embeddings of the feature `items`, and
     `history_action` and `history_age` say for each of its items what the user did and how long ago. All are made of raw
     columns in the order of time, before anything is fitted. So `prepare`, the export and a server treat them like any
-    other `SequenceColumn`: a request brings the three strings, oldest item first, at most `length` items. `HistoryState`
-    says which events a row sees, and how rows of one time, repeated rows and missing labels are taken. It also makes the
-    columns for a log that arrives in parts, and for a server.
+    other `SequenceColumn`: a request brings the three strings, oldest item first, at most `length` items.
+    `HistoryState` says which events a row sees, and how rows of one time, repeated rows and missing labels are taken.
+    It also makes the columns for a log that arrives in parts, and for a server.
 
-    The rows are read as a stream, in memory is what the users saw last: about 15 bytes for an event, at most `length`
-    events a user, and the text of each key and item.
+    The tokens of a sequence are strings, and so are those of a vocabulary that it shares. A `CategoricalColumn` or
+    `GrowingColumn` of integers therefore becomes one of their decimal texts, and a request brings the item as text.
+
+    The rows are read as a stream. Memory holds at most about 50 bytes for each event that later rows may see, `length`
+    of them for a user, and each key and item once.
 
     Args:
-        table: the dataset; `prepare` takes the result in its place. The rows of each user must come in the order of time.
+        table: the dataset; `prepare` takes the result in its place. The rows of each user must come in the order of
+            time.
         key: the column that says whose rows they are. Defaults to `"user"`.
         items: name of the feature that holds the item, a `CategoricalColumn`, `GrowingColumn` or `HashedColumn`.
         actions: the label columns that count, the strongest first; an event's kind is the first that came true.
@@ -73,7 +78,9 @@ def histories(
     taken = sorted(set(names) & {*_names(table.columns), *(task.name for task in table.tasks), *table.extras})
     if taken:
         raise ValueError(f"The dataset has columns {taken} already. Pass another `name`.")
-    columns: list[Column] = [_items_column(names[0], owner, length, separator)]
+    of_items = _of_text(owner, table.columns)
+    columns = [of_items if column is owner else column for column in table.columns]
+    columns.append(_items_column(names[0], of_items, length, separator))
     columns += [SequenceColumn(other, "user", separator=separator, length=length) for other in names[1:]]
     return _WithHistories(table, columns, state, start)
 
@@ -86,7 +93,7 @@ class _WithHistories:
     ) -> None:
         self._table, self._state, self._start = table, state, start
         self.name = table.name
-        self.columns = (*table.columns, *columns)
+        self.columns: Sequence[Column] = tuple(columns)
         self.tasks, self.extras = table.tasks, table.extras
         self.files = getattr(table, "files", ())
         self.settings = dict(getattr(table, "settings", {}))
@@ -104,10 +111,11 @@ class _WithHistories:
         read = self._table.chunks
         more: dict[str, Any] = {"workers": workers} if "workers" in inspect.signature(read).parameters else {}
         state = HistoryState(**self._state, start=self._start)
+        texts = [new.raw_name for old, new in zip(self._table.columns, self.columns, strict=False) if new is not old]
         first = 0
         for frame in read(chunk_rows, max_bad_rows, **more):
             try:
-                found = state.update(frame)
+                found = state.update(frame.with_columns(pl.col(name).cast(pl.String) for name in texts))
             except ValueError as error:
                 raise ValueError(f"{self.name}, in the rows from {first} on: {error}") from error
             yield found
@@ -117,6 +125,19 @@ class _WithHistories:
     def download(cls, folder: Path) -> Path:
         """Raise an error, since the dataset was opened before."""
         raise NotImplementedError("Download the dataset before its histories are made.")
+
+
+def _of_text(owner: Column, columns: Sequence[Column]) -> Column:
+    """The column of items, of the decimal texts where it holds integers whose vocabulary is to be shared."""
+    if owner.dtype != "int64" or not isinstance(owner, CategoricalColumn | GrowingColumn):
+        return owner
+    others = [column.name for column in columns if column is not owner and column.raw_name == owner.raw_name]
+    if others or (isinstance(owner, CategoricalColumn) and (owner.divisor != 1 or owner.modulo is not None)):
+        raise ValueError(
+            f"`items` must name a feature whose raw column is its alone, without divisor and modulo, since "
+            f"its integers become text. Received: {owner}, and {others} of the same raw column."
+        )
+    return dataclasses.replace(owner, dtype="string")
 
 
 def _items_column(name: str, owner: Column, length: int, separator: str) -> Column:

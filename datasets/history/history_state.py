@@ -33,9 +33,9 @@ class HistoryState:
       event before the log whose time is not known. A server computes it as `f"{int(log2(max(age, 1))):02d}"`.
     - Rows with an empty or null key have an empty history, and rows without an item are no events.
 
-    An event counts from the time of its row. If labels become known much later than their rows, a server will not
-    know the newest events yet, while the columns hold them. Then remember only what a server would know by then: update
-    with rows whose labels are set to null until they are known.
+    An event counts from the time of its row. If its label becomes known much later, the columns hold what a server
+    could not know yet; so take labels that are known soon. To read without remembering, as for a request, pass rows
+    whose labels are null.
 
     Args:
         key: the column that says whose rows they are.
@@ -45,9 +45,10 @@ class HistoryState:
         actions: the label columns that count, the strongest first.
         length: how many events a row sees at most.
         name: name of the column of items, and the beginning of the other two. Defaults to `"history"`.
-        start: what happened before the first row: a frame with the columns `key`, `items`, `time` and `action` (one of
-            `actions`), in the order of time. A null `time` says that it is not known, except that it lies before all rows
-            of the user. `events()` returns such a frame. Defaults to `None`, nothing.
+        start: what happened before the first row: a frame with the columns `key`, `items`, `time` and `action`, in the
+            order of time. An action may be another word than `actions`, and is then weaker than these. A null `time`
+            says that it is not known, except that it lies before all rows of the user. `events()` returns such a frame.
+            Defaults to `None`, nothing.
         unit: what numbers in `time` count since 1970: `"s"`, `"ms"`, `"us"` or `"ns"`, or a spelling such as
             `"%Y%m%d%H"`. Defaults to `None`: by the size of the first one.
         separator: what stands between items; no item may contain it. Defaults to `","`.
@@ -86,6 +87,7 @@ class HistoryState:
             raise ValueError(f"`key`, `items` and `time` may not be {ACTION!r}, a column of `events()`. Rename it.")
         self._key, self._items, self._time = key, items, time
         self._actions, self._length, self._unit, self._separator = tuple(actions), length, unit, separator
+        self._kinds = list(actions)
         self.names = (name, f"{name}_{ACTION}", f"{name}_age")
         self._user_numbers: Numbering | None = None
         self._item_numbers = Numbering(pl.String())
@@ -106,23 +108,24 @@ class HistoryState:
             raise ValueError(f"The rows have columns {taken} already. Pass another `name`.")
         if self._unit is None:
             self._unit = guess_unit(frame[self._time])
-        rows = self._rows(frame, self._kinds(frame), self._unit)
+        rows = self._rows(frame, self._kinds_of(frame), self._unit)
         has_key, users = self._users(frame[self._key])
         first, stop = np.zeros(len(frame), "int64"), np.zeros(len(frame), "int64")
         events, first[has_key], stop[has_key] = self._extend(users, rows.at(has_key), has_key)
         counts = stop - first
         columns = (
             joined_slices(self._item_numbers.values.gather(events.item), first, stop, self._separator),
-            joined_slices(pl.Series(self._actions).gather(events.kind), first, stop, self._separator),
+            joined_slices(pl.Series(self._kinds).gather(events.kind), first, stop, self._separator),
             joined_ages(rows.time, events.time[ranges(first, counts)], counts, self._separator),
         )
         return frame.with_columns(column.alias(name) for name, column in zip(self.names, columns, strict=True))
 
     def events(self) -> pl.DataFrame:
-        """What later rows may still see, as `start` takes it: at most `length` events a user and those of its last time.
+        """What later rows may still see, as `start` takes it.
 
-        Written as Parquet it is handed on to another process or the next period. It does not hold the times of rows
-        that were no events, so a following state cannot refuse rows that lie between the last event and such a row.
+        These are at most `length` events of each user, and those of its last time. Written as Parquet they are handed
+        on to another process or the next period. They do not hold the times of rows that were no events, so a following
+        state cannot refuse rows that lie between the last event and such a row.
         """
         users = self._store.users
         counts, events = self._store.take(users)
@@ -133,17 +136,21 @@ class HistoryState:
                 self._key: keys.gather(np.repeat(users, counts)),
                 self._items: self._item_numbers.values.gather(events.item),
                 self._time: time.set(pl.Series(events.time == UNKNOWN_TIME), None),
-                ACTION: pl.Series(self._actions).gather(events.kind),
+                ACTION: pl.Series(self._kinds).gather(events.kind),
             }
         )
 
     def _begin(self, start: pl.DataFrame) -> None:
         self._check_columns(start, [self._key, self._items, self._time, ACTION])
-        wrong = start.filter(~pl.col(ACTION).is_in(self._actions).fill_null(False))
+        found = start[ACTION]
+        wrong = found.filter(found.is_null() | found.str.contains(self._separator, literal=True))
         if len(wrong):
-            raise ValueError(f"`start`: {ACTION!r} must be one of {self._actions}. Received: {wrong[ACTION][0]!r}.")
+            raise ValueError(
+                f"`start`: {ACTION!r} must be text without the separator {self._separator!r}. Received: {wrong[0]!r}."
+            )
+        self._kinds += sorted(set(found.unique().to_list()) - set(self._kinds))
         start = start.filter(pl.col(self._key).is_not_null())
-        kinds = start[ACTION].replace_strict(self._actions, range(len(self._actions)), return_dtype=pl.Int8).to_numpy()
+        kinds = start[ACTION].replace_strict(self._kinds, range(len(self._kinds)), return_dtype=pl.Int8).to_numpy()
         unit = self._unit or guess_unit(start[self._time])
         rows = self._rows(start, kinds, unit, unknown_times=True)
         has_key, users = self._users(start[self._key])
@@ -181,8 +188,8 @@ class HistoryState:
             at = int(np.flatnonzero(order == row)[0])
             raise ValueError(
                 f"Row {places[row]} is earlier than a row or an event that came before it, of the same {self._key!r}: "
-                f"{_moment(times[at])} after {_moment(earlier[at])}. A history needs the rows of a user in the order of "
-                f"{self._time!r}: sort the log by it, and leave out of `start` what is not before the first row."
+                f"{_moment(times[at])} after {_moment(earlier[at])}. A history needs the rows of a user in the order "
+                f"of {self._time!r}: sort the log by it, and leave out of `start` what is not before the first row."
             )
 
     def _users(self, keys: pl.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -199,7 +206,7 @@ class HistoryState:
         known = keys.is_not_null() & (keys != "") if kind == pl.String else keys.is_not_null()
         return np.flatnonzero(known.to_numpy()), self._user_numbers(keys.filter(known))
 
-    def _kinds(self, frame: pl.DataFrame) -> np.ndarray:
+    def _kinds_of(self, frame: pl.DataFrame) -> np.ndarray:
         kinds = np.full(len(frame), NO_ACTION, "int8")
         for number, action in reversed(list(enumerate(self._actions))):
             labels = frame[action]
@@ -211,7 +218,7 @@ class HistoryState:
     def _rows(self, frame: pl.DataFrame, kinds: np.ndarray, unit: str | None, unknown_times: bool = False) -> Events:
         times = microseconds(frame[self._time], unit)
         if times.null_count() and not unknown_times:
-            row = times.is_null().arg_max()
+            row = int(times.is_null().to_numpy().argmax())
             raise ValueError(f"Row {row} has no time: {self._time!r} is {frame[self._time][row]!r}. Leave it out.")
         items = frame[self._items]
         if not (items.dtype.is_integer() or items.dtype in (pl.String, pl.Categorical, pl.Enum)):

@@ -28,7 +28,11 @@ def joined_slices(texts: pl.Series, first: np.ndarray, stop: np.ndarray, separat
     """
     gap = len(separator.encode())
     starts = np.concatenate([[0], np.cumsum(texts.str.len_bytes().to_numpy().astype("int64") + gap)])
-    return _cut(texts.str.join(separator).cast(pl.Binary), starts[first], np.where(stop > first, starts[stop] - starts[first] - gap, 0))
+    return _cut(
+        texts.str.join(separator).cast(pl.Binary),
+        starts[first],
+        np.where(stop > first, starts[stop] - starts[first] - gap, 0),
+    )
 
 
 def joined_ages(now: np.ndarray, time: np.ndarray, counts: np.ndarray, separator: str) -> pl.Series:

@@ -39,8 +39,8 @@ def timelines(counts: np.ndarray, stored: Events, user: np.ndarray, rows: Events
         counts: how many stored events each user has.
         stored: these, one user after the other, each user's in the order of time.
         user: the user of each row, numbers below `len(counts)`; every user has a row.
-        rows: the rows; `kind` is `NO_ACTION` where nothing happened. The rows of a user stand in the order of time, none
-            before a stored event of the user.
+        rows: the rows; `kind` is `NO_ACTION` where nothing happened. The rows of a user stand in the order of time,
+            none before a stored event of the user.
         length: largest number of events that a row sees.
 
     Example:

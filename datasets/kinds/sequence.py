@@ -33,9 +33,8 @@ class SequenceColumn(Column):
         separator: what stands between tokens. Defaults to `","`.
         min_count: how often a token must appear in training rows to get its own id. Defaults to 1.
         max_size: number of the most frequent tokens to keep, or `None` for all. Defaults to `None`.
-        shares: name of a `CategoricalColumn` or `GrowingColumn` whose vocabulary and embeddings this one uses, or
-            `None`. The tokens of a column of integers are their decimal texts. Its own `min_count` and `max_size` are
-            then not used.
+        shares: name of a `CategoricalColumn` or `GrowingColumn` of strings whose vocabulary and embeddings this one
+            uses, or `None`. Its own `min_count` and `max_size` are then not used.
         missing: spellings that mean missing, of the whole string or of a piece. Defaults to `()`.
         length: number of tokens kept per row (keyword).
 
@@ -68,12 +67,11 @@ class SequenceColumn(Column):
         return self.shares
 
     def check_owner(self, owner: Column) -> None:
-        """Raise unless the owner's tokens are what stands in its raw column."""
-        divided = isinstance(owner, CategoricalColumn) and (owner.divisor != 1 or owner.modulo is not None)
-        if not isinstance(owner, CategoricalColumn | GrowingColumn) or divided:
+        """Raise unless the owner has one string per row."""
+        if not isinstance(owner, CategoricalColumn | GrowingColumn) or owner.dtype != "string":
             raise ValueError(
                 f"Column {self.name!r} shares the vocabulary of {owner.name!r}, which must be a CategoricalColumn "
-                f"or a GrowingColumn, without divisor and modulo. Received: {owner!r}."
+                f'or a GrowingColumn with dtype="string", as the tokens of a sequence are. Received: {owner!r}.'
             )
 
     def feature(self, vocabulary_size: int) -> Sequence:
@@ -101,7 +99,7 @@ class SequenceColumn(Column):
         """The transform with the vocabulary of all rows, or of the owner."""
         capacity = None
         if owner is not None:
-            tokens, integers, capacity = _texts(owner.tokens), owner.integers or owner.dtype == "int64", owner.capacity
+            tokens, integers, capacity = owner.tokens, owner.integers, owner.capacity
         else:
             integers = summary.are_integers()
             tokens = summary.tokens(self.min_count, self.max_size, TokenSpelling(self.missing, integers))
@@ -192,7 +190,7 @@ class SequenceTransform(OfVocabulary):
         """The transform with the tokens that an extended owner has now."""
         if (owner.fingerprint, owner.vocabulary_size) == (self.fingerprint, self.vocabulary_size):
             return self
-        return dataclasses.replace(self, tokens=_texts(owner.tokens), capacity=owner.capacity)
+        return dataclasses.replace(self, tokens=owner.tokens, capacity=owner.capacity)
 
     def graph(self, values: Any, table: Any) -> Any:
         """The padded ids in TensorFlow."""
@@ -207,11 +205,6 @@ class SequenceTransform(OfVocabulary):
         """Lists of the vocabulary's tokens, some that mean missing or were never seen."""
         drawn = sample_tokens(self.tokens, self.spelling, (rows, self.length), generator)
         return np.array([self.separator.join(pieces) for pieces in drawn], dtype=object)
-
-
-def _texts(tokens: np.ndarray) -> np.ndarray:
-    """A vocabulary of strings or integers as strings."""
-    return tokens if tokens.dtype.kind == "O" else np.array([str(token) for token in tokens.tolist()], dtype=object)
 
 
 def split_tokens(

@@ -185,6 +185,37 @@ def test_kuairand_on_real_rows(real_data, tmp_path, monkeypatch):
     assert (observed == (table.column("test", "is_click") == 1)).all()
 
 
+def test_kuairand_with_histories_on_real_rows(real_data, tmp_path, monkeypatch):
+    options = ["--history", "7", "--histories", real_data("kuairand-history"), "--backbone", "mlp"]
+    options += ["--data", real_data("kuairand-pure"), "--sequence-encoder", "target_attention"]
+    asked = run_recipe("kuairand_ctr", options, monkeypatch)
+    assert asked["run"].parts[:2] == ("runs", "kuairand_ctr_history_7")
+    dataset = asked["dataset"]
+    whole = dataset.chunks
+    monkeypatch.setattr(dataset, "chunks", lambda *arguments: (frame.gather_every(50) for frame in whole(*arguments)))
+    table, predicted = train(asked, tmp_path)
+    assert table.schema["history"].shape == (7,)
+    # The encoder is that of the history alone: the other sequences list no videos.
+    assert set(asked["settings"].baseline(table).sequence_encoders) == {"history"}
+    assert (np.asarray(table.column("test", "history"))[:, 0] > 0).mean() > 0.9
+    assert np.isfinite(predicted["is_click"]).all()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "message"),
+    [
+        ("avazu_ctr", ["--history", "5"], "Avazu has no histories. Leave --history out."),
+        ("kuairand_cvr", ["--histories", "elsewhere"], "--histories needs the number of items to take: --history 50."),
+    ],
+)
+def test_options_of_histories_need_each_other(recipe, options, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [recipe, "--data", "nowhere", *options])
+    monkeypatch.setattr(command, "end_process", sys.exit)
+    with pytest.raises(SystemExit):
+        runpy.run_module(f"grouprank.recipes.{recipe}", run_name="__main__")
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
 def test_help_of_criteo_cvr_names_its_option(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["criteo_cvr", "--help"])
     with pytest.raises(SystemExit):
