@@ -71,7 +71,6 @@ class EventStore:
             events: these, one after the other.
         """
         self._know(users)
-        self._count[users] = 0
         length = len(events.time)
         if self._end + length > len(self._events.time):
             self._make_room(length)

@@ -316,6 +316,21 @@ def test_a_prepared_table_has_histories_in_the_ids_of_its_items(tmp_path, frame_
             prepare(other, tmp_path / "out")
 
 
+def test_a_table_of_ones_own_has_histories(tmp_path):
+    days = [f"2024-01-{1 + number // 4:02d}T0{number % 4}:00:00" for number in range(40)]
+    rows = [f"u{number % 2},{number % 5},{day},1" for number, day in enumerate(days)]
+    (tmp_path / "log.csv").write_text("\n".join(["user,ad,when,click", *rows]) + "\n")
+    features = [{"name": "user", "kind": "categorical", "side": "user"}]
+    features += [{"name": "ad", "kind": "growing", "side": "ad", "capacity": 9}]
+    description = gr.datasets.TableDescription.from_dict({"features": features, "tasks": ["click"], "time": "when"})
+    log = gr.datasets.Tabular(tmp_path / "log.csv", description)
+    table = prepare(histories(log, items="ad", actions=["click"], length=3, time="when"), tmp_path / "out")
+    frame = next(iter(histories(log, items="ad", actions=["click"], length=3, time="when").chunks(100)))
+    assert frame["history"].to_list()[:7] == ["", "", "0", "1", "0,2", "1,3", "0,2,4"]
+    assert frame["history_age"][4] == "16,16"
+    assert np.asarray(table.column("train", "history"))[6].tolist() == table.transforms(frame)["history"][6].tolist()
+
+
 def test_histories_name_what_is_wrong(frame_dataset):
     dataset = dataset_of(frame_dataset, ITEMS["categorical"])
     with pytest.raises(ValueError, match=r"`items` must name a feature. Received: 'ad'. Features: \['user', 'item'\]"):

@@ -40,11 +40,11 @@ def folder(tmp_path, write_kuairand, kuairand_row):
 def earlier(tmp_path):
     return write_sequences(
         tmp_path / "earlier",
-        user_id=[0, 1, 2],
-        last_time_ms=[FIRST, FIRST, FIRST],
-        watch_seq=[[5, 6, 5, 1], [], [4]],
-        like_seq=[[6], [], []],
-        long_watch_seq=[[6, 1], [], []],
+        user_id=[2, 1, 0],
+        last_time_ms=[FIRST + 9, FIRST, FIRST],
+        watch_seq=[[4], [], [5, 6, 5, 1]],
+        like_seq=[[], [], [6]],
+        long_watch_seq=[[], [], [6, 1]],
     )
 
 
