@@ -9,6 +9,7 @@ from .criteo_conversion_log import CriteoConversionLog
 from .criteo_dac import CriteoDAC
 from .criteo_terabyte import CriteoTerabyte
 from .dataset import SPLITS, Dataset
+from .history import HistoryState, histories
 from .kinds import (
     BucketizedColumn,
     BucketizedTransform,
@@ -33,6 +34,7 @@ from .kinds import (
 )
 from .kuairand import KuaiRandPure
 from .kuairand_funnel import KuaiRandFunnel
+from .kuairand_histories import kuairand_histories
 from .prepare import prepare
 from .prepared_table import PreparedTable
 from .synthetic import SyntheticAds
@@ -64,6 +66,7 @@ __all__ = [
     "HashedSequenceColumn",
     "HashedSequenceTransform",
     "HashedTransform",
+    "HistoryState",
     "KuaiRandFunnel",
     "KuaiRandPure",
     "NumericColumn",
@@ -82,5 +85,7 @@ __all__ = [
     "WeightedColumn",
     "WeightedTransform",
     "WeightsTransform",
+    "histories",
+    "kuairand_histories",
     "prepare",
 ]

@@ -80,6 +80,8 @@ class KuaiRandPure:
 
     Args:
         folder: folder with the CSV files (plain or `.gz`), or the one that the official archive was unpacked in.
+        by_time: whether the rows are sorted by the time of the impression, in memory, and have it as a column
+            `time_ms`, as histories need. Defaults to `False`: they have the order of the files.
 
     Raises:
         FileNotFoundError: naming the file that is missing.
@@ -96,7 +98,7 @@ class KuaiRandPure:
     # The user's own id: reports take users as independent, and rare ones share the vocabulary's id 0.
     extras: Mapping[str, str] = {"user": "int64", "date": "int32"}
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, by_time: bool = False) -> None:
         folder = local_path(folder)
         self._users = require_file(folder, [_USERS], _REMEDY, _SUBFOLDERS)
         self._videos = require_file(folder, [_VIDEOS], _REMEDY, _SUBFOLDERS)
@@ -104,36 +106,56 @@ class KuaiRandPure:
         late = require_file(folder, [_LATE_LOG], _REMEDY, _SUBFOLDERS)
         self._logs = (early, late) if early else (late,)
         self.files = (*self._logs, self._users, self._videos)
+        self.settings: dict[str, bool] = {"by_time": True} if by_time else {}
+        self._by_time = by_time
         self.bad_rows = 0
         self._part: tuple[Path, FileSlice] | None = None
         self._counts_side_tables = True
 
     def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
-        """Yield joined frames of at most `chunk_rows` rows in time order (see `Dataset.chunks`)."""
+        """Yield joined frames of at most `chunk_rows` rows (see `Dataset.chunks`)."""
         bad_rows = BadRows(max_bad_rows)
         of_side_tables = bad_rows if self._counts_side_tables else BadRows(sys.maxsize)
         users = self._side_table(self._users, "user_id", self._raw("user"), of_side_tables)
         videos = self._side_table(self._videos, "video_id", self._raw("ad"), of_side_tables)
         kinds: dict[str, Kind] = {**self._raw("context"), **_IN_LOG, "date": "int64"}
         kinds |= {task.name: "label" for task in self.tasks}
-        for path, within in [self._part] if self._part else [(path, None) for path in self._logs]:
-            for log, _ in DelimitedFile(path, ",", within=within).chunks(chunk_rows, kinds, bad_rows, workers):
-                self.bad_rows = bad_rows.count
-                split = (
-                    pl.when(pl.col("date") <= _LAST_TRAINING_DATE)
-                    .then(pl.lit("train"))
-                    .when(pl.col("date") <= _LAST_VALIDATION_DATE)
-                    .then(pl.lit("validation"))
-                    .otherwise(pl.lit("test"))
-                )
-                frame = log.with_columns(split.alias("split"), user="user_id", date=pl.col("date").cast(pl.Int32))
-                frame = frame.join(users, on="user_id", how="left", maintain_order="left")
-                frame = frame.join(videos, on="video_id", how="left", maintain_order="left")
-                yield frame.with_columns(pl.col(pl.String).fill_null(""))
+        for log in self._log(kinds, chunk_rows, bad_rows, workers):
+            self.bad_rows = bad_rows.count
+            split = (
+                pl.when(pl.col("date") <= _LAST_TRAINING_DATE)
+                .then(pl.lit("train"))
+                .when(pl.col("date") <= _LAST_VALIDATION_DATE)
+                .then(pl.lit("validation"))
+                .otherwise(pl.lit("test"))
+            )
+            frame = log.with_columns(split.alias("split"), user="user_id", date=pl.col("date").cast(pl.Int32))
+            frame = frame.join(users, on="user_id", how="left", maintain_order="left")
+            frame = frame.join(videos, on="video_id", how="left", maintain_order="left")
+            yield frame.with_columns(pl.col(pl.String).fill_null(""))
         self.bad_rows = bad_rows.count
+
+    def _log(
+        self, kinds: Mapping[str, Kind], chunk_rows: int, bad_rows: BadRows, workers: int
+    ) -> Iterator[pl.DataFrame]:
+        files = [self._part] if self._part else [(path, None) for path in self._logs]
+        wanted: dict[str, Kind] = {**kinds, **({"time_ms": "int64"} if self._by_time else {})}
+        chunks = (
+            log
+            for path, within in files
+            for log, _ in DelimitedFile(path, ",", within=within).chunks(chunk_rows, wanted, bad_rows, workers)
+        )
+        if not self._by_time:
+            yield from chunks
+            return
+        rows = list(chunks)
+        if rows:
+            yield from pl.concat(rows).sort("time_ms", maintain_order=True).iter_slices(chunk_rows)
 
     def parts(self, size: int, run: Run) -> list[Self]:
         """The rows in slices of the logs, for engines (see `Dataset.parts`); each part joins the small side tables."""
+        if self._by_time:
+            return [self]
         cut = [(path, within) for path in self._logs for within in DelimitedFile(path, ",").slices(size, run)[0]]
         # The first part alone reports the malformed rows of the side tables, which all parts read.
         return [part_of(self, _part=part, _counts_side_tables=not number) for number, part in enumerate(cut)]

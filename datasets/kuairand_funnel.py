@@ -18,6 +18,7 @@ class KuaiRandFunnel(KuaiRandPure):
 
     Args:
         folder: folder with the CSV files (plain or `.gz`), or the one that the official archive was unpacked in.
+        by_time: whether the rows are sorted by time, see `KuaiRandPure`. Defaults to `False`.
 
     Raises:
         FileNotFoundError: naming the file that is missing.
@@ -36,6 +37,6 @@ class KuaiRandFunnel(KuaiRandPure):
     )
 
     def chunks(self, chunk_rows: int, max_bad_rows: int = 0, workers: int = 1) -> Iterator[pl.DataFrame]:
-        """Yield joined frames of at most `chunk_rows` rows in time order (see `Dataset.chunks`)."""
+        """Yield joined frames of at most `chunk_rows` rows (see `Dataset.chunks`)."""
         for frame in super().chunks(chunk_rows, max_bad_rows, workers):
             yield hide_unobserved(frame, self.tasks)

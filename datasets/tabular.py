@@ -134,6 +134,9 @@ class Tabular:
             problems = RowProblems(raw, numbers)
             columns = self._rows(raw, problems)
             columns["split"] = self._split(self._rows.present(raw), numbers, self._bounds, problems.report)
+            time = self.description.time
+            if time is not None and time not in columns:
+                columns[time] = self._rows.present(raw.select(time))[time]  # no feature, but what histories go by
             bad_rows.add(self._file.path, sorted(problems.found.items()))
             self.bad_rows = bad_rows.count
             frame = problems.fitting(pl.DataFrame([values.alias(name) for name, values in columns.items()]))

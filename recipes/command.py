@@ -61,15 +61,29 @@ JaxProcesses = Annotated[int, typer.Option(min=1, help="Processes of JAX to trai
 Seed = Annotated[int, typer.Option(min=0, help="Seed of weights and shuffling, the same for both models.")]
 
 
-def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None:
+def run_public_dataset(
+    name: str,
+    dataset: Any,
+    defaults: StudySettings,
+    with_history: Callable[[Path, int, Path | None], Dataset] | None = None,
+) -> None:
     """Parse the command line of a recipe on one public dataset and run it.
 
     Args:
         name: name of the recipe; run and export folders carry it.
         dataset: the dataset's class.
         defaults: the recipe's settings, which options override.
+        with_history: opens the dataset in a folder with histories of a length, begun by those of another folder. With
+            it the recipe has the options `--history` and `--histories`. Defaults to `None`.
     """
     placements = ",".join(defaults.group_structure)
+    hidden = with_history is None
+    history_length = typer.Option(
+        "--history", min=0, hidden=hidden, help="Items that the user acted on before, at most; 0 for none."
+    )
+    earlier_folder = typer.Option(
+        "--histories", hidden=hidden, help="Folder with what lies before the log's first day."
+    )
 
     def main(
         data: Annotated[Path, typer.Option("--data", help="Folder with the official files.")],
@@ -89,7 +103,13 @@ def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None
         jax_processes: JaxProcesses = 1,
         max_bad_rows: BadRows = 0,
         chunk_rows: ChunkRows = CHUNK_ROWS,
+        history: Annotated[int, history_length] = 0,
+        earlier: Annotated[Path | None, earlier_folder] = None,
     ) -> None:
+        if with_history is None and history:
+            raise ValueError(f"{dataset.__name__} has no histories. Leave --history out.")
+        if earlier is not None and not history:
+            raise ValueError("--histories needs the number of items to take: --history 50.")
         take_part(devices, jax_processes)
 
         def settings() -> StudySettings:
@@ -108,9 +128,12 @@ def run_public_dataset(name: str, dataset: Any, defaults: StudySettings) -> None
             )
 
         def open_dataset() -> Dataset:
-            return dataset(dataset.download(data) if download else data)
+            folder = dataset.download(data) if download else data
+            return with_history(folder, history, earlier) if with_history and history else dataset(folder)
 
-        run_study(name, open_dataset, settings, run, saved_models, max_bad_rows, chunk_rows=chunk_rows)
+        # Models with histories take other inputs, so they are another model, with folders of its own.
+        named = f"{name}_history_{history}" if history else name
+        run_study(named, open_dataset, settings, run, saved_models, max_bad_rows, chunk_rows=chunk_rows)
 
     main.__doc__ = (
         f"Train a baseline and a candidate (groups and residual learning) on {dataset.__name__}, compare them on the "

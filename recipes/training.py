@@ -31,7 +31,8 @@ class Training:
         batch_size: rows per step, or `None` to follow the table's size, see `choose_batch_size`. Defaults to `None`.
         epochs: most passes over the training rows. Defaults to `20`.
         multi_task: name of the multi-task structure. Defaults to `"shared_bottom"`.
-        sequence_encoder: name of the encoder of histories. Defaults to `"mean"`.
+        sequence_encoder: name of the encoder of histories, the sequences that list what is ranked, or of all sequences
+            where there are none of these. Defaults to `"mean"`.
 
     Example:
 

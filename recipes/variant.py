@@ -9,8 +9,9 @@ import keras
 from ..distribution import world_size
 from ..models import CTRModel, CVRModel, ResidualLearning
 from ..models.backbones import BACKBONES
+from ..models.feature_embedder import target_of
 from ..models.group_placements import placement_groups
-from ..schema import Schema
+from ..schema import Schema, Sequence
 from .training import Training
 
 # Name of the target column that holds a task's pseudo-labels.
@@ -78,7 +79,7 @@ class Variant:
             schema,
             backbone=self._backbone(settings),
             multi_task=settings.multi_task,
-            sequence_encoder=settings.sequence_encoder,
+            sequence_encoder=_of_histories(schema, settings.sequence_encoder),
             group_structure=groups or (),
             residual_learning=learning,
             embedding_dim=settings.embedding_dim,
@@ -95,3 +96,10 @@ class Variant:
         config = plain.get_config()
         widened = [max(1, round(self.width * units)) for units in config["units"]]
         return type(plain).from_config({**config, "units": widened})
+
+
+def _of_histories(schema: Schema, encoder: str) -> str | dict[str, str]:
+    """The encoder for the sequences that list what is ranked; for all sequences where there are none of these."""
+    sequences = [feature.name for feature in schema.features if isinstance(feature, Sequence)]
+    found = [name for name in sequences if target_of(schema, name) is not None]
+    return dict.fromkeys(found, encoder) if found else encoder

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import polars as pl
 import pytest
 import yaml
 from support.daily_log import write_days
@@ -77,6 +78,33 @@ def test_sampled_negatives_and_calibration():
     exec(block("negative_rate="), names)
     predicted = names["model"].predict_proba(names["newer_columns"])["click"].mean()
     assert predicted == pytest.approx(click[1].mean(), rel=0.1)
+
+
+def test_histories(tmp_path, monkeypatch):
+    class Log:
+        name, extras, settings = "log", {}, {"version": 1}
+        columns = (
+            gr.datasets.CategoricalColumn("user_id", "user", dtype="int64"),
+            gr.datasets.CategoricalColumn("video_id", "ad", dtype="int64"),
+        )
+        tasks = (gr.Task("is_click"), gr.Task("long_view"), gr.Task("is_like"))
+
+        def __init__(self, folder, by_time):
+            assert by_time
+
+        def chunks(self, chunk_rows, max_bad_rows=0):
+            number = np.arange(60)
+            split = np.repeat(gr.datasets.SPLITS, 20)
+            frame = pl.DataFrame({"user_id": number % 3, "video_id": number % 7, "time_ms": number, "split": split})
+            yield frame.with_columns(pl.lit(1, pl.Float32).alias(task.name) for task in self.tasks)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gr.datasets, "KuaiRandPure", Log)
+    names = {"gr": gr}
+    exec(block("gr.datasets.histories("), names)
+    assert names["table"].schema["history"].shape == (50,)
+    assert set(names["model"].sequence_encoders) == {"history"}
+    assert (names["table"].column("test", "history")[-1] > 0).sum() == 19
 
 
 def test_reports(tmp_path, monkeypatch):

@@ -3,12 +3,14 @@
 import dataclasses
 import runpy
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from grouprank import datasets
 from grouprank.datasets import prepare
+from grouprank.datasets.transforms.transform_fitter import TransformFitter
 from grouprank.recipes import command
 from grouprank.recipes.train_model import train_model
 from grouprank.reports import task_metrics
@@ -183,6 +185,38 @@ def test_kuairand_on_real_rows(real_data, tmp_path, monkeypatch):
     assert {"is_click", "long_view", "is_profile_enter"} <= set(predicted)
     observed = ~np.isnan(table.column("test", "long_view"))
     assert (observed == (table.column("test", "is_click") == 1)).all()
+
+
+def test_kuairand_with_histories_on_real_rows(real_data, monkeypatch):
+    options = ["--history", "7", "--histories", real_data("kuairand-history"), "--backbone", "mlp"]
+    options += ["--data", real_data("kuairand-pure"), "--sequence-encoder", "target_attention"]
+    asked = run_recipe("kuairand_cvr", options, monkeypatch)
+    assert asked["run"].parts[:2] == ("runs", "kuairand_cvr_history_7")
+    dataset = asked["dataset"]
+    rows = next(dataset.chunks(2000))
+    fitter = TransformFitter(dataset.columns, dataset.tasks)
+    fitter.update(rows)
+    transforms = fitter.finish()
+    assert (transforms(rows)["history"][:, 0] > 0).mean() > 0.9
+    # The encoder is that of the history alone: the other sequences list no videos.
+    model = asked["settings"].baseline(SimpleNamespace(schema=transforms.schema))
+    assert set(model.sequence_encoders) == {"history"}
+    assert np.isfinite(model.predict_proba(transforms(rows))["is_click"]).all()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "message"),
+    [
+        ("avazu_ctr", ["--history", "5"], "Avazu has no histories. Leave --history out."),
+        ("kuairand_cvr", ["--histories", "elsewhere"], "--histories needs the number of items to take: --history 50."),
+    ],
+)
+def test_options_of_histories_need_each_other(recipe, options, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [recipe, "--data", "nowhere", *options])
+    monkeypatch.setattr(command, "end_process", sys.exit)
+    with pytest.raises(SystemExit):
+        runpy.run_module(f"grouprank.recipes.{recipe}", run_name="__main__")
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 def test_help_of_criteo_cvr_names_its_option(monkeypatch, capsys):
