@@ -33,7 +33,7 @@ from .make_embedder import make_embedder, make_inputs
 from .model_config import model_config, read_model_config
 from .multi_task_model import MultiTaskModel
 from .ranking import Arranged, CandidateRanker, arrange_anew
-from .ranking_graph import RankingNetwork, make_ranking_graph
+from .ranking_graph import RankingGraph, RankingNetwork, make_ranking_graph
 from .ranking_model import RankingModel, probabilities_of
 from .rate_start import RateStart
 from .residual_learning import ResidualLearning
@@ -216,7 +216,8 @@ class CTRModel(MultiTaskModel):
             schema, group_concats, feature_interactions, structure, weighting, joints, calibrations
         )
         graph = make_ranking_graph(network, fields, learning, tower_units, dropout, initializer or "glorot_uniform")
-        outputs = {**graph.logits, **graph.heads}
+        heads = {**graph.heads, **self._more_heads(schema, graph, tower_units, dropout)}
+        outputs = {**graph.logits, **heads}
         distinct_names(outputs, inputs)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         # === Config ===
@@ -249,7 +250,7 @@ class CTRModel(MultiTaskModel):
         if isinstance(self.teacher, RankingModel):
             schema.check_fitted(self.teacher.schema, "the model", "its teacher")
         ordered = ["ordered"] if structure.ordered_weight else []
-        self._show_losses([*graph.heads, *ordered])
+        self._show_losses([*heads, *ordered])
 
     def take_schema(self, schema: Schema) -> None:
         """Replace the schema, see `TableModel.take_schema`."""
@@ -259,6 +260,12 @@ class CTRModel(MultiTaskModel):
     @staticmethod
     def _joint_layers(schema: Schema) -> dict[str, tuple[JointLogit, str, str]]:
         """Further predictions made of logits: by name, a layer and the two predictions whose logits it reads."""
+        return {}
+
+    def _more_heads(
+        self, schema: Schema, graph: RankingGraph, tower_units: Sequence[int], dropout: float
+    ) -> Mapping[str, Any]:
+        """Further outputs that only training has, by name; each has a loss of its own."""
         return {}
 
     def groups(self, x: Any, batch_size: int | None = None, verbose: str | int = 0) -> dict[str, np.ndarray]:

@@ -94,20 +94,50 @@ class MultiTaskModel(RankingModel):
         losses = dict(label_losses)
         parts = {name: y_pred[name] for name in self._steering_losses if name in y_pred and "/" not in name}
         for task in self.schema.task_names:
-            heads = {kind: y_pred[f"{task}/{kind}"] for kind in ("pseudo", "residual") if f"{task}/{kind}" in y_pred}
-            if learning is not None and heads:
-                pseudo_label = learning.pseudo_labels(task, targets, teacher_logits)
-                if learning.teacher != "self" and task in self.negative_rate:
-                    # A teacher speaks of all rows, the heads learn the sample.
-                    pseudo_label = probability_in_sample(pseudo_label, self.negative_rate[task])
-                weight = _weight_of(task, sample_weight)
-                for kind, value in learning.losses(labels[task], pseudo_label, heads, weight).items():
-                    parts[f"{task}/{kind}"] = value
-                    losses[task] = losses[task] + learning.factor(kind) * value
+            weight = _weight_of(task, sample_weight)
+            found = {
+                **self._residual_losses(task, labels, targets, teacher_logits, y_pred, weight),
+                **self._more_losses(task, labels, targets, y_pred, weight),
+            }
+            for output, (factor, value) in found.items():
+                parts[output] = value
+                losses[task] = losses[task] + factor * value
         total = self.task_weighting.combine(losses, training=True)
         if "ordered" in parts:
             total = total + self.multi_task.ordered_weight * parts["ordered"]
         return total + self._added_losses(y_pred), parts
+
+    def _residual_losses(
+        self,
+        task: str,
+        labels: Mapping[str, Any],
+        targets: Mapping[str, Any],
+        teacher_logits: Mapping[str, Any],
+        y_pred: Mapping[str, Any],
+        weight: Any,
+    ) -> dict[str, tuple[float, Any]]:
+        """Factor and value of the losses of residual learning, by output."""
+        learning = self.residual_learning
+        heads = {kind: y_pred[f"{task}/{kind}"] for kind in ("pseudo", "residual") if f"{task}/{kind}" in y_pred}
+        if learning is None or not heads:
+            return {}
+        pseudo_label = learning.pseudo_labels(task, targets, teacher_logits)
+        if learning.teacher != "self" and task in self.negative_rate:
+            # A teacher speaks of all rows, the heads learn the sample.
+            pseudo_label = probability_in_sample(pseudo_label, self.negative_rate[task])
+        values = learning.losses(labels[task], pseudo_label, heads, weight)
+        return {f"{task}/{kind}": (learning.factor(kind), value) for kind, value in values.items()}
+
+    def _more_losses(
+        self,
+        task: str,
+        labels: Mapping[str, Any],
+        targets: Mapping[str, Any],
+        y_pred: Mapping[str, Any],
+        weight: Any,
+    ) -> dict[str, tuple[float, Any]]:
+        """Factor and value of further losses that only steer a task's training, by output."""
+        return {}
 
     def _ordered_loss(self, logits: Mapping[str, Any]) -> Any:
         """How far tasks are more probable than those they follow, summed over the pairs."""
