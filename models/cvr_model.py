@@ -33,8 +33,8 @@ class CVRModel(CTRModel):
     column says.
 
     `counterfactual` adds a regularizer to each conversion, which debiases the rate among clicks: `"ips"` and `"dr"`
-    make ESCM² of the model. It steers training only, and `fit` shows it as `TASK_counterfactual_loss`. `loss`,
-    predictions and exports do not have it.
+    make ESCM² of the model, `"dcmt"` makes DCMT of it. A regularizer steers training only, and `fit` shows it as
+    `TASK_counterfactual_loss`. `loss`, predictions and exports do not have it.
 
     Args:
         schema: the table's features and tasks, at least one of them with `given`.
@@ -43,8 +43,8 @@ class CVRModel(CTRModel):
         *args: further arguments of `CTRModel`, in its order.
         conditional_weight: factor of a conversion's cross entropy among clicks, which
             is added to that of the joint outcome. ESMM has no such term. Defaults to `0.0`.
-        counterfactual: `"ips"`, `"dr"`, a regularizer of `grouprank.models.counterfactuals` with arguments of your own,
-            such as `DoublyRobust(weight=0.5)`, or `None`. Defaults to `None`.
+        counterfactual: `"ips"`, `"dr"`, `"dcmt"`, a regularizer of `grouprank.models.counterfactuals` with arguments of
+            your own, such as `DoublyRobust(weight=0.5)`, or `None`. Defaults to `None`.
         **kwargs: further arguments of `CTRModel`.
 
     Call arguments:
@@ -81,6 +81,7 @@ class CVRModel(CTRModel):
     Reference:
         Ma et al., *Entire Space Multi-Task Model*, [arXiv:1804.07931](https://arxiv.org/abs/1804.07931);
         Wang et al., *ESCM²*, [arXiv:2204.05125](https://arxiv.org/abs/2204.05125);
+        Zhu et al., *DCMT*, [arXiv:2301.06881](https://arxiv.org/abs/2301.06881);
         groups and residual learning as in *Learning Disentangled Representations for Ads Ranking*.
     """
 

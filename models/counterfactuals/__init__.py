@@ -7,10 +7,12 @@ import keras
 from .counterfactual import Counterfactual
 from .doubly_robust import DoublyRobust
 from .inverse_propensity import InversePropensity
+from .twin_towers import TwinTowers
 
 COUNTERFACTUALS: dict[str, type[Counterfactual]] = {
     "ips": InversePropensity,
     "dr": DoublyRobust,
+    "dcmt": TwinTowers,
 }
 
 
@@ -33,5 +35,6 @@ __all__ = [
     "Counterfactual",
     "DoublyRobust",
     "InversePropensity",
+    "TwinTowers",
     "get",
 ]

@@ -7,7 +7,13 @@ from support.fixed_weights import as_array
 from support.gradients import gradients
 
 import grouprank as gr
-from grouprank.models.counterfactuals import COUNTERFACTUALS, Counterfactual, DoublyRobust, InversePropensity
+from grouprank.models.counterfactuals import (
+    COUNTERFACTUALS,
+    Counterfactual,
+    DoublyRobust,
+    InversePropensity,
+    TwinTowers,
+)
 
 NAN = float("nan")
 SCHEMA = gr.Schema(
@@ -45,7 +51,17 @@ def dr_of_paper(clicked, label, p, propensity, head, weight, least):
     return np.sum(weight * (of_errors + of_imputation)) / np.sum(weight)
 
 
-FORMULAS = {"ips": ips_of_paper, "dr": dr_of_paper}
+def dcmt_of_paper(clicked, label, p, propensity, head, weight, least):
+    o, twin = clicked == 1, sigmoid(head)
+    to_clicks = weight * o * inverse(propensity, least)
+    to_others = weight * ~o * inverse(1 - propensity, least)
+    factual = np.sum(to_clicks * crossentropy(p, np.where(o, label, 0))) / np.sum(to_clicks)
+    counterfactual = np.sum(to_others * -np.log(twin)) / np.sum(to_others)
+    prior = np.sum(weight * np.abs(1 - (p + twin))) / np.sum(weight)
+    return factual + counterfactual + 0.001 * prior
+
+
+FORMULAS = {"ips": ips_of_paper, "dr": dr_of_paper, "dcmt": dcmt_of_paper}
 
 
 def of_paper(name, clicked, label, logit, propensity, head=None, weight=None, least=0.01):
@@ -108,6 +124,21 @@ class TestByHand:
         missed = np.log(2 / 3)
         expected = np.log(3) + (2 + 4) * (missed + missed**2) / 4
         assert found == pytest.approx(expected, rel=1e-6)
+
+    def test_dcmt(self):
+        """A twin of 3/4: the two rates add up to 5/4. The propensities' complements are 3/4 and 1/2."""
+        head = np.full(4, np.log(3), "float32")
+        found = loss_of(TwinTowers(prior_weight=0.5), self.clicked, self.label, self.logit, self.path, head)
+        assert found == pytest.approx(np.log(2) + np.log(4 / 3) + 0.5 * 1 / 4, rel=1e-6)
+
+    def test_dcmt_is_self_normalized(self):
+        """A click of propensity 1/4 weighs twice one of 1/2; an impression passed over, of 3/4, two thirds of one."""
+        p, twin = np.array([1 / 2, 1 / 4, 1 / 2, 1 / 2]), np.array([1 / 2, 1 / 2, 1 / 8, 1 / 2])
+        logit, head = (np.log(q / (1 - q)).astype("float32") for q in (p, twin))
+        found = loss_of(TwinTowers(prior_weight=0.0), self.clicked, self.label, logit, self.path, head)
+        factual = (2 * np.log(2) + 4 * np.log(4 / 3)) / 6
+        counterfactual = (4 / 3 * np.log(8) + 2 * np.log(2)) / (4 / 3 + 2)
+        assert found == pytest.approx(factual + counterfactual, rel=1e-6)
 
 
 def test_without_known_rows_it_is_zero():
@@ -221,6 +252,7 @@ def test_saved_models_go_on_with_it_and_inference_does_not_have_it(name, tmp_pat
     x, y = table()
     model = make_model(COUNTERFACTUALS[name](weight=0.5), multi_task="mmoe", calibration=True, dropout=0.1)
     model.compile(**QUICK, metrics={})
+    model.fit(x, y, batch_size=64, verbose=0)
     served = model.logits_model()
     assert set(served.output) == set(model.prediction_names)
     head = COUNTERFACTUALS[name].head
@@ -266,8 +298,9 @@ def test_a_regularizer_of_ones_own_and_names():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: make_model("ipw"), r"one of \['dr', 'ips'\].*Received: counterfactual='ipw'"),
+        (lambda: make_model("ipw"), r"one of \['dcmt', 'dr', 'ips'\].*Received: counterfactual='ipw'"),
         (lambda: InversePropensity(weight=-1), "`weight` must not be negative"),
+        (lambda: TwinTowers(prior_weight=-1), "`prior_weight` must not be negative"),
         (lambda: DoublyRobust(min_propensity=0.0), r"`min_propensity` must lie in \(0, 1\]"),
         (lambda: Counterfactual().loss([1.0], [1.0], [0.0], np.zeros((1, 1))), "must implement `of_rows`"),
     ],
