@@ -112,6 +112,14 @@ class CVRModel(CTRModel):
                 'loader correct the loss: `recalibrate="loss"`.'
             )
 
+        late = [task for task in self.delayed_feedback.losses if schema.joint_name(task) != task]
+        if late and (conditional_weight or self.counterfactual is not None):
+            raise ValueError(
+                f"`conditional_weight` and `counterfactual` take the labels of {late} for final, but their conversions "
+                "come late. Leave `delayed_feedback` of these tasks out, or both others. Received: "
+                f"conditional_weight={conditional_weight}, counterfactual={counterfactual!r}."
+            )
+
     @staticmethod
     def _joint_layers(schema: Schema) -> dict[str, tuple[JointLogit, str, str]]:
         joint: dict[str, tuple[JointLogit, str, str]] = {}
@@ -150,6 +158,9 @@ class CVRModel(CTRModel):
 
     def _task_of(self, prediction: str) -> str:
         return {self.schema.joint_name(task): task for task in self.schema.task_names}.get(prediction, prediction)
+
+    def _learned_outcome(self, task: str) -> str:
+        return self.schema.joint_name(task)
 
     def _label_loss(self, task: str, labels: Mapping[str, Any], logits: Mapping[str, Any], weight: Any) -> Any:
         outcome = self.schema.joint_name(task)
