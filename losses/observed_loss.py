@@ -52,6 +52,10 @@ class ObservedLoss(keras.losses.Loss):
         """Loss of each row and whether its target is observed, both `(batch,)`."""
         raise NotImplementedError(f"{type(self).__name__} must implement `row_loss`.")
 
+    def check_targets(self, y_true: Any) -> None:
+        """Raise on targets that are wrong; by default on targets on the host that lie outside `[0, 1]`."""
+        check_targets(type(self).__name__, y_true)
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Loss of each row, 0 where the target is missing."""
         losses, observed = self.row_loss(y_true, y_pred)
@@ -73,7 +77,7 @@ class ObservedLoss(keras.losses.Loss):
             y_pred: predictions.
             sample_weight: weights of the rows. Defaults to `None`.
         """
-        check_targets(type(self).__name__, y_true)
+        self.check_targets(y_true)
         y_true, y_pred = ops.cast(y_true, self.dtype), ops.cast(y_pred, self.dtype)
         losses, observed = self.row_loss(y_true, y_pred)
         weight = ops.cast(observed, losses.dtype)

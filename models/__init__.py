@@ -1,7 +1,7 @@
 """Prebuilt ranking models and the backbones they stand on."""
 
 from ..layers import MultiTask
-from . import backbones
+from . import backbones, counterfactuals
 from .backbones import Backbone
 from .ctr_model import CTRModel
 from .cvr_model import CVRModel
@@ -20,6 +20,7 @@ __all__ = [
     "ResidualLearning",
     "TwoTowerModel",
     "backbones",
+    "counterfactuals",
     "grow",
     "presets",
 ]

@@ -20,11 +20,12 @@ from ..layers import (
     TaskWeighting,
 )
 from ..layers.embedding.optimizers import RowOptimizer
-from ..losses import ObservedBinaryCrossentropy
+from ..losses import DelayedLoss, ObservedBinaryCrossentropy
 from ..schema import Schema
 from . import backbones
 from .calibrations import check_order, make_calibrations
 from .checks.dealt_rows import check_dealing, predictions
+from .delayed_feedback import DelayedFeedback
 from .distinct_names import distinct_names
 from .feature_encoders import make_semantic_ids, make_sequence_encoders
 from .group_placements import make_group_concats
@@ -33,7 +34,7 @@ from .make_embedder import make_embedder, make_inputs
 from .model_config import model_config, read_model_config
 from .multi_task_model import MultiTaskModel
 from .ranking import Arranged, CandidateRanker, arrange_anew
-from .ranking_graph import RankingNetwork, make_ranking_graph
+from .ranking_graph import RankingGraph, RankingNetwork, make_ranking_graph
 from .ranking_model import RankingModel, probabilities_of
 from .rate_start import RateStart
 from .residual_learning import ResidualLearning
@@ -114,6 +115,11 @@ class CTRModel(MultiTaskModel):
             weights make up for the others. Predictions then have `log(negative_rate)` added to their logits, which
             makes them those of all rows. A `BatchLoader` with `recalibrate="logit"` needs the same rates here. Tasks
             named here can be calibrated, too. Defaults to `None`.
+        delayed_feedback: for tasks whose conversions come late, a `grouprank.losses.DelayedLoss` each, such as
+            `{"purchase": DelayedFeedbackLoss()}`. In training it takes the place of the task's cross entropy, reads the
+            target column `purchase_delays`, which `grouprank.losses.conversion_delays` makes of times, and has a head
+            that the exported model does not have. `fit` shows it as `purchase_delayed_loss`. `loss` and metrics still
+            compare with the labels: give those of rows that are too young as NaN. Defaults to `None`.
         **kwargs: `name` and `trainable`.
 
     Call arguments:
@@ -176,6 +182,7 @@ class CTRModel(MultiTaskModel):
         tables: Iterable[TableConfig] = (),
         calibration: bool | Iterable[str] | Mapping[str, LogitCalibration] = False,
         negative_rate: float | Mapping[str, float] | None = None,
+        delayed_feedback: Mapping[str, DelayedLoss] | None = None,
         **kwargs: Any,
     ) -> None:
         if not isinstance(schema, Schema):
@@ -185,6 +192,7 @@ class CTRModel(MultiTaskModel):
         learning = ResidualLearning.get(residual_learning)
         if learning is not None:
             learning.check_tasks(schema.task_names)
+        delayed = DelayedFeedback(delayed_feedback, schema)
         regularizer = keras.regularizers.get(embeddings_regularizer)
         tables = tuple(tables)
         # === Layers ===
@@ -216,7 +224,9 @@ class CTRModel(MultiTaskModel):
             schema, group_concats, feature_interactions, structure, weighting, joints, calibrations
         )
         graph = make_ranking_graph(network, fields, learning, tower_units, dropout, initializer or "glorot_uniform")
-        outputs = {**graph.logits, **graph.heads}
+        late = delayed.make_heads(graph.representations)
+        heads = {**graph.heads, **late, **self._more_heads(schema, graph, tower_units, dropout)}
+        outputs = {**graph.logits, **heads}
         distinct_names(outputs, inputs)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         # === Config ===
@@ -238,6 +248,13 @@ class CTRModel(MultiTaskModel):
         self.start_at_rate = start_at_rate
         self.tables = tables
         self.calibrations = calibrations
+        self.delayed_feedback = delayed
+        sampled = sorted(set(delayed.losses) & set(self.negative_rate))
+        if sampled:
+            raise ValueError(
+                f"`negative_rate` of {sampled}: a conversion that may still come is no negative that could be left "
+                "out. Sample the negatives of tasks without `delayed_feedback`."
+            )
         check_order(structure, self.negative_rate)
         self._learned_groups = LearnedGroups(inputs, group_concats, graph.placement_inputs)
         self._rate_start = RateStart(graph.biases, learning)
@@ -249,7 +266,7 @@ class CTRModel(MultiTaskModel):
         if isinstance(self.teacher, RankingModel):
             schema.check_fitted(self.teacher.schema, "the model", "its teacher")
         ordered = ["ordered"] if structure.ordered_weight else []
-        self._show_losses([*graph.heads, *ordered])
+        self._show_losses([*heads, *ordered])
 
     def take_schema(self, schema: Schema) -> None:
         """Replace the schema, see `TableModel.take_schema`."""
@@ -259,6 +276,12 @@ class CTRModel(MultiTaskModel):
     @staticmethod
     def _joint_layers(schema: Schema) -> dict[str, tuple[JointLogit, str, str]]:
         """Further predictions made of logits: by name, a layer and the two predictions whose logits it reads."""
+        return {}
+
+    def _more_heads(
+        self, schema: Schema, graph: RankingGraph, tower_units: Sequence[int], dropout: float
+    ) -> Mapping[str, Any]:
+        """Further outputs that only training has, by name; each has a loss of its own."""
         return {}
 
     def groups(self, x: Any, batch_size: int | None = None, verbose: str | int = 0) -> dict[str, np.ndarray]:
@@ -362,12 +385,12 @@ class CTRModel(MultiTaskModel):
             "semantic_ids": {name: serialize(layer) for name, layer in self.semantic_embeddings.items()},
             "start_at_rate": self.start_at_rate,
             "calibration": {task: serialize(layer) for task, layer in self.calibrations.items()},
+            "delayed_feedback": {task: serialize(loss) for task, loss in self.delayed_feedback.losses.items()},
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "CTRModel":
         """Inverse of `get_config`."""
         objects = ("backbone", "multi_task", "task_weighting", "residual_learning")
-        return cls(
-            **read_model_config(config, custom_objects, objects, ("sequence_encoder", "semantic_ids", "calibration"))
-        )
+        by_name = ("sequence_encoder", "semantic_ids", "calibration", "delayed_feedback")
+        return cls(**read_model_config(config, custom_objects, objects, by_name))

@@ -11,6 +11,7 @@ from ..distribution import replicas
 from ..layers import LogitCalibration, MultiTask, TaskWeighting
 from ..losses import ObservedBinaryCrossentropy, OrderedProbabilityLoss
 from .calibrations import check_evaluated_loader, check_loader_rates, fit_calibrations, probability_in_sample
+from .delayed_feedback import DelayedFeedback
 from .ranking_model import RankingModel
 from .rate_start import RateStart
 from .residual_learning import ResidualLearning
@@ -35,6 +36,7 @@ class MultiTaskModel(RankingModel):
     residual_learning: ResidualLearning | None
     teacher: keras.Model | None
     calibrations: dict[str, LogitCalibration]
+    delayed_feedback: DelayedFeedback
     start_at_rate: bool
     _task_loss: ObservedBinaryCrossentropy
     _rate_start: RateStart
@@ -91,23 +93,78 @@ class MultiTaskModel(RankingModel):
             # A teacher of our own kind may know fewer columns than its pupil.
             known = self.teacher.schema.feature_names if isinstance(self.teacher, RankingModel) else x
             teacher_logits = self.teacher({name: x[name] for name in known}, training=False)
-        losses = dict(label_losses)
         parts = {name: y_pred[name] for name in self._steering_losses if name in y_pred and "/" not in name}
+        delayed = self._delayed_losses(targets, y_pred, sample_weight)
+        losses = {**label_losses, **delayed}
+        parts |= {f"{task}/delayed": value for task, value in delayed.items()}
         for task in self.schema.task_names:
-            heads = {kind: y_pred[f"{task}/{kind}"] for kind in ("pseudo", "residual") if f"{task}/{kind}" in y_pred}
-            if learning is not None and heads:
-                pseudo_label = learning.pseudo_labels(task, targets, teacher_logits)
-                if learning.teacher != "self" and task in self.negative_rate:
-                    # A teacher speaks of all rows, the heads learn the sample.
-                    pseudo_label = probability_in_sample(pseudo_label, self.negative_rate[task])
-                weight = _weight_of(task, sample_weight)
-                for kind, value in learning.losses(labels[task], pseudo_label, heads, weight).items():
-                    parts[f"{task}/{kind}"] = value
-                    losses[task] = losses[task] + learning.factor(kind) * value
+            weight = _weight_of(task, sample_weight)
+            found = {
+                **self._residual_losses(task, labels, targets, teacher_logits, y_pred, weight),
+                **self._more_losses(task, labels, targets, y_pred, weight),
+            }
+            for output, (factor, value) in found.items():
+                parts[output] = value
+                losses[task] = losses[task] + factor * value
         total = self.task_weighting.combine(losses, training=True)
         if "ordered" in parts:
             total = total + self.multi_task.ordered_weight * parts["ordered"]
         return total + self._added_losses(y_pred), parts
+
+    def _delayed_losses(
+        self, targets: Mapping[str, Any], y_pred: Mapping[str, Any], sample_weight: Any
+    ) -> dict[str, Any]:
+        """What training takes in place of the cross entropy of tasks whose conversions come late."""
+        losses = {}
+        for task in self.delayed_feedback.losses:
+            if f"{task}/delayed" in y_pred:
+                outcome = self._learned_outcome(task)
+                losses[task] = self.delayed_feedback.loss(
+                    task,
+                    self.schema,
+                    targets,
+                    y_pred[outcome],
+                    y_pred[f"{task}/delayed"],
+                    _weight_of(task, sample_weight),
+                    entire=outcome != task,
+                )
+        return losses
+
+    def _learned_outcome(self, task: str) -> str:
+        """The prediction that a task's label loss is about."""
+        return task
+
+    def _residual_losses(
+        self,
+        task: str,
+        labels: Mapping[str, Any],
+        targets: Mapping[str, Any],
+        teacher_logits: Mapping[str, Any],
+        y_pred: Mapping[str, Any],
+        weight: Any,
+    ) -> dict[str, tuple[float, Any]]:
+        """Factor and value of the losses of residual learning, by output."""
+        learning = self.residual_learning
+        heads = {kind: y_pred[f"{task}/{kind}"] for kind in ("pseudo", "residual") if f"{task}/{kind}" in y_pred}
+        if learning is None or not heads:
+            return {}
+        pseudo_label = learning.pseudo_labels(task, targets, teacher_logits)
+        if learning.teacher != "self" and task in self.negative_rate:
+            # A teacher speaks of all rows, the heads learn the sample.
+            pseudo_label = probability_in_sample(pseudo_label, self.negative_rate[task])
+        values = learning.losses(labels[task], pseudo_label, heads, weight)
+        return {f"{task}/{kind}": (learning.factor(kind), value) for kind, value in values.items()}
+
+    def _more_losses(
+        self,
+        task: str,
+        labels: Mapping[str, Any],
+        targets: Mapping[str, Any],
+        y_pred: Mapping[str, Any],
+        weight: Any,
+    ) -> dict[str, tuple[float, Any]]:
+        """Factor and value of further losses that only steer a task's training, by output."""
+        return {}
 
     def _ordered_loss(self, logits: Mapping[str, Any]) -> Any:
         """How far tasks are more probable than those they follow, summed over the pairs."""
@@ -166,6 +223,8 @@ class MultiTaskModel(RankingModel):
         if self.residual_learning is not None and y is not None:
             # Before the step is traced: an error inside it leaves JAX models unusable.
             self.residual_learning.check_columns(self._targets(y), self.schema.task_names)
+        if y is not None:
+            self.delayed_feedback.check_columns(self._targets(y))
         self._start_at_rates(x, y, sample_weight)
 
     def _before_evaluation(self, x: Any) -> None:
@@ -182,6 +241,7 @@ class MultiTaskModel(RankingModel):
     def _check_more_targets(self, targets: Mapping[str, Any]) -> None:
         if self.residual_learning is not None:
             self.residual_learning.check(targets, self.schema.task_names)
+        self.delayed_feedback.check(targets)
 
     def _probability_columns(self) -> tuple[str, ...]:
         learning, tasks = self.residual_learning, self.schema.task_names

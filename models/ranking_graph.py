@@ -102,12 +102,14 @@ class RankingGraph:
 
     Args:
         logits: `(batch, 1)` logits by task and joint outcome.
+        representations: what each task's tower reads.
         heads: logits that only training needs, by name.
         placement_inputs: what each placement's groups are learned of.
         biases: by output, the weight that holds its biases, and the position of the first one.
     """
 
     logits: dict[str, Any]
+    representations: dict[str, Any]
     heads: dict[str, Any]
     placement_inputs: dict[str, Any]
     biases: dict[str, tuple[Any, int]]
@@ -153,4 +155,4 @@ def make_ranking_graph(
     if learning is not None:
         heads, biases_of_heads = learning.make_heads(by_task)
         biases.update(biases_of_heads)
-    return RankingGraph(logits, heads, placement_inputs, biases)
+    return RankingGraph(logits, by_task, heads, placement_inputs, biases)

@@ -107,6 +107,27 @@ def test_histories(tmp_path, monkeypatch):
     assert (names["table"].column("test", "history")[-1] > 0).sum() == 19
 
 
+def test_conversions_that_come_late():
+    rng = np.random.default_rng(0)
+    rows, day = 256, 86_400.0
+    click, purchase = (rng.random((2, rows)) < 0.5).astype("float32")
+    now = 1.7e9 + 5 * day
+    click_time = np.where(click == 1, 1.7e9 + rng.uniform(0, 5, rows) * day, np.nan)
+    conversion_time = np.where(click * purchase == 1, click_time + rng.exponential(day, rows), np.nan)
+    names = {
+        "gr": gr,
+        "schema": gr.Schema(
+            [gr.Categorical("ad", 20), gr.Categorical("user", 20, side="user")],
+            [gr.Task("click"), gr.Task("purchase", given="click")],
+        ),
+        "columns": {"ad": rng.integers(0, 20, rows), "user": rng.integers(0, 20, rows)},
+        "labels": {"click": click, "purchase": (conversion_time <= now).astype("float32")},
+    }
+    names |= {"click_time": click_time, "conversion_time": conversion_time, "now": now}
+    exec(block("conversion_delays("), names)
+    assert "purchase_delayed_loss" in names["model"].history.history
+
+
 def test_reports(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"old:click": "baseline:click", "new:click": "candidate:click", "user": "user_id"}
