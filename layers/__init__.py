@@ -24,11 +24,13 @@ from .multi_task import (
     AITM,
     PLE,
     AdaptiveInformationTransfer,
+    AdaTT,
     CustomizedGateControl,
     JointLogit,
     MMoE,
     MultiTask,
     SharedBottom,
+    TaskToTaskFusion,
 )
 from .parallel_mlp import ParallelMLP
 from .residual_quantizer import ResidualQuantizer
@@ -40,6 +42,7 @@ __all__ = [
     "AITM",
     "MLP",
     "PLE",
+    "AdaTT",
     "AdaptiveInformationTransfer",
     "AttentionInteraction",
     "BiInteractionPooling",
@@ -77,6 +80,7 @@ __all__ = [
     "SharedBottom",
     "TableConfig",
     "TargetAttention",
+    "TaskToTaskFusion",
     "TaskWeighting",
     "UncertaintyWeighting",
     "WeightedPooling",

@@ -1,6 +1,7 @@
 """Structures between the backbone and the task towers."""
 
 from .adaptive_information_transfer import AdaptiveInformationTransfer
+from .adatt import AdaTT
 from .aitm import AITM
 from .customized_gate_control import CustomizedGateControl
 from .joint_logit import JointLogit
@@ -8,17 +9,26 @@ from .mmoe import MMoE
 from .multi_task import MultiTask
 from .ple import PLE
 from .shared_bottom import SharedBottom
+from .task_to_task_fusion import TaskToTaskFusion
 
-MULTI_TASK: dict[str, type[MultiTask]] = {"shared_bottom": SharedBottom, "mmoe": MMoE, "ple": PLE, "aitm": AITM}
+MULTI_TASK: dict[str, type[MultiTask]] = {
+    "shared_bottom": SharedBottom,
+    "mmoe": MMoE,
+    "ple": PLE,
+    "aitm": AITM,
+    "adatt": AdaTT,
+}
 
 __all__ = [
     "AITM",
     "MULTI_TASK",
     "PLE",
+    "AdaTT",
     "AdaptiveInformationTransfer",
     "CustomizedGateControl",
     "JointLogit",
     "MMoE",
     "MultiTask",
     "SharedBottom",
+    "TaskToTaskFusion",
 ]

@@ -137,6 +137,74 @@ def test_a_task_of_ple_does_not_train_another_tasks_experts():
     assert [bool(np.any(gradient)) for gradient in found] == [True, False, True]
 
 
+def fusion_by_numpy(level, inputs):
+    """The mixture of all experts plus the sum of the native ones, which is a single one itself."""
+    native = [
+        [network(experts, index, x) for index in range(experts.num_networks)]
+        for experts, x in zip(level.experts, inputs, strict=True)
+    ]
+    everyone = [expert for experts in native for expert in experts]
+    weights = {weight.name: as_array(weight) for weight in level.weights}
+    outputs = []
+    for module, gate in enumerate(level.gates):
+        shares = softmax(inputs[module] @ as_array(gate.kernel) + as_array(gate.bias))
+        assert shares.shape[1] == len(everyone)
+        mixture = sum(shares[:, [index]] * expert for index, expert in enumerate(everyone))
+        own = native[module]
+        factors = weights[f"native_{module}"] if len(own) > 1 else [1.0]
+        outputs.append(mixture + sum(factor * expert for factor, expert in zip(factors, own, strict=True)))
+    return outputs
+
+
+@pytest.mark.parametrize(("num_task_experts", "num_shared_experts"), [(1, 0), (3, 0), (2, 1), (1, 2)])
+@pytest.mark.parametrize("num_levels", [1, 3])
+def test_adatt_against_numpy(num_levels, num_task_experts, num_shared_experts):
+    tasks = ["click", "like", "buy"]
+    layer = built(LAYERS.AdaTT(tasks, num_levels, num_task_experts, num_shared_experts, units=(5, 3)))
+    representations = [X] * (len(tasks) + bool(num_shared_experts))
+    for index, level in enumerate(layer.levels):
+        assert level.shared_output == (num_shared_experts > 0 and index < num_levels - 1)
+        representations = fusion_by_numpy(level, representations)
+    out = layer(X)
+    assert list(out) == tasks
+    for task, expected in zip(tasks, representations, strict=True):
+        np.testing.assert_allclose(as_array(out[task]), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_adatt_of_one_level_by_hand():
+    """Two tasks, one with two experts each, all of width 1, on a row of 1 and 2."""
+    layer = LAYERS.AdaTT(["click", "like"], num_levels=1, num_task_experts=2, units=(1,))
+    layer.build((None, 2))
+    level = layer.levels[0]
+    # Experts of click: 1·1 + 1·2 = 3 and 2·1 + 0·2 = 2; of like: 0·1 + 2.5·2 = 5 and 1·1 + 0·2 = 1.
+    for experts, kernel in zip(level.experts, ([[1, 2], [1, 0]], [[0, 1], [2.5, 0]]), strict=True):
+        experts.set_weights([np.reshape(kernel, (2, 2, 1)), np.zeros((2, 1))])
+    # Shares of 3 : 1 : 1 : 1 over both tasks' experts, and equal ones.
+    level.gates[0].set_weights([np.array([[np.log(3), 0, 0, 0], [0, 0, 0, 0]]), np.zeros(4)])
+    level.gates[1].set_weights([np.zeros((2, 4)), np.zeros(4)])
+    for weight in level.weights:
+        if weight.name.startswith("native"):
+            weight.assign({"native_0": [10, -1], "native_1": [0, 2]}[weight.name])
+    out = layer(np.array([[1.0, 2.0]], "float32"))
+    np.testing.assert_allclose(as_array(out["click"]), [[(9 + 2 + 5 + 1) / 6 + 10 * 3 - 2]], rtol=1e-6)
+    np.testing.assert_allclose(as_array(out["like"]), [[(3 + 2 + 5 + 1) / 4 + 2 * 1]], rtol=1e-6)
+
+
+def test_a_task_of_adatt_trains_every_tasks_experts():
+    layer = built(LAYERS.AdaTT(["click", "like"], num_levels=1, units=(3,), activation="tanh"))
+    kernels = [experts.weights[0] for experts in layer.levels[0].experts]
+    _, _, found = gradients(lambda x: ops.sum(layer(x)["click"]), [X], kernels)
+    assert [bool(np.any(gradient)) for gradient in found] == [True, True]
+
+
+def test_native_weights_of_adatt_start_within_the_authors_bounds():
+    layer = LAYERS.AdaTT(["click", "like"], num_levels=1, num_task_experts=64, units=(1,))
+    layer.build((None, 2))
+    for weight in layer.levels[0].weights:
+        if weight.name.startswith("native"):
+            assert 0.1 < np.abs(as_array(weight)).max() <= 1 / 8
+
+
 def aitm_by_numpy(layer, parents, x):
     """z = Σ softmax(<key, query> / √width) value over what the parent hands on and the task's own."""
     own = {task: network(layer.bottoms, index, x) for index, task in enumerate(layer.task_names)}
@@ -208,7 +276,7 @@ def test_wrong_parents(parents, message):
         LAYERS.AITM(["view", "click", "like", "buy"], parents)
 
 
-@pytest.mark.parametrize("structure", ["mmoe", "ple", "aitm"])
+@pytest.mark.parametrize("structure", ["mmoe", "ple", "aitm", "adatt"])
 @pytest.mark.parametrize("names", [[], ["click", "click"], "click", [1]])
 def test_wrong_task_names(structure, names):
     with pytest.raises(ValueError, match="`task_names` must be a sequence of different strings.*Received"):
@@ -224,6 +292,13 @@ def test_wrong_task_names(structure, names):
         (lambda: LAYERS.PLE(["click"], num_shared_experts=0), "`num_shared_experts` must be a positive"),
         (lambda: LAYERS.PLE(["click"], num_task_experts=1.5), "`num_task_experts` must be a positive integer.*1.5"),
         (lambda: LAYERS.AITM(["click"], dropout=1.0), "`dropout` must lie in"),
+        (lambda: LAYERS.AdaTT(["click"], num_levels=0), "`num_levels` must be a positive integer"),
+        (lambda: LAYERS.AdaTT(["click"], num_task_experts=0), "`num_task_experts` must be a positive integer"),
+        (lambda: LAYERS.AdaTT(["click"], num_shared_experts=-1), "`num_shared_experts` must be a positive.*=-1"),
+        (
+            lambda: LAYERS.TaskToTaskFusion(2, 1, shared_output=True),
+            "`shared_output` is the output of shared experts. Give `num_shared_experts`.*Received: num_shared_exp",
+        ),
     ],
 )
 def test_wrong_sizes(make, message):
