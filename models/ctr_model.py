@@ -67,7 +67,7 @@ class CTRModel(MultiTaskModel):
         backbone: a name of `grouprank.models.backbones.BACKBONES` such as `"dcn_v2"`,
             `"dhen"` or `"mlp"`, or a `Backbone`. Defaults to `"dcn_v2"`.
         multi_task: structure above the backbone: `"shared_bottom"`, `"mmoe"`, `"ple"`,
-            `"aitm"`, `"adatt"`, or a `MultiTask` such as one of yours. Defaults to `"shared_bottom"`.
+            `"aitm"`, `"adatt"`, `"home"`, or a `MultiTask` such as one of yours. Defaults to `"shared_bottom"`.
         group_structure: any subset of `("user", "user_ad", "representation")`, or
             a dict of `GroupConcat` by placement. Defaults to all three.
         residual_learning: `True`, `False` or a `ResidualLearning`. Defaults to `True`.

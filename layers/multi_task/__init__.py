@@ -4,7 +4,9 @@ from .adaptive_information_transfer import AdaptiveInformationTransfer
 from .adatt import AdaTT
 from .aitm import AITM
 from .customized_gate_control import CustomizedGateControl
+from .home import HoME
 from .joint_logit import JointLogit
+from .masked_experts import MaskedExperts
 from .mmoe import MMoE
 from .multi_task import MultiTask
 from .ple import PLE
@@ -17,6 +19,7 @@ MULTI_TASK: dict[str, type[MultiTask]] = {
     "ple": PLE,
     "aitm": AITM,
     "adatt": AdaTT,
+    "home": HoME,
 }
 
 __all__ = [
@@ -26,8 +29,10 @@ __all__ = [
     "AdaTT",
     "AdaptiveInformationTransfer",
     "CustomizedGateControl",
+    "HoME",
     "JointLogit",
     "MMoE",
+    "MaskedExperts",
     "MultiTask",
     "SharedBottom",
     "TaskToTaskFusion",

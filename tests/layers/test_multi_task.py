@@ -1,5 +1,6 @@
 """Multi-task structures against NumPy of their papers' equations and cases computed by hand."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -205,6 +206,109 @@ def test_native_weights_of_adatt_start_within_the_authors_bounds():
             assert 0.1 < np.abs(as_array(weight)).max() <= 1 / 8
 
 
+def expert_by_numpy(feature_gate, expert, x):
+    """Swish(norm(x' W + b)) layer after layer, where x' is x times a gate of low rank."""
+    down, down_bias, up, up_bias = (as_array(weight) for weight in feature_gate.weights)
+    assert down.shape[1] == up.shape[0] == 2
+    h = x * 2 / (1 + np.exp(-((x @ down + down_bias) @ up + up_bias)))
+    weights = [as_array(weight) for weight in expert.weights if "seed" not in weight.path]
+    for kernel, bias, gamma, beta in zip(*(weights[index::4] for index in range(4)), strict=True):
+        h = h @ kernel + bias
+        mean, variance = h.mean(-1, keepdims=True), h.var(-1, keepdims=True)
+        h = (h - mean) / np.sqrt(variance + 1e-3) * gamma + beta
+        h = h / (1 + np.exp(-h))
+    return h
+
+
+def masked_by_numpy(level, inputs):
+    """The mixture of the seen experts plus the group's own ones by its self gate."""
+    number = level.num_experts
+    groups = [
+        [
+            expert_by_numpy(level.feature_gates[group * number + index], level.experts[group * number + index], x)
+            for index in range(number)
+        ]
+        for group, x in enumerate(inputs)
+    ]
+    outputs = []
+    gates = iter(zip(level.gates, level.self_gates, strict=True))
+    for group, seen in enumerate(level.sees):
+        if seen:
+            gate, self_gate = next(gates)
+            shares, scores = (inputs[group] @ as_array(one.kernel) + as_array(one.bias) for one in (gate, self_gate))
+            shares = softmax(shares)
+            own = softmax(scores) if number > 1 else 1 / (1 + np.exp(-scores))
+            experts = [expert for other in seen for expert in groups[other]]
+            assert shares.shape[1] == len(experts)
+            mixture = sum(shares[:, [index]] * expert for index, expert in enumerate(experts))
+            outputs.append(mixture + sum(own[:, [index]] * expert for index, expert in enumerate(groups[group])))
+    return outputs
+
+
+HOME = {"units": (5, 3), "gate_rank": 2}
+
+
+@pytest.mark.parametrize("num_experts", [1, 2])
+def test_home_against_numpy(num_experts):
+    tasks = ["click", "like", "long_view"]
+    meta_tasks = {"watch": ["long_view", "click"], "act": ["like"]}
+    layer = built(LAYERS.HoME(tasks, meta_tasks, num_experts, **HOME))
+    # The masks, written down by hand: shared, watch and act; shared, watch, act and the tasks.
+    assert layer.meta_level.sees == [[0, 1, 2], [0, 1], [0, 2]]
+    assert layer.task_level.sees == [[], [], [], [0, 1, 3], [0, 2, 4], [0, 1, 5]]
+    shared, watch, act = masked_by_numpy(layer.meta_level, [X] * 3)
+    expected = masked_by_numpy(layer.task_level, [shared, watch, act, watch, act, watch])
+    out = layer(X)
+    assert list(out) == tasks
+    for task, values in zip(tasks, expected, strict=True):
+        np.testing.assert_allclose(as_array(out[task]), values, rtol=1e-5, atol=1e-5)
+
+
+def test_home_has_one_category_if_none_is_given():
+    layer = built(LAYERS.HoME(["click", "like"], **HOME))
+    shared, everything = masked_by_numpy(layer.meta_level, [X] * 2)
+    expected = masked_by_numpy(layer.task_level, [shared, everything, everything, everything])
+    for task, values in zip(["click", "like"], expected, strict=True):
+        np.testing.assert_allclose(as_array(layer(X)[task]), values, rtol=1e-5, atol=1e-5)
+    assert layer.get_config()["meta_tasks"] is None
+
+
+def test_a_task_of_home_does_not_train_what_is_masked():
+    tasks, meta_tasks = ["click", "like", "buy"], {"watch": ["click", "like"], "act": ["buy"]}
+    layer = built(LAYERS.HoME(tasks, meta_tasks, num_experts=1, **HOME))
+    levels = (layer.meta_level, layer.task_level)
+    kernels = [expert.weights[0] for level in levels for expert in level.experts]
+    _, _, found = gradients(lambda x: ops.sum(layer(x)["click"] ** 2), [X], kernels)
+    # The experts of another category are reached at the first level, through the shared output.
+    shared, watch, act, *above = [bool(np.any(gradient)) for gradient in found]
+    assert (shared, watch, act) == (True, True, True)
+    assert above == [True, True, False, True, False, False]
+
+
+def test_experts_of_home_have_one_size():
+    """Whatever the size of their inputs, unlike experts without a normalization."""
+    sizes = {}
+    for normalization in ("layer", "batch", None):
+        layer = LAYERS.MaskedExperts([[0], [0]], 1, units=(16,), normalization=normalization)
+        layer.build([(None, 4)] * 2)
+        # One expert has a kernel a hundred times as large as the other.
+        kernel = wave(4, 16)
+        for expert, factor in zip(layer.experts, (1.0, 100.0), strict=True):
+            expert.first.kernel.assign(factor * kernel)
+        small, large = (np.abs(as_array(layer._experts_of(index, X, training=True))).mean() for index in range(2))
+        sizes[normalization] = large / small
+    assert sizes["layer"] < 2
+    assert sizes["batch"] < 2 < 50 < sizes[None]
+
+
+@pytest.mark.parametrize(("arguments", "refused"), [({}, False), ({"normalization": "batch"}, True)])
+def test_only_processes_that_take_statistics_of_the_batch_refuse_home(arguments, refused):
+    layer = LAYERS.HoME(["click"], **HOME, **arguments)
+    kinds = {type(inner) for inner in layer._flatten_layers()}
+    assert (keras.layers.BatchNormalization in kinds) == refused
+    assert (keras.layers.LayerNormalization in kinds) != refused
+
+
 def aitm_by_numpy(layer, parents, x):
     """z = Σ softmax(<key, query> / √width) value over what the parent hands on and the task's own."""
     own = {task: network(layer.bottoms, index, x) for index, task in enumerate(layer.task_names)}
@@ -276,7 +380,7 @@ def test_wrong_parents(parents, message):
         LAYERS.AITM(["view", "click", "like", "buy"], parents)
 
 
-@pytest.mark.parametrize("structure", ["mmoe", "ple", "aitm", "adatt"])
+@pytest.mark.parametrize("structure", ["mmoe", "ple", "aitm", "adatt", "home"])
 @pytest.mark.parametrize("names", [[], ["click", "click"], "click", [1]])
 def test_wrong_task_names(structure, names):
     with pytest.raises(ValueError, match="`task_names` must be a sequence of different strings.*Received"):
@@ -295,6 +399,20 @@ def test_wrong_task_names(structure, names):
         (lambda: LAYERS.AdaTT(["click"], num_levels=0), "`num_levels` must be a positive integer"),
         (lambda: LAYERS.AdaTT(["click"], num_task_experts=0), "`num_task_experts` must be a positive integer"),
         (lambda: LAYERS.AdaTT(["click"], num_shared_experts=-1), "`num_shared_experts` must be a positive.*=-1"),
+        (lambda: LAYERS.HoME(["click"], num_experts=0), "`num_experts` must be a positive integer"),
+        (lambda: LAYERS.HoME(["click"], gate_rank=0), "`gate_rank` must be a positive integer"),
+        (lambda: LAYERS.HoME(["click"], units=()), "`units` must hold at least one width"),
+        (lambda: LAYERS.HoME(["click"], normalization="group"), "`normalization` must be one of .*'group'"),
+        (lambda: LAYERS.HoME(["a", "b"], {"all": ["a"]}), r"must name every task of \['a', 'b'\] once.*Received: meta"),
+        (lambda: LAYERS.HoME(["a"], {"one": ["a"], "two": ["a"]}), "must name every task of .* once"),
+        (lambda: LAYERS.HoME(["a"], {"all": ["a", "c"]}), "must name every task of .* once"),
+        (lambda: LAYERS.HoME(["a"], {"all": ["a"], "none": []}), "Every category of `meta_tasks` must have a task"),
+        (lambda: LAYERS.MaskedExperts([[0, 2], [1]]), "for each of the 2 groups, numbers of groups.*Received: sees"),
+        (lambda: LAYERS.MaskedExperts([[], []]), "at least one number in all"),
+        (
+            lambda: LAYERS.MaskedExperts([[0], [1]]).build([(None, 3)]),
+            "must be a list of 2 tensors, one for each group. Received: 1 shapes",
+        ),
         (
             lambda: LAYERS.TaskToTaskFusion(2, 1, shared_output=True),
             "`shared_output` is the output of shared experts. Give `num_shared_experts`.*Received: num_shared_exp",
