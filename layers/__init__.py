@@ -23,6 +23,7 @@ from .mlp import MLP
 from .multi_task import (
     AITM,
     PLE,
+    STEM,
     AdaptiveInformationTransfer,
     AdaTT,
     CustomizedGateControl,
@@ -44,6 +45,7 @@ __all__ = [
     "AITM",
     "MLP",
     "PLE",
+    "STEM",
     "AdaTT",
     "AdaptiveInformationTransfer",
     "AttentionInteraction",

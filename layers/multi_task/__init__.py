@@ -11,6 +11,7 @@ from .mmoe import MMoE
 from .multi_task import MultiTask
 from .ple import PLE
 from .shared_bottom import SharedBottom
+from .stem import STEM
 from .task_to_task_fusion import TaskToTaskFusion
 
 MULTI_TASK: dict[str, type[MultiTask]] = {
@@ -20,12 +21,14 @@ MULTI_TASK: dict[str, type[MultiTask]] = {
     "aitm": AITM,
     "adatt": AdaTT,
     "home": HoME,
+    "stem": STEM,
 }
 
 __all__ = [
     "AITM",
     "MULTI_TASK",
     "PLE",
+    "STEM",
     "AdaTT",
     "AdaptiveInformationTransfer",
     "CustomizedGateControl",

@@ -7,6 +7,7 @@ import keras
 from ...schema import Schema
 from .autoint import AutoInt
 from .backbone import Backbone
+from .concatenation import Concatenation
 from .dcn_v2 import DCNv2
 from .deepfm import DeepFM
 from .dhen import DHEN
@@ -24,6 +25,7 @@ MLP = MLPBackbone
 
 BACKBONES: dict[str, type[Backbone]] = {
     "autoint": AutoInt,
+    "concatenation": Concatenation,
     "dcn_v2": DCNv2,
     "deepfm": DeepFM,
     "dhen": DHEN,
@@ -62,6 +64,7 @@ __all__ = [
     "NCF",
     "AutoInt",
     "Backbone",
+    "Concatenation",
     "DCNv2",
     "DeepFM",
     "FinalMLP",

@@ -309,6 +309,42 @@ def test_only_processes_that_take_statistics_of_the_batch_refuse_home(arguments,
     assert (keras.layers.LayerNormalization in kinds) != refused
 
 
+@pytest.mark.parametrize("gate_units", [(), (5,)])
+@pytest.mark.parametrize(("num_shared_experts", "num_task_experts"), [(1, 1), (2, 3)])
+def test_stem_against_numpy(num_shared_experts, num_task_experts, gate_units):
+    tasks, x = ["click", "like", "buy"], wave(6, 12)
+    layer = built(LAYERS.STEM(tasks, num_shared_experts, num_task_experts, (5, 3), gate_units=gate_units), 12)
+    # Three columns for each task, and three shared ones.
+    parts = [x[:, [part, 4 + part, 8 + part]] for part in range(4)]
+    experts = [
+        network(parallel, index, part)
+        for parallel, part in zip(layer.experts, parts, strict=True)
+        for index in range(parallel.num_networks)
+    ]
+    assert len(experts) == 3 * num_task_experts + num_shared_experts
+    out = layer(x)
+    assert list(out) == tasks
+    for task, gate, part in zip(tasks, layer.gates, parts, strict=False):
+        shares = softmax(mlp_logits(gate, part + parts[3]))
+        expected = sum(shares[:, [index]] * expert for index, expert in enumerate(experts))
+        np.testing.assert_allclose(as_array(out[task]), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_task_of_stem_reads_all_experts_and_trains_its_own():
+    """All forward, task-specific backward: of experts and of the columns they read."""
+    layer, x = built(LAYERS.STEM(["click", "like", "buy"], units=(3,), activation="tanh"), 8), wave(6, 8)
+    kernels = [experts.weights[0] for experts in layer.experts]
+    _, (of_inputs,), found = gradients(lambda x: ops.sum(layer(x)["like"] ** 2), [x], kernels)
+    assert [bool(np.any(gradient)) for gradient in found] == [False, True, False, True]
+    assert [bool(of_inputs[:, column].any()) for column in range(8)] == [False, True, False, True] * 2
+    before = as_array(layer(x)["like"])
+    for kernel in kernels:
+        kept = as_array(kernel).copy()
+        kernel.assign(2 * kept)
+        assert np.abs(as_array(layer(x)["like"]) - before).max() > 1e-4
+        kernel.assign(kept)
+
+
 def aitm_by_numpy(layer, parents, x):
     """z = Σ softmax(<key, query> / √width) value over what the parent hands on and the task's own."""
     own = {task: network(layer.bottoms, index, x) for index, task in enumerate(layer.task_names)}
@@ -380,7 +416,7 @@ def test_wrong_parents(parents, message):
         LAYERS.AITM(["view", "click", "like", "buy"], parents)
 
 
-@pytest.mark.parametrize("structure", ["mmoe", "ple", "aitm", "adatt", "home"])
+@pytest.mark.parametrize("structure", ["mmoe", "ple", "aitm", "adatt", "home", "stem"])
 @pytest.mark.parametrize("names", [[], ["click", "click"], "click", [1]])
 def test_wrong_task_names(structure, names):
     with pytest.raises(ValueError, match="`task_names` must be a sequence of different strings.*Received"):
@@ -399,6 +435,12 @@ def test_wrong_task_names(structure, names):
         (lambda: LAYERS.AdaTT(["click"], num_levels=0), "`num_levels` must be a positive integer"),
         (lambda: LAYERS.AdaTT(["click"], num_task_experts=0), "`num_task_experts` must be a positive integer"),
         (lambda: LAYERS.AdaTT(["click"], num_shared_experts=-1), "`num_shared_experts` must be a positive.*=-1"),
+        (lambda: LAYERS.STEM(["click"], num_shared_experts=0), "`num_shared_experts` must be a positive integer"),
+        (lambda: LAYERS.STEM(["click"], num_task_experts=0), "`num_task_experts` must be a positive integer"),
+        (
+            lambda: LAYERS.STEM(["click", "like"]).build((None, 16)),
+            r"into 3 parts of one width.* a multiple of 3.*Received: input_shape=\(None, 16\)",
+        ),
         (lambda: LAYERS.HoME(["click"], num_experts=0), "`num_experts` must be a positive integer"),
         (lambda: LAYERS.HoME(["click"], gate_rank=0), "`gate_rank` must be a positive integer"),
         (lambda: LAYERS.HoME(["click"], units=()), "`units` must hold at least one width"),
@@ -426,13 +468,14 @@ def test_wrong_sizes(make, message):
 
 @pytest.mark.parametrize("structure", MULTI_TASK)
 def test_one_task(structure):
-    layer = built(MULTI_TASK[structure](["click"], units=(3,)))
-    assert as_array(layer(X)["click"]).shape == (6, 3)
+    layer = built(MULTI_TASK[structure](["click"], units=(3,)), 6)
+    assert as_array(layer(wave(6, 6))["click"]).shape == (6, 3)
 
 
 @pytest.mark.parametrize("structure", MULTI_TASK)
 def test_dropout_acts_in_training_only(structure):
-    layer = built(MULTI_TASK[structure](["click", "like"], units=(16,), dropout=0.5))
-    still, moved = (as_array(layer(X, training=training)["like"]) for training in (False, True))
-    np.testing.assert_array_equal(still, as_array(layer(X)["like"]))
+    layer = built(MULTI_TASK[structure](["click", "like"], units=(16,), dropout=0.5), 6)
+    x = wave(6, 6)
+    still, moved = (as_array(layer(x, training=training)["like"]) for training in (False, True))
+    np.testing.assert_array_equal(still, as_array(layer(x)["like"]))
     assert not np.allclose(still, moved)

@@ -53,7 +53,7 @@ def untrained(model, x=None, y=None, **arguments):
 @pytest.mark.parametrize(
     ("backbone", "multi_task"),
     [(name, "shared_bottom") for name in ("lr", "fm", "dhen")]
-    + [("lr", name) for name in MULTI_TASK if name != "shared_bottom"],
+    + [("concatenation" if name == "stem" else "lr", name) for name in MULTI_TASK if name != "shared_bottom"],
 )
 def test_the_first_predictions_are_the_rates(backbone, multi_task):
     model = make(backbone=backbone, multi_task=multi_task)
