@@ -38,7 +38,7 @@ from .ranking_graph import RankingGraph, RankingNetwork, make_ranking_graph
 from .ranking_model import RankingModel, probabilities_of
 from .rate_start import RateStart
 from .residual_learning import ResidualLearning
-from .structures import make_structure, make_task_weighting
+from .structures import field_width, make_structure, make_task_weighting
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -68,11 +68,13 @@ class CTRModel(MultiTaskModel):
         backbone: a name of `grouprank.models.backbones.BACKBONES` such as `"dcn_v2"`,
             `"dhen"` or `"mlp"`, or a `Backbone`. Defaults to `"dcn_v2"`.
         multi_task: structure above the backbone: `"shared_bottom"`, `"mmoe"`, `"ple"`,
-            `"aitm"`, or a `MultiTask` such as one of yours. Defaults to `"shared_bottom"`.
+            `"aitm"`, `"adatt"`, `"home"`, `"stem"` (above the backbone `"concatenation"`), or a `MultiTask` such as
+            one of yours. Defaults to `"shared_bottom"`.
         group_structure: any subset of `("user", "user_ad", "representation")`, or
             a dict of `GroupConcat` by placement. Defaults to all three.
         residual_learning: `True`, `False` or a `ResidualLearning`. Defaults to `True`.
-        embedding_dim: width of every feature's embedding, unless `tables` say otherwise. Defaults to `16`.
+        embedding_dim: width of every feature's embedding, unless `tables` say otherwise. Under `"stem"` every task has
+            an embedding of this width, and all tasks share one. Defaults to `16`.
         tower_units: widths of each task's tower. Defaults to `(64,)`.
         dropout: dropout rate of towers and of a backbone given by name. Defaults to `0.0`.
         embedding_optimizer: what trains the embedding table. `None` takes the optimizer
@@ -196,18 +198,19 @@ class CTRModel(MultiTaskModel):
         regularizer = keras.regularizers.get(embeddings_regularizer)
         tables = tuple(tables)
         # === Layers ===
-        group_concats = make_group_concats(group_structure, schema, embedding_dim)
+        width = field_width(multi_task, schema, embedding_dim)
+        group_concats = make_group_concats(group_structure, schema, width)
         feature_interactions = backbones.get(backbone, schema, dropout=dropout, name="backbone")
         structure = make_structure(multi_task, schema, dropout)
         weighting = make_task_weighting(task_weighting, schema, task_weights)
         calibrations = make_calibrations(calibration, negative_rate, schema)
         encoders = make_sequence_encoders(sequence_encoder, schema)
-        semantic_embeddings = make_semantic_ids(semantic_ids, schema, embedding_dim)
+        semantic_embeddings = make_semantic_ids(semantic_ids, schema, width)
         # === Functional graph ===
         inputs = make_inputs(schema)
         embedder = make_embedder(
             schema,
-            embedding_dim,
+            width,
             regularizer,
             embedding_optimizer,
             encoders,

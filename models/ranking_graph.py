@@ -21,6 +21,7 @@ from .backbones import Backbone
 from .group_placements import side_fields
 from .layer_calls import LayerCalls
 from .residual_learning import ResidualLearning
+from .structures import check_parts
 
 
 class RankingNetwork:
@@ -135,6 +136,7 @@ def make_ranking_graph(
     """
     calls = LayerCalls()
     groups, placement_inputs = network.groups(fields, calls)
+    check_parts(network.structure, network.backbone, {**fields, **groups})
     representation, by_task = network.representations({**fields, **groups}, calls)
     if "representation" in network.group_concats:
         placement_inputs["representation"] = representation

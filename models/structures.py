@@ -9,6 +9,7 @@ from ..layers import MultiTask, TaskWeighting
 from ..layers.multi_task import MULTI_TASK
 from ..layers.task_weighting import TASK_WEIGHTING
 from ..schema import Schema
+from .backbones import Backbone, Concatenation
 
 
 def make_structure(identifier: str | MultiTask | dict[str, Any], schema: Schema, dropout: float) -> MultiTask:
@@ -46,6 +47,53 @@ def make_structure(identifier: str | MultiTask | dict[str, Any], schema: Schema,
             "or `ordered_weight` out of the structure."
         )
     return identifier
+
+
+def field_width(identifier: str | MultiTask | dict[str, Any], schema: Schema, embedding_dim: int) -> int:
+    """How wide a model's fields are: `embedding_dim`, times the parts into which the structure splits them.
+
+    Args:
+        identifier: as for `make_structure`.
+        schema: the table.
+        embedding_dim: width of a part.
+    """
+    # A structure may not be made for this yet: weights of a seed depend on the order in which layers are made.
+    if isinstance(identifier, str):
+        kind: Any = MULTI_TASK.get(identifier)
+    elif isinstance(identifier, dict):
+        kind = type(keras.saving.deserialize_keras_object(identifier))
+    else:
+        kind = type(identifier)
+    parts = kind.embedding_parts(len(schema.tasks)) if isinstance(kind, type) and issubclass(kind, MultiTask) else 1
+    return embedding_dim * parts
+
+
+def check_parts(structure: MultiTask, backbone: Backbone, fields: Mapping[str, Any]) -> None:
+    """Raise if a structure splits the embeddings into parts, and something else has mixed them.
+
+    Args:
+        structure: the layer above the backbone.
+        backbone: the feature interactions.
+        fields: all fields that the backbone reads, `(batch, width)` by name.
+
+    Raises:
+        ValueError: on such a structure above another backbone than `Concatenation`, or fields that cannot be split.
+    """
+    parts = structure.embedding_parts(len(structure.task_names))
+    if parts == 1:
+        return
+    if not isinstance(backbone, Concatenation):
+        raise ValueError(
+            f"{type(structure).__name__} gives each task a part of every field, so the backbone must leave the fields "
+            f"as they are: pass backbone='concatenation'. Received: a backbone of the class {type(backbone).__name__}."
+        )
+    odd = {name: field.shape[-1] for name, field in fields.items() if field.shape[-1] % parts}
+    if odd:
+        raise ValueError(
+            f"{type(structure).__name__} splits every field into {parts} parts of one width, so each must be a "
+            f"multiple of {parts} wide, also those of `tables`, `semantic_ids` and the `code_dim` of groups. "
+            f"Received: fields of the widths {odd}."
+        )
 
 
 def make_task_weighting(

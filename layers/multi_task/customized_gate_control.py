@@ -9,6 +9,7 @@ from keras import ops
 from ..check_arguments import check_positive
 from ..mlp import MLP
 from ..parallel_mlp import ParallelMLP
+from .weighted_sum import weighted_sum
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -113,7 +114,10 @@ class CustomizedGateControl(keras.layers.Layer):
         seen = [ops.concatenate([experts, shared], axis=1) for experts in own]
         if self.shared_gate:
             seen.append(ops.concatenate([*own, shared], axis=1))
-        return [_mixture(gate(x), experts) for gate, x, experts in zip(self.gates, inputs, seen, strict=False)]
+        return [
+            weighted_sum(ops.softmax(gate(x), axis=-1), experts)
+            for gate, x, experts in zip(self.gates, inputs, seen, strict=False)
+        ]
 
     def compute_output_shape(self, input_shape: Sequence[tuple[int | None, ...]]) -> list[tuple[int | None, ...]]:
         """Shapes of the output list."""
@@ -132,9 +136,3 @@ class CustomizedGateControl(keras.layers.Layer):
             "gate_units": list(self.gate_units),
             "shared_gate": self.shared_gate,
         }
-
-
-def _mixture(logits: Any, experts: Any) -> Any:
-    """Softmax-weighted sum of `(batch, experts, width)` over the experts."""
-    shares = ops.expand_dims(ops.softmax(logits, axis=-1), 1)
-    return ops.squeeze(ops.matmul(shares, experts), 1)

@@ -58,6 +58,15 @@ class MultiTask(keras.layers.Layer):
         """The task that each task follows, and is at most as probable as."""
         return {}
 
+    @staticmethod
+    def embedding_parts(num_tasks: int) -> int:
+        """How many parts the structure finds in every embedding, each as wide as an embedding otherwise is.
+
+        Args:
+            num_tasks: number of tasks.
+        """
+        return 1
+
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
         """Each task's representation."""
         raise NotImplementedError(f"{type(self).__name__} must implement `call`.")

@@ -7,6 +7,7 @@ import keras
 from ...schema import Schema
 from .autoint import AutoInt
 from .backbone import Backbone
+from .concatenation import Concatenation
 from .dcn_v2 import DCNv2
 from .deepfm import DeepFM
 from .dhen import DHEN
@@ -27,6 +28,7 @@ MLP = MLPBackbone
 
 BACKBONES: dict[str, type[Backbone]] = {
     "autoint": AutoInt,
+    "concatenation": Concatenation,
     "dcn_v2": DCNv2,
     "deepfm": DeepFM,
     "dhen": DHEN,
@@ -69,6 +71,7 @@ __all__ = [
     "NCF",
     "AutoInt",
     "Backbone",
+    "Concatenation",
     "DCNv2",
     "DeepFM",
     "FinalMLP",

@@ -1,5 +1,6 @@
 """Multi-task structures against NumPy of their papers' equations and cases computed by hand."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -137,6 +138,213 @@ def test_a_task_of_ple_does_not_train_another_tasks_experts():
     assert [bool(np.any(gradient)) for gradient in found] == [True, False, True]
 
 
+def fusion_by_numpy(level, inputs):
+    """The mixture of all experts plus the sum of the native ones, which is a single one itself."""
+    native = [
+        [network(experts, index, x) for index in range(experts.num_networks)]
+        for experts, x in zip(level.experts, inputs, strict=True)
+    ]
+    everyone = [expert for experts in native for expert in experts]
+    weights = {weight.name: as_array(weight) for weight in level.weights}
+    outputs = []
+    for module, gate in enumerate(level.gates):
+        shares = softmax(inputs[module] @ as_array(gate.kernel) + as_array(gate.bias))
+        assert shares.shape[1] == len(everyone)
+        mixture = sum(shares[:, [index]] * expert for index, expert in enumerate(everyone))
+        own = native[module]
+        factors = weights[f"native_{module}"] if len(own) > 1 else [1.0]
+        outputs.append(mixture + sum(factor * expert for factor, expert in zip(factors, own, strict=True)))
+    return outputs
+
+
+@pytest.mark.parametrize(("num_task_experts", "num_shared_experts"), [(1, 0), (3, 0), (2, 1), (1, 2)])
+@pytest.mark.parametrize("num_levels", [1, 3])
+def test_adatt_against_numpy(num_levels, num_task_experts, num_shared_experts):
+    tasks = ["click", "like", "buy"]
+    layer = built(LAYERS.AdaTT(tasks, num_levels, num_task_experts, num_shared_experts, units=(5, 3)))
+    representations = [X] * (len(tasks) + bool(num_shared_experts))
+    for index, level in enumerate(layer.levels):
+        assert level.shared_output == (num_shared_experts > 0 and index < num_levels - 1)
+        representations = fusion_by_numpy(level, representations)
+    out = layer(X)
+    assert list(out) == tasks
+    for task, expected in zip(tasks, representations, strict=True):
+        np.testing.assert_allclose(as_array(out[task]), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_adatt_of_one_level_by_hand():
+    """Two tasks, one with two experts each, all of width 1, on a row of 1 and 2."""
+    layer = LAYERS.AdaTT(["click", "like"], num_levels=1, num_task_experts=2, units=(1,))
+    layer.build((None, 2))
+    level = layer.levels[0]
+    # Experts of click: 1·1 + 1·2 = 3 and 2·1 + 0·2 = 2; of like: 0·1 + 2.5·2 = 5 and 1·1 + 0·2 = 1.
+    for experts, kernel in zip(level.experts, ([[1, 2], [1, 0]], [[0, 1], [2.5, 0]]), strict=True):
+        experts.set_weights([np.reshape(kernel, (2, 2, 1)), np.zeros((2, 1))])
+    # Shares of 3 : 1 : 1 : 1 over both tasks' experts, and equal ones.
+    level.gates[0].set_weights([np.array([[np.log(3), 0, 0, 0], [0, 0, 0, 0]]), np.zeros(4)])
+    level.gates[1].set_weights([np.zeros((2, 4)), np.zeros(4)])
+    for weight in level.weights:
+        if weight.name.startswith("native"):
+            weight.assign({"native_0": [10, -1], "native_1": [0, 2]}[weight.name])
+    out = layer(np.array([[1.0, 2.0]], "float32"))
+    np.testing.assert_allclose(as_array(out["click"]), [[(9 + 2 + 5 + 1) / 6 + 10 * 3 - 2]], rtol=1e-6)
+    np.testing.assert_allclose(as_array(out["like"]), [[(3 + 2 + 5 + 1) / 4 + 2 * 1]], rtol=1e-6)
+
+
+def test_a_task_of_adatt_trains_every_tasks_experts():
+    layer = built(LAYERS.AdaTT(["click", "like"], num_levels=1, units=(3,), activation="tanh"))
+    kernels = [experts.weights[0] for experts in layer.levels[0].experts]
+    _, _, found = gradients(lambda x: ops.sum(layer(x)["click"]), [X], kernels)
+    assert [bool(np.any(gradient)) for gradient in found] == [True, True]
+
+
+def test_native_weights_of_adatt_start_within_the_authors_bounds():
+    layer = LAYERS.AdaTT(["click", "like"], num_levels=1, num_task_experts=64, units=(1,))
+    layer.build((None, 2))
+    for weight in layer.levels[0].weights:
+        if weight.name.startswith("native"):
+            assert 0.1 < np.abs(as_array(weight)).max() <= 1 / 8
+
+
+def expert_by_numpy(feature_gate, expert, x):
+    """Swish(norm(x' W + b)) layer after layer, where x' is x times a gate of low rank."""
+    down, down_bias, up, up_bias = (as_array(weight) for weight in feature_gate.weights)
+    assert down.shape[1] == up.shape[0] == 2
+    h = x * 2 / (1 + np.exp(-((x @ down + down_bias) @ up + up_bias)))
+    weights = [as_array(weight) for weight in expert.weights if "seed" not in weight.path]
+    for kernel, bias, gamma, beta in zip(*(weights[index::4] for index in range(4)), strict=True):
+        h = h @ kernel + bias
+        mean, variance = h.mean(-1, keepdims=True), h.var(-1, keepdims=True)
+        h = (h - mean) / np.sqrt(variance + 1e-3) * gamma + beta
+        h = h / (1 + np.exp(-h))
+    return h
+
+
+def masked_by_numpy(level, inputs):
+    """The mixture of the seen experts plus the group's own ones by its self gate."""
+    number = level.num_experts
+    groups = [
+        [
+            expert_by_numpy(level.feature_gates[group * number + index], level.experts[group * number + index], x)
+            for index in range(number)
+        ]
+        for group, x in enumerate(inputs)
+    ]
+    outputs = []
+    gates = iter(zip(level.gates, level.self_gates, strict=True))
+    for group, seen in enumerate(level.sees):
+        if seen:
+            gate, self_gate = next(gates)
+            shares, scores = (inputs[group] @ as_array(one.kernel) + as_array(one.bias) for one in (gate, self_gate))
+            shares = softmax(shares)
+            own = softmax(scores) if number > 1 else 1 / (1 + np.exp(-scores))
+            experts = [expert for other in seen for expert in groups[other]]
+            assert shares.shape[1] == len(experts)
+            mixture = sum(shares[:, [index]] * expert for index, expert in enumerate(experts))
+            outputs.append(mixture + sum(own[:, [index]] * expert for index, expert in enumerate(groups[group])))
+    return outputs
+
+
+HOME = {"units": (5, 3), "gate_rank": 2}
+
+
+@pytest.mark.parametrize("num_experts", [1, 2])
+def test_home_against_numpy(num_experts):
+    tasks = ["click", "like", "long_view"]
+    meta_tasks = {"watch": ["long_view", "click"], "act": ["like"]}
+    layer = built(LAYERS.HoME(tasks, meta_tasks, num_experts, **HOME))
+    # The masks, written down by hand: shared, watch and act; shared, watch, act and the tasks.
+    assert layer.meta_level.sees == [[0, 1, 2], [0, 1], [0, 2]]
+    assert layer.task_level.sees == [[], [], [], [0, 1, 3], [0, 2, 4], [0, 1, 5]]
+    shared, watch, act = masked_by_numpy(layer.meta_level, [X] * 3)
+    expected = masked_by_numpy(layer.task_level, [shared, watch, act, watch, act, watch])
+    out = layer(X)
+    assert list(out) == tasks
+    for task, values in zip(tasks, expected, strict=True):
+        np.testing.assert_allclose(as_array(out[task]), values, rtol=1e-5, atol=1e-5)
+
+
+def test_home_has_one_category_if_none_is_given():
+    layer = built(LAYERS.HoME(["click", "like"], **HOME))
+    shared, everything = masked_by_numpy(layer.meta_level, [X] * 2)
+    expected = masked_by_numpy(layer.task_level, [shared, everything, everything, everything])
+    for task, values in zip(["click", "like"], expected, strict=True):
+        np.testing.assert_allclose(as_array(layer(X)[task]), values, rtol=1e-5, atol=1e-5)
+    assert layer.get_config()["meta_tasks"] is None
+
+
+def test_a_task_of_home_does_not_train_what_is_masked():
+    tasks, meta_tasks = ["click", "like", "buy"], {"watch": ["click", "like"], "act": ["buy"]}
+    layer = built(LAYERS.HoME(tasks, meta_tasks, num_experts=1, **HOME))
+    levels = (layer.meta_level, layer.task_level)
+    kernels = [expert.weights[0] for level in levels for expert in level.experts]
+    _, _, found = gradients(lambda x: ops.sum(layer(x)["click"] ** 2), [X], kernels)
+    # The experts of another category are reached at the first level, through the shared output.
+    shared, watch, act, *above = [bool(np.any(gradient)) for gradient in found]
+    assert (shared, watch, act) == (True, True, True)
+    assert above == [True, True, False, True, False, False]
+
+
+def test_experts_of_home_have_one_size():
+    """Whatever the size of their inputs, unlike experts without a normalization."""
+    sizes = {}
+    for normalization in ("layer", "batch", None):
+        layer = LAYERS.MaskedExperts([[0], [0]], 1, units=(16,), normalization=normalization)
+        layer.build([(None, 4)] * 2)
+        # One expert has a kernel a hundred times as large as the other.
+        kernel = wave(4, 16)
+        for expert, factor in zip(layer.experts, (1.0, 100.0), strict=True):
+            expert.first.kernel.assign(factor * kernel)
+        small, large = (np.abs(as_array(layer._experts_of(index, X, training=True))).mean() for index in range(2))
+        sizes[normalization] = large / small
+    assert sizes["layer"] < 2
+    assert sizes["batch"] < 2 < 50 < sizes[None]
+
+
+@pytest.mark.parametrize(("arguments", "refused"), [({}, False), ({"normalization": "batch"}, True)])
+def test_only_processes_that_take_statistics_of_the_batch_refuse_home(arguments, refused):
+    layer = LAYERS.HoME(["click"], **HOME, **arguments)
+    kinds = {type(inner) for inner in layer._flatten_layers()}
+    assert (keras.layers.BatchNormalization in kinds) == refused
+    assert (keras.layers.LayerNormalization in kinds) != refused
+
+
+@pytest.mark.parametrize("gate_units", [(), (5,)])
+@pytest.mark.parametrize(("num_shared_experts", "num_task_experts"), [(1, 1), (2, 3)])
+def test_stem_against_numpy(num_shared_experts, num_task_experts, gate_units):
+    tasks, x = ["click", "like", "buy"], wave(6, 12)
+    layer = built(LAYERS.STEM(tasks, num_shared_experts, num_task_experts, (5, 3), gate_units=gate_units), 12)
+    # Three columns for each task, and three shared ones.
+    parts = [x[:, [part, 4 + part, 8 + part]] for part in range(4)]
+    experts = [
+        network(parallel, index, part)
+        for parallel, part in zip(layer.experts, parts, strict=True)
+        for index in range(parallel.num_networks)
+    ]
+    assert len(experts) == 3 * num_task_experts + num_shared_experts
+    out = layer(x)
+    assert list(out) == tasks
+    for task, gate, part in zip(tasks, layer.gates, parts, strict=False):
+        shares = softmax(mlp_logits(gate, part + parts[3]))
+        expected = sum(shares[:, [index]] * expert for index, expert in enumerate(experts))
+        np.testing.assert_allclose(as_array(out[task]), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_task_of_stem_reads_all_experts_and_trains_its_own():
+    """All forward, task-specific backward: of experts and of the columns they read."""
+    layer, x = built(LAYERS.STEM(["click", "like", "buy"], units=(3,), activation="tanh"), 8), wave(6, 8)
+    kernels = [experts.weights[0] for experts in layer.experts]
+    _, (of_inputs,), found = gradients(lambda x: ops.sum(layer(x)["like"] ** 2), [x], kernels)
+    assert [bool(np.any(gradient)) for gradient in found] == [False, True, False, True]
+    assert [bool(of_inputs[:, column].any()) for column in range(8)] == [False, True, False, True] * 2
+    before = as_array(layer(x)["like"])
+    for kernel in kernels:
+        kept = as_array(kernel).copy()
+        kernel.assign(2 * kept)
+        assert np.abs(as_array(layer(x)["like"]) - before).max() > 1e-4
+        kernel.assign(kept)
+
+
 def aitm_by_numpy(layer, parents, x):
     """z = Σ softmax(<key, query> / √width) value over what the parent hands on and the task's own."""
     own = {task: network(layer.bottoms, index, x) for index, task in enumerate(layer.task_names)}
@@ -208,7 +416,7 @@ def test_wrong_parents(parents, message):
         LAYERS.AITM(["view", "click", "like", "buy"], parents)
 
 
-@pytest.mark.parametrize("structure", ["mmoe", "ple", "aitm"])
+@pytest.mark.parametrize("structure", ["mmoe", "ple", "aitm", "adatt", "home", "stem"])
 @pytest.mark.parametrize("names", [[], ["click", "click"], "click", [1]])
 def test_wrong_task_names(structure, names):
     with pytest.raises(ValueError, match="`task_names` must be a sequence of different strings.*Received"):
@@ -224,6 +432,33 @@ def test_wrong_task_names(structure, names):
         (lambda: LAYERS.PLE(["click"], num_shared_experts=0), "`num_shared_experts` must be a positive"),
         (lambda: LAYERS.PLE(["click"], num_task_experts=1.5), "`num_task_experts` must be a positive integer.*1.5"),
         (lambda: LAYERS.AITM(["click"], dropout=1.0), "`dropout` must lie in"),
+        (lambda: LAYERS.AdaTT(["click"], num_levels=0), "`num_levels` must be a positive integer"),
+        (lambda: LAYERS.AdaTT(["click"], num_task_experts=0), "`num_task_experts` must be a positive integer"),
+        (lambda: LAYERS.AdaTT(["click"], num_shared_experts=-1), "`num_shared_experts` must be a positive.*=-1"),
+        (lambda: LAYERS.STEM(["click"], num_shared_experts=0), "`num_shared_experts` must be a positive integer"),
+        (lambda: LAYERS.STEM(["click"], num_task_experts=0), "`num_task_experts` must be a positive integer"),
+        (
+            lambda: LAYERS.STEM(["click", "like"]).build((None, 16)),
+            r"into 3 parts of one width.* a multiple of 3.*Received: input_shape=\(None, 16\)",
+        ),
+        (lambda: LAYERS.HoME(["click"], num_experts=0), "`num_experts` must be a positive integer"),
+        (lambda: LAYERS.HoME(["click"], gate_rank=0), "`gate_rank` must be a positive integer"),
+        (lambda: LAYERS.HoME(["click"], units=()), "`units` must hold at least one width"),
+        (lambda: LAYERS.HoME(["click"], normalization="group"), "`normalization` must be one of .*'group'"),
+        (lambda: LAYERS.HoME(["a", "b"], {"all": ["a"]}), r"must name every task of \['a', 'b'\] once.*Received: meta"),
+        (lambda: LAYERS.HoME(["a"], {"one": ["a"], "two": ["a"]}), "must name every task of .* once"),
+        (lambda: LAYERS.HoME(["a"], {"all": ["a", "c"]}), "must name every task of .* once"),
+        (lambda: LAYERS.HoME(["a"], {"all": ["a"], "none": []}), "Every category of `meta_tasks` must have a task"),
+        (lambda: LAYERS.MaskedExperts([[0, 2], [1]]), "for each of the 2 groups, numbers of groups.*Received: sees"),
+        (lambda: LAYERS.MaskedExperts([[], []]), "at least one number in all"),
+        (
+            lambda: LAYERS.MaskedExperts([[0], [1]]).build([(None, 3)]),
+            "must be a list of 2 tensors, one for each group. Received: 1 shapes",
+        ),
+        (
+            lambda: LAYERS.TaskToTaskFusion(2, 1, shared_output=True),
+            "`shared_output` is the output of shared experts. Give `num_shared_experts`.*Received: num_shared_exp",
+        ),
     ],
 )
 def test_wrong_sizes(make, message):
@@ -233,13 +468,14 @@ def test_wrong_sizes(make, message):
 
 @pytest.mark.parametrize("structure", MULTI_TASK)
 def test_one_task(structure):
-    layer = built(MULTI_TASK[structure](["click"], units=(3,)))
-    assert as_array(layer(X)["click"]).shape == (6, 3)
+    layer = built(MULTI_TASK[structure](["click"], units=(3,)), 6)
+    assert as_array(layer(wave(6, 6))["click"]).shape == (6, 3)
 
 
 @pytest.mark.parametrize("structure", MULTI_TASK)
 def test_dropout_acts_in_training_only(structure):
-    layer = built(MULTI_TASK[structure](["click", "like"], units=(16,), dropout=0.5))
-    still, moved = (as_array(layer(X, training=training)["like"]) for training in (False, True))
-    np.testing.assert_array_equal(still, as_array(layer(X)["like"]))
+    layer = built(MULTI_TASK[structure](["click", "like"], units=(16,), dropout=0.5), 6)
+    x = wave(6, 6)
+    still, moved = (as_array(layer(x, training=training)["like"]) for training in (False, True))
+    np.testing.assert_array_equal(still, as_array(layer(x)["like"]))
     assert not np.allclose(still, moved)

@@ -171,3 +171,49 @@ class TestStructures:
     def test_layer_of_other_tasks(self, ads):
         with pytest.raises(ValueError, match=r"`multi_task` was made for the tasks \['click', 'buy'\]"):
             ads.model(multi_task=LAYERS.SharedBottom(["click", "buy"]))
+
+    @pytest.mark.any_backend
+    def test_stem_has_an_embedding_for_each_task_and_a_shared_one(self, ads, tmp_path):
+        ids = LAYERS.SemanticIds(TestSemanticIds.codes, codebook_size=4)
+        groups = {
+            place: LAYERS.GroupConcat(2, 8, code_dim=6, seed=0, name=f"{place}_g") for place in ("user", "user_ad")
+        }
+        arguments = {"backbone": "concatenation", "multi_task": "stem", "semantic_ids": {"ad_id": ids}}
+        arguments["tables"] = [LAYERS.TableConfig("user_id", width=6)]
+        model = trained(ads.model(groups, True, **arguments), ads)
+        embedding = model.get_layer("embedding")
+        # Two tasks: three times the `embedding_dim` of 4.
+        assert [embedding.rows_of(name)[0].shape[1] for name in ("user_id", "ad_id")] == [6, 12]
+        assert model.get_layer("title_projection").units == model.get_layer("ad_id_semantic_ids").embedding_dim == 12
+        # Five more columns and the semantic ids, and two groups.
+        assert model.backbone.output.shape[-1] == 6 + 6 * 12 + 2 * 6
+        assert model.embedding_dim == check_file(model, ads, tmp_path / "model.keras").embedding_dim == 4
+
+    def test_a_task_of_stem_leaves_the_embeddings_of_others_alone(self, ads):
+        model = ads.model(backbone="concatenation", multi_task="stem", start_at_rate=False)
+        model.compile(keras.optimizers.SGD(0.5), metrics={}, **ads.quick)
+        tables = [*model.get_layer("embedding").weights, model.get_layer("title_projection").kernel]
+        before = [as_array(table).copy() for table in tables]
+        model.fit(ads.columns(), {**ads.labels(), "like": np.full(ads.rows, np.nan, "float32")}, verbose=0)
+        for table, start in zip(tables, before, strict=True):
+            moved = (as_array(table) != start).any(axis=0)
+            assert moved.tolist() == [True, False, True] * 4, table.path
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({}, r"the fields as they are: pass backbone='concatenation'. Received: .*class MLPBackbone"),
+            (
+                {"backbone": "concatenation", "tables": [LAYERS.TableConfig("user_id", width=8)]},
+                r"a multiple of 3 wide.*Received: fields of the widths \{'user_id': 8\}",
+            ),
+            (
+                {"backbone": "concatenation", "group_structure": ("user", "user_ad")},
+                r"the `code_dim` of groups. Received: fields of the widths \{'user:groups': 4, 'user_ad:groups': 4\}",
+            ),
+        ],
+    )
+    def test_what_stem_cannot_split(self, ads, arguments, message):
+        for structure in ("stem", LAYERS.STEM(["click", "like"])):
+            with pytest.raises(ValueError, match=message):
+                ads.model(multi_task=structure, **arguments)

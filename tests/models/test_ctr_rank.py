@@ -82,6 +82,7 @@ class DoubledDCNv2(DCNv2):
         once(CTRModel, {"backbone": DCNv2(1, units=())}),
         once(CTRModel, {"backbone": DCNv2(1, units=(8,), normalization="batch")}),
         once(CTRModel, {"backbone": DoubledDCNv2(1, units=(8,)), "multi_task": "mmoe"}),
+        once(CTRModel, {"backbone": "concatenation", "multi_task": "stem"}),
         once(CTRModel, {"backbone": "mlp", "dropout": 0.5, "sequence_encoder": {"history": "target_attention"}}),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 from support.fixed_weights import as_array
 
 import grouprank as gr
+from grouprank.layers.multi_task import MULTI_TASK
 from grouprank.reports import task_metrics
 
 ROWS = 2000
@@ -51,7 +52,8 @@ def untrained(model, x=None, y=None, **arguments):
 
 @pytest.mark.parametrize(
     ("backbone", "multi_task"),
-    [(name, "shared_bottom") for name in ("lr", "fm", "dhen")] + [("lr", name) for name in ("mmoe", "ple", "aitm")],
+    [(name, "shared_bottom") for name in ("lr", "fm", "dhen")]
+    + [("concatenation" if name == "stem" else "lr", name) for name in MULTI_TASK if name != "shared_bottom"],
 )
 def test_the_first_predictions_are_the_rates(backbone, multi_task):
     model = make(backbone=backbone, multi_task=multi_task)
