@@ -53,7 +53,7 @@ class DelayedFeedbackLoss(DelayedLoss):
     >>> y_true = np.array([[0.5, 2.0], [np.nan, 2.0]])  # converted after half a day; not converted in two days
     >>> y_pred = np.zeros((2, 2))  # half of the clicks convert, after a day in the mean
     >>> round(float(DelayedFeedbackLoss()(y_true, y_pred)), 4)
-    0.8795
+    0.8797
 
     Reference:
         Chapelle, *Modeling Delayed Feedback in Display Advertising*, KDD 2014.

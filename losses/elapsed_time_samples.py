@@ -12,6 +12,10 @@ class ElapsedTimeSamples(NamedTuple):
         rows: number of the click that each sample is of; a click that converts late has two.
         arrived_at: when the sample could be labelled.
         targets: float32 labels of the sample, of the late conversion and of the real negative, NaN where unknown.
+
+    Example:
+
+    See `elapsed_time_samples`.
     """
 
     rows: np.ndarray

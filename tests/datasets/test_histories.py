@@ -289,6 +289,8 @@ def dataset_of(frame_dataset, column, rows=300):
 def test_a_prepared_table_has_histories_in_the_ids_of_its_items(tmp_path, frame_dataset, kind):
     dataset = histories(dataset_of(frame_dataset, ITEMS[kind]), items="item", actions=["click"], length=4)
     table = prepare(dataset, tmp_path / "out", chunk_rows=31)
+    frame, dtypes = next(iter(dataset.chunks(31))), {"string": pl.String, "int64": pl.Int64}
+    assert all(frame.schema[column.raw_name] == dtypes[column.dtype] for column in dataset.columns)
     feature = table.schema["history"]
     assert (feature.shares, feature.shape, feature.side) == ("item", (4,), "user")
     assert [table.schema[name].shape for name in NAMES[1:]] == [(4,), (4,)]

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from support.fixed_weights import as_array
+from support.fixed_weights import as_array, set_fixed_weights
 
 import grouprank as gr
 from grouprank.losses import DelayedFeedbackLoss, ElapsedTimeLoss
@@ -84,6 +84,7 @@ def test_against_numpy(loss, kind):
         y["purchase_delays"][rng.random((ROWS, 3)) < 0.2] = NAN
     weight = np.linspace(0, 1, ROWS).astype("float32")
     model = make_model({"purchase": loss()}, kind, task_weights={"purchase": 2.0})
+    set_fixed_weights(model)  # an untrained model predicts the same everywhere
     outputs = outputs_of(model, x)
     total, parts = model.training_loss(x, y, outputs, weight)
     assert set(parts) == {"purchase/delayed"}
@@ -159,6 +160,8 @@ def test_from_a_loader_in_mixed_precision():
         model.fit(x, {task: y[task] for task in SCHEMA.task_names}, verbose=0)
     with pytest.raises(ValueError, match=r"expected the shape \(rows, 2\). Received: \(64,\)"):
         model.fit(x, {**y, "purchase_delays": y["purchase"]}, verbose=0)
+    with pytest.raises(ValueError, match="must not be negative"):
+        model.fit(x, {**y, "purchase_delays": -y["purchase_delays"]}, verbose=0)
 
 
 @pytest.mark.any_backend
