@@ -19,6 +19,7 @@ from .lr import LR
 from .masknet import MaskNet
 from .mlp import MLPBackbone
 from .ncf import NCF
+from .pepnet import PEPNet
 from .rank_mixer import RankMixer
 from .user_once_dcn import UserOnceDCN
 from .wukong import Wukong
@@ -40,6 +41,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "masknet": MaskNet,
     "mlp": MLPBackbone,
     "ncf": NCF,
+    "pepnet": PEPNet,
     "rank_mixer": RankMixer,
     "user_once_dcn": UserOnceDCN,
     "wukong": Wukong,
@@ -77,6 +79,7 @@ __all__ = [
     "FinalMLP",
     "MLPBackbone",
     "MaskNet",
+    "PEPNet",
     "RankMixer",
     "UserOnceDCN",
     "Wukong",

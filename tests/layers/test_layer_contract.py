@@ -24,6 +24,7 @@ from grouprank.models.backbones import (
     FinalMLP,
     MaskNet,
     MLPBackbone,
+    PEPNet,
     RankMixer,
     UserOnceDCN,
     Wukong,
@@ -492,6 +493,19 @@ CASES = {
         FIELDS,
         (None, 4),
     ),
+    "pepnet": (
+        PEPNet,
+        {
+            "id_fields": ("user",),
+            "domain_fields": ("ad",),
+            "units": (4, 3),
+            "gate_units": (3,),
+            "activation": "tanh",
+            "dropout": 0.1,
+        },
+        FIELDS,
+        (None, 3),
+    ),
     "wukong_layer": (
         LAYERS.WukongLayer,
         {"num_products": 2, "num_linear": 2, "rank": 2, "units": (4,), "activation": "tanh", "dropout": 0.2},
@@ -732,6 +746,7 @@ GOLDEN = {
     ],
     "gdcn_stacked": [-0.5179705, -0.8414676, 0.7111641],
     "hstu": [1.4402927, 0.3737805, -1.5366118, 0.0221874],
+    "pepnet": [0.6959047, -0.1571687, -0.7129148],
 }
 
 

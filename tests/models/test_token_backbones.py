@@ -1,4 +1,4 @@
-"""Wukong, RankMixer and GDCN against their papers' formulas; a request's tokens are computed once."""
+"""Wukong, RankMixer, GDCN and PEPNet against their papers' formulas; a request's tokens are computed once."""
 
 import math
 
@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from keras import ops
 from support.fixed_weights import as_array, set_fixed_weights, wave
+from support.gradients import gradients
 
 import grouprank as gr
 from grouprank.layers import FieldTokens, GatedCross, PerTokenMLP, RankMixerBlock, WukongLayer
-from grouprank.models.backbones import GDCN, RankMixer, Wukong, get
+from grouprank.models.backbones import GDCN, PEPNet, RankMixer, Wukong, get
 from grouprank.models.ranking.candidate_calls import CandidateCalls
 from grouprank.models.ranking.candidate_rows import CandidateRows, Once
 
@@ -264,3 +265,51 @@ def test_gdcn_against_numpy(structure):
     hidden = np.maximum((crossed if structure == "stacked" else x0) @ kernel + bias, 0)
     expected = hidden if structure == "stacked" else np.concatenate([crossed, hidden], axis=-1)
     np.testing.assert_allclose(as_array(backbone(FIELDS)), expected, rtol=1e-4, atol=1e-5)
+
+
+# === PEPNet ===
+
+
+def gate_by_numpy(gate, context):
+    (kernel, bias), (last, shift) = (
+        (as_array(layer.kernel), as_array(layer.bias)) for layer in (gate.network._stack[0], gate.network._stack[-1])
+    )
+    return 2 / (1 + np.exp(-(np.maximum(context @ kernel + bias, 0) @ last + shift)))
+
+
+@pytest.mark.parametrize("domain", [["hour"], []])
+def test_pepnet_against_numpy(domain):
+    backbone = built(PEPNet(["user", "ad"], domain, units=(4, 3), gate_units=(2,)))
+    x = np.concatenate([FIELDS[name] for name in sorted(FIELDS)], axis=-1)
+    if domain:
+        x = x * gate_by_numpy(backbone.domain_gate, np.concatenate([FIELDS["hour"], x], axis=-1))
+    ids = np.concatenate([FIELDS["user"], FIELDS["ad"], x], axis=-1)
+    for layer, gate in zip(backbone.layers_of_units, backbone.gates, strict=True):
+        kernel, bias = (as_array(w) for w in layer.weights)
+        x = np.maximum(x @ kernel + bias, 0) * gate_by_numpy(gate, ids)
+    np.testing.assert_allclose(as_array(backbone(FIELDS)), x, rtol=1e-4, atol=1e-5)
+
+
+def test_gates_do_not_train_the_other_fields():
+    """With dense layers of zeros and a bias, the output depends on fields through the gates alone."""
+    backbone = built(PEPNet(["user"], ["hour"], units=(3,), gate_units=(2,)))
+    dense = backbone.layers_of_units[0]
+    dense.set_weights([np.zeros_like(as_array(dense.weights[0])), np.ones(3)])
+    names = sorted(FIELDS)
+    _, by_field, _ = gradients(
+        lambda *values: ops.sum(backbone(dict(zip(names, values, strict=True)))), [FIELDS[name] for name in names], []
+    )
+    moved = {name for name, gradient in zip(names, by_field, strict=True) if np.abs(gradient).max() > 0}
+    assert moved == {"user"}
+
+
+def test_pepnet_of_a_table():
+    backbone = get("pepnet", SCHEMA, dropout=0.3)
+    assert (backbone.id_fields, backbone.domain_fields, backbone.dropout) == (["user", "ad"], ["hour"], 0.3)
+    numbers = gr.Schema([gr.Numeric("age", side="user"), gr.Numeric("bid")], [gr.Task("click")])
+    with pytest.raises(ValueError, match="no categorical feature on these sides"):
+        get("pepnet", numbers)
+    with pytest.raises(ValueError, match="`id_fields` must not be empty"):
+        PEPNet([])
+    with pytest.raises(ValueError, match=r"`domain_fields` names \['page'\], which are none of the fields"):
+        built(PEPNet(["user"], ["page"]))
