@@ -394,7 +394,7 @@ class TestRegistry:
 
     @pytest.mark.parametrize("wrong", ["gru", None, MeanPooling, keras.layers.Dense(2)])
     def test_unknown(self, wrong):
-        with pytest.raises(ValueError, match=r"must be one of \['causal_transformer', 'mean', .*Received"):
+        with pytest.raises(ValueError, match=r"must be one of \['causal_transformer', 'hstu', 'mean', .*Received"):
             get(wrong)
 
     def test_an_encoder_without_call(self):
