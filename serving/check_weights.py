@@ -45,7 +45,7 @@ def _broken(weight: Any) -> str:
     """What is wrong with a weight, nothing if all is well."""
     if not keras.backend.is_float_dtype(weight.dtype):
         return ""
-    values = weight.value if weight.shape else weight.value[None]
+    values = weight.value if len(weight.shape) else weight.value[None]
     count, first, value = 0, None, 0.0
     for start in range(0, values.shape[0], _ROWS):
         rows = keras.ops.convert_to_numpy(values[start : start + _ROWS])
