@@ -40,9 +40,18 @@ from .multi_task import (
 from .parallel_mlp import ParallelMLP
 from .residual_quantizer import ResidualQuantizer
 from .semantic_ids import SemanticIdEmbedding, SemanticIds, fit_semantic_ids
-from .sequence import HSTU, CausalTransformer, Dice, MeanPooling, SequenceEncoder, TargetAttention, WeightedPooling
+from .sequence import (
+    HSTU,
+    CausalTransformer,
+    Dice,
+    HSTUBlock,
+    MeanPooling,
+    SequenceEncoder,
+    TargetAttention,
+    WeightedPooling,
+)
 from .task_weighting import FixedWeighting, GradNorm, TaskWeighting, UncertaintyWeighting
-from .tokens import FieldTokens, PerTokenMLP, RankMixerBlock
+from .tokens import FieldTokens, OneTransBlock, PerTokenMLP, RankMixerBlock, SequenceTokens
 
 __all__ = [
     "AITM",
@@ -73,6 +82,7 @@ __all__ = [
     "GradNorm",
     "GroupConcat",
     "GroupIds",
+    "HSTUBlock",
     "HoME",
     "JointLogit",
     "LinearInteraction",
@@ -84,6 +94,7 @@ __all__ = [
     "MeanPooling",
     "MultiTask",
     "NumericEmbedding",
+    "OneTransBlock",
     "ParallelMLP",
     "PerTokenMLP",
     "RankMixerBlock",
@@ -91,6 +102,7 @@ __all__ = [
     "SemanticIdEmbedding",
     "SemanticIds",
     "SequenceEncoder",
+    "SequenceTokens",
     "SharedBottom",
     "TableConfig",
     "TargetAttention",

@@ -204,7 +204,7 @@ class CTRModel(MultiTaskModel):
         structure = make_structure(multi_task, schema, dropout)
         weighting = make_task_weighting(task_weighting, schema, task_weights)
         calibrations = make_calibrations(calibration, negative_rate, schema)
-        encoders = make_sequence_encoders(sequence_encoder, schema)
+        encoders = make_sequence_encoders(sequence_encoder, schema, feature_interactions.reads_sequences)
         semantic_embeddings = make_semantic_ids(semantic_ids, schema, width)
         # === Functional graph ===
         inputs = make_inputs(schema)
@@ -218,6 +218,7 @@ class CTRModel(MultiTaskModel):
             embedding_storage_dtype,
             tables,
             table_placement,
+            feature_interactions.reads_sequences,
         )
         fields = embedder.fields(*embedder.vectors(inputs))
         # Backbones that end in a normalization would drown the rate in the noise of a kernel of the usual size.

@@ -41,6 +41,8 @@ class FeatureEmbedder:
         encoders: encoders of the sequences that are not simply averaged, by name.
         semantic_ids: embeddings by semantic id; each is one more field, `"FEATURE:semantic_ids"`.
         poolings: a `WeightedPooling` by sequence that has `Weights`.
+        with_steps: whether the fields hold the positions of the sequences that have an encoder, too: `"NAME:steps"`,
+            `(batch, length, width)`, and `"NAME:mask"`, `False` where a position does not count. Defaults to `False`.
     """
 
     def __init__(
@@ -52,10 +54,11 @@ class FeatureEmbedder:
         encoders: Mapping[str, SequenceEncoder],
         semantic_ids: Mapping[str, Any],
         poolings: Mapping[str, Any],
+        with_steps: bool = False,
     ) -> None:
         self.schema, self.collection, self.numeric = schema, collection, numeric
         self.projections, self.encoders, self.semantic_ids = projections, encoders, semantic_ids
-        self.poolings = poolings
+        self.poolings, self.with_steps = poolings, with_steps
 
     def vectors(self, inputs: Mapping[str, Any], training: bool | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """Vectors of the columns given, by field, and masks of the sequences that an encoder is to read.
@@ -102,7 +105,10 @@ class FeatureEmbedder:
             ranked = None if target is None else fields[target]
             fields[name] = calls.layer(encoder, fields[name], target=ranked, mask=masks[name])
         names = [*self.schema.field_names(), *(f"{name}:semantic_ids" for name in self.semantic_ids)]
-        return {name: fields[name] for name in names}
+        steps: dict[str, Any] = {}
+        for name in self.encoders if self.with_steps else ():
+            steps |= {f"{name}:steps": vectors[name], f"{name}:mask": masks[name]}
+        return {name: fields[name] for name in names} | steps
 
     def target(self, sequence: str) -> str | None:
         """The feature that a history is made of, if it shares the rows of what is ranked."""

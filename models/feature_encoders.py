@@ -10,7 +10,7 @@ from .feature_embedder import target_of
 
 
 def make_sequence_encoders(
-    identifier: str | Mapping[str, str | SequenceEncoder], schema: Schema
+    identifier: str | Mapping[str, str | SequenceEncoder], schema: Schema, every: bool = False
 ) -> dict[str, SequenceEncoder]:
     """An encoder for each sequence that the embedding table does not simply average.
 
@@ -18,6 +18,8 @@ def make_sequence_encoders(
         identifier: name of an encoder for all sequences, or a dict of names or encoders by sequence;
             sequences left out are averaged.
         schema: the table.
+        every: whether sequences that are averaged get an encoder, too, since their positions are read beside the
+            average. Defaults to `False`.
 
     Raises:
         ValueError: on an unknown name or sequence, or target attention on a sequence without a target.
@@ -35,8 +37,10 @@ def make_sequence_encoders(
     if unknown:
         raise ValueError(f"`sequence_encoder` names {unknown}, which are no sequences. Sequences: {sequences}.")
     encoders: dict[str, SequenceEncoder] = {}
+    if every:
+        identifier = {**dict.fromkeys(sequences, "mean"), **identifier}
     for name, given in identifier.items():
-        if given == "mean":
+        if given == "mean" and not every:
             continue
         encoder = get_encoder(given, name=f"{name}_encoder") if isinstance(given, str) else get_encoder(given)
         if isinstance(encoder, TargetAttention):

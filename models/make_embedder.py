@@ -38,6 +38,7 @@ def make_embedder(
     storage_dtype: str = "float32",
     tables: Iterable[TableConfig] = (),
     placement: str = "device",
+    with_steps: bool = False,
 ) -> FeatureEmbedder:
     """The layers that make every feature a field of shape `(batch, width)`, which is `embedding_dim` or its table's.
 
@@ -51,6 +52,7 @@ def make_embedder(
         storage_dtype: how a fused table keeps its rows.
         tables: configs of the tables that differ.
         placement: where a fused table lies.
+        with_steps: see `FeatureEmbedder`.
     """
     encoders = dict(sequence_encoders or {})
     poolings = {
@@ -87,6 +89,7 @@ def make_embedder(
         encoders,
         dict(semantic_ids or {}),
         poolings,
+        with_steps,
     )
 
 

@@ -7,6 +7,7 @@ import keras
 from .causal_transformer import CausalTransformer
 from .dice import Dice
 from .hstu import HSTU
+from .hstu_block import HSTUBlock
 from .mean_pooling import MeanPooling
 from .sequence_encoder import SequenceEncoder
 from .target_attention import TargetAttention
@@ -39,6 +40,7 @@ __all__ = [
     "SEQUENCE_ENCODERS",
     "CausalTransformer",
     "Dice",
+    "HSTUBlock",
     "MeanPooling",
     "SequenceEncoder",
     "TargetAttention",

@@ -6,10 +6,8 @@ import keras
 from keras import ops
 
 from ..check_arguments import check_positive, check_rate
+from .hstu_block import HSTUBlock
 from .sequence_encoder import SequenceEncoder
-
-# As in the paper's code. Keras' 1e-3 is ten times the variance that embeddings start with.
-EPSILON = 1e-6
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -97,7 +95,9 @@ class HSTU(SequenceEncoder):
         # What is ranked stands one further from each position than the newest one does.
         distances = self.max_length or length + int(self.append_target)
         self._blocks = [
-            _Block(dim, self.num_heads, length, distances, self.dropout, dtype=self.dtype_policy, name=f"block_{index}")
+            HSTUBlock(
+                dim, self.num_heads, length, distances, self.dropout, dtype=self.dtype_policy, name=f"block_{index}"
+            )
             for index in range(self.num_blocks)
         ]
         for block in self._blocks:
@@ -159,43 +159,3 @@ class HSTU(SequenceEncoder):
             "max_length": self.max_length,
             "append_target": self.append_target,
         }
-
-
-class _Block(keras.layers.Layer):
-    """Pointwise attention of some positions to others, with a gate and a residual connection."""
-
-    def __init__(self, dim: int, num_heads: int, length: int, distances: int, dropout: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        policy = {"dtype": self.dtype_policy}
-        layers = keras.layers
-        self._num_heads, self._length, self._distances = num_heads, length, distances
-        self._input_norm = layers.LayerNormalization(epsilon=EPSILON, name="input_norm", **policy)
-        self._projections = layers.Dense(4 * dim, "silu", use_bias=False, name="projections", **policy)
-        self._attention_norm = layers.LayerNormalization(epsilon=EPSILON, name="attention_norm", **policy)
-        self._output = layers.Dense(dim, name="output", **policy)
-        self._dropout = layers.Dropout(dropout, name="dropout", **policy)
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        for layer in (self._input_norm, self._projections, self._attention_norm, self._output):
-            layer.build(input_shape)
-        self.biases = self.add_weight(name="biases", shape=(self._distances, self._num_heads), initializer="zeros")
-        self.built = True
-
-    def call(
-        self, x: Any, distance: Any, allowed: Any, memory: tuple[Any, Any] | None = None, training: bool | None = None
-    ) -> tuple[Any, Any, Any]:
-        """New states, and the keys and values of the positions."""
-        dim = x.shape[-1]
-        u, *projected = ops.split(self._projections(self._input_norm(x)), 4, axis=-1)
-        heads = (-1, x.shape[1], self._num_heads, dim // self._num_heads)
-        values, queries, keys = (ops.reshape(each, heads) for each in projected)
-        read = (keys, values)
-        if memory is not None:
-            read = tuple(ops.concatenate(pair, axis=1) for pair in zip(memory, read, strict=True))
-        biases = ops.take(self.biases, ops.minimum(ops.maximum(distance, 0), self._distances - 1), axis=0)
-        scores = ops.einsum("bihd,bjhd->bijh", queries, read[0]) + ops.cast(biases, queries.dtype)
-        weights = ops.silu(scores) / self._length
-        weights = ops.where(ops.expand_dims(allowed, -1), weights, ops.zeros_like(weights))
-        attended = ops.reshape(ops.einsum("bijh,bjhd->bihd", weights, read[1]), (-1, x.shape[1], dim))
-        y = self._output(self._attention_norm(attended) * u)
-        return x + self._dropout(y, training=training), keys, values

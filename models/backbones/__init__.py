@@ -15,10 +15,12 @@ from .dlrm import DLRM
 from .final_mlp import FinalMLP
 from .fm import FM
 from .gdcn import GDCN
+from .hstu import HSTUBackbone
 from .lr import LR
 from .masknet import MaskNet
 from .mlp import MLPBackbone
 from .ncf import NCF
+from .one_trans import OneTrans
 from .pepnet import PEPNet
 from .rank_mixer import RankMixer
 from .user_once_dcn import UserOnceDCN
@@ -37,10 +39,12 @@ BACKBONES: dict[str, type[Backbone]] = {
     "final_mlp": FinalMLP,
     "fm": FM,
     "gdcn": GDCN,
+    "hstu": HSTUBackbone,
     "lr": LR,
     "masknet": MaskNet,
     "mlp": MLPBackbone,
     "ncf": NCF,
+    "one_trans": OneTrans,
     "pepnet": PEPNet,
     "rank_mixer": RankMixer,
     "user_once_dcn": UserOnceDCN,
@@ -77,8 +81,10 @@ __all__ = [
     "DCNv2",
     "DeepFM",
     "FinalMLP",
+    "HSTUBackbone",
     "MLPBackbone",
     "MaskNet",
+    "OneTrans",
     "PEPNet",
     "RankMixer",
     "UserOnceDCN",

@@ -23,6 +23,10 @@ class Backbone(keras.layers.Layer):
     `build_stack` in its `build`. Learned groups may be wider or narrower than the
     features; there a linear layer brings them to the features' width.
 
+    A backbone with the class attribute `reads_sequences = True` gets the positions of each
+    sequence beside its one vector: `"NAME:steps"`, `(batch, length, width)`, and `"NAME:mask"`,
+    boolean `(batch, length)`, `False` where a position does not count. `without_steps` leaves them out.
+
     Call arguments:
         fields: dict of embedded fields by name: one per feature, and one per
             learned group placement before the backbone.
@@ -43,6 +47,8 @@ class Backbone(keras.layers.Layer):
     ...         return sum(fields.values())
     """
 
+    reads_sequences: bool = False
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._projections: dict[str, keras.layers.Dense] = {}
@@ -51,6 +57,12 @@ class Backbone(keras.layers.Layer):
     def from_schema(cls, schema: Schema, **arguments: Any) -> "Backbone":
         """The backbone for a table; one that treats sides or kinds of features differently looks them up here."""
         return cls(**arguments)
+
+    @staticmethod
+    def without_steps(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The fields of one vector each, and what there is of the positions of sequences."""
+        steps = {name: value for name, value in fields.items() if name.endswith((":steps", ":mask"))}
+        return {name: value for name, value in fields.items() if name not in steps}, steps
 
     def concatenate(self, fields: Mapping[str, Any]) -> Any:
         """All fields side by side, in the order of their names."""

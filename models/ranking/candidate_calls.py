@@ -6,7 +6,8 @@ from typing import Any
 from keras import ops, tree
 
 from ...layers import HSTU, MLP, GroupConcat, SharedBottom
-from ..backbones import DCNv2, MLPBackbone, RankMixer, UserOnceDCN
+from ..backbones import DCNv2, HSTUBackbone, MLPBackbone, OneTrans, RankMixer, UserOnceDCN
+from ..backbones.token_sequence import TokenSequence
 from ..layer_calls import LayerCalls
 from .candidate_rows import CandidateRows, Once
 from .columns import Columns
@@ -189,6 +190,16 @@ def _rank_mixer(layer: RankMixer, rows: CandidateRows, fields: Mapping[str, Any]
     return total / layer.tokens.num_tokens
 
 
+def _token_sequence(layer: TokenSequence, rows: CandidateRows, fields: Mapping[str, Any]) -> Any:
+    """The request is read once, and each ad attends to what the blocks kept of it."""
+    request, others = layer.halves(fields)
+    if not others or not request or not all(isinstance(value, Once) for value in request.values()):
+        return None
+    tokens, memory, mask = layer.read_request({name: once.value for name, once in request.items()})
+    repeated = [(rows.repeat(keys), rows.repeat(values)) for keys, values in memory]
+    return layer.read_others(others, rows.repeat(tokens), repeated, rows.repeat(mask))
+
+
 def _side_by_side(rows: CandidateRows, fields: Mapping[str, Any]) -> Columns:
     """The fields in the order of `Backbone.concatenate`."""
     return Columns.of(rows, [fields[name] for name in sorted(fields)])
@@ -201,6 +212,8 @@ _SPLIT: dict[type, Callable[..., Any]] = {
     MLPBackbone: _mlp_backbone,
     DCNv2: _dcn_v2,
     HSTU: _hstu,
+    OneTrans: _token_sequence,
+    HSTUBackbone: _token_sequence,
     RankMixer: _rank_mixer,
     UserOnceDCN: _user_once_dcn,
 }

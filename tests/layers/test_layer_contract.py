@@ -22,8 +22,10 @@ from grouprank.models.backbones import (
     DCNv2,
     DeepFM,
     FinalMLP,
+    HSTUBackbone,
     MaskNet,
     MLPBackbone,
+    OneTrans,
     PEPNet,
     RankMixer,
     UserOnceDCN,
@@ -50,6 +52,7 @@ HISTORY = {
     "target": wave(6, 4, start=1.0),
     "mask": np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1], [1, 1, 1], [1, 0, 1], [0, 0, 1]], "bool"),
 }
+FIELDS_AND_STEPS = {**FIELDS, "seen:steps": HISTORY["sequence"], "seen:mask": HISTORY["mask"]}
 REPRESENTATIONS = {"click": wave(6, 2), "like": wave(6, 2, start=1.0)}
 
 GROUP_IDS = [[2, 3], [2, 3], [2, 3], [1, 3], [1, 2], [0, 2]]
@@ -506,6 +509,18 @@ CASES = {
         FIELDS,
         (None, 3),
     ),
+    "one_trans": (
+        OneTrans,
+        {"num_tokens": 2, "token_width": 4, "num_layers": 1, "dropout": 0.1, "request_fields": ("user",)},
+        FIELDS_AND_STEPS,
+        (None, 8),
+    ),
+    "hstu_backbone": (
+        HSTUBackbone,
+        {"num_tokens": 2, "token_width": 4, "num_layers": 1, "dropout": 0.1, "request_fields": ("user",)},
+        FIELDS_AND_STEPS,
+        (None, 8),
+    ),
     "wukong_layer": (
         LAYERS.WukongLayer,
         {"num_products": 2, "num_linear": 2, "rank": 2, "units": (4,), "activation": "tanh", "dropout": 0.2},
@@ -747,6 +762,8 @@ GOLDEN = {
     "gdcn_stacked": [-0.5179705, -0.8414676, 0.7111641],
     "hstu": [1.4402927, 0.3737805, -1.5366118, 0.0221874],
     "pepnet": [0.6959047, -0.1571687, -0.7129148],
+    "one_trans": [0.2552517, 0.452368, -0.371822, -0.3565535, -0.2187961, -0.4584525, 0.3369342, 0.3716283],
+    "hstu_backbone": [1.093737, 0.7395033, -1.2842989, -0.4085537, 0.9242342, -0.3907858, -0.823533, 0.6030012],
 }
 
 
@@ -763,6 +780,8 @@ def test_every_public_layer_is_here():
     # Two that do not take one input: see `test_group_ids` here and `TestJointLogit` of the models. One that is float32
     # under every policy: see `test_logit_calibration.py`.
     tested = {case[0].__name__ for case in CASES.values()} | {"GroupIds", "JointLogit", "LogitCalibration"}
+    # Whose callers say what each token may read: see `test_token_sequences.py` of the models.
+    tested |= {"HSTUBlock", "OneTransBlock", "SequenceTokens"}
     # Abstract bases, values and the function that makes one.
     tested |= {"MultiTask", "SequenceEncoder", "TaskWeighting", "SemanticIds", "TableConfig", "fit_semantic_ids"}
     assert set(gr.layers.__all__) - {"embedding_optimizers"} <= tested

@@ -75,6 +75,8 @@ class DoubledDCNv2(DCNv2):
         (CTRModel, {"backbone": RankMixer(4, 8, request_fields=["user_id", "age", "history", "hour"], user_once=True)}),
         once(CTRModel, {"backbone": "rank_mixer", "sequence_encoder": {"history": "target_attention"}}),
         once(CTRModel, {"backbone": "mlp", "sequence_encoder": {"history": "hstu"}}),
+        once(CTRModel, {"backbone": "one_trans", "sequence_encoder": {"history": "target_attention"}}),
+        once(CTRModel, {"backbone": "hstu", "group_structure": ("user",)}),
         once(CTRModel, {"backbone": "mlp", "sequence_encoder": {"history": "causal_transformer"}}),
         once(CVRModel, {"backbone": "dlrm", "group_structure": ()}),
         once(CTRModel, {"backbone": DCNv2(2, projection_dim=3, structure="stacked", units=(8,), dropout=0.5)}),
