@@ -18,6 +18,7 @@ NOT_EXPORTED = {
     "RunningVariance": "a part of the groups' losses, which scales an error and has no use beside one",
     "BinaryMetric": "the base of metrics that are kept in compensated sums, an implementation",
     "CodebookCounts": "the base of the metrics of codebooks, an implementation",
+    "TokenSequence": "the base of OneTrans and HSTUBackbone, whose blocks know how its tokens are read",
     "Tower": "a part of TwoTowerModel, made by its arguments",
 }
 

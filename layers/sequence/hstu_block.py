@@ -34,8 +34,24 @@ class HSTUBlock(keras.layers.Layer):
         memory: keys and values of positions before these, which are read first. Defaults to `None`.
         training: dropout is active only if `True`.
 
+    Input shape:
+        `(batch, positions, dim)`.
+
     Returns:
         New states of the positions that are updated, and keys and values of all positions given.
+
+    Example:
+
+    >>> import numpy as np
+    >>> x, distance = np.ones((4, 3, 8), "float32"), np.arange(3)[:, None] - np.arange(3)
+    >>> block = HSTUBlock(dim=8, num_heads=2, length=3, distances=3)
+    >>> block.build((None, 3, 8))
+    >>> tuple(block(x, distance=distance, allowed=distance[None] >= 0)[0].shape)
+    (4, 3, 8)
+
+    Reference:
+        Zhai et al., *Actions Speak Louder than Words*, [arXiv:2402.17152](https://arxiv.org/abs/2402.17152), eq. 1 to
+        3.
     """
 
     def __init__(
