@@ -34,5 +34,5 @@ def fingerprint_of(dataset: Dataset) -> dict[str, Any]:
 
 
 def _arguments(column: Column) -> dict[str, Any]:
-    """A column's arguments; `missing` only if it says something: folders of earlier versions are known again."""
-    return {name: value for name, value in dataclasses.asdict(column).items() if name != "missing" or value}
+    """A column's arguments; later ones only if they say something: folders of earlier versions are known again."""
+    return {n: value for n, value in dataclasses.asdict(column).items() if value or n not in ("missing", "beside")}

@@ -27,7 +27,7 @@ from .calibrations import check_order, make_calibrations
 from .checks.dealt_rows import check_dealing, predictions
 from .delayed_feedback import DelayedFeedback
 from .distinct_names import distinct_names
-from .feature_encoders import make_semantic_ids, make_sequence_encoders
+from .feature_encoders import histories_of, make_semantic_ids, make_sequence_encoders
 from .group_placements import make_group_concats
 from .learned_groups import LearnedGroups
 from .make_embedder import make_embedder, make_inputs
@@ -204,7 +204,8 @@ class CTRModel(MultiTaskModel):
         structure = make_structure(multi_task, schema, dropout)
         weighting = make_task_weighting(task_weighting, schema, task_weights)
         calibrations = make_calibrations(calibration, negative_rate, schema)
-        encoders = make_sequence_encoders(sequence_encoder, schema, feature_interactions.reads_sequences)
+        histories = histories_of(schema) if feature_interactions.reads_sequences else ()
+        encoders = make_sequence_encoders(sequence_encoder, schema)
         semantic_embeddings = make_semantic_ids(semantic_ids, schema, width)
         # === Functional graph ===
         inputs = make_inputs(schema)
@@ -218,7 +219,7 @@ class CTRModel(MultiTaskModel):
             embedding_storage_dtype,
             tables,
             table_placement,
-            feature_interactions.reads_sequences,
+            histories,
         )
         fields = embedder.fields(*embedder.vectors(inputs))
         # Backbones that end in a normalization would drown the rate in the noise of a kernel of the usual size.

@@ -1,6 +1,6 @@
 """The layers that make vectors of columns."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from keras import ops
@@ -41,8 +41,8 @@ class FeatureEmbedder:
         encoders: encoders of the sequences that are not simply averaged, by name.
         semantic_ids: embeddings by semantic id; each is one more field, `"FEATURE:semantic_ids"`.
         poolings: a `WeightedPooling` by sequence that has `Weights`.
-        with_steps: whether the fields hold the positions of the sequences that have an encoder, too: `"NAME:steps"`,
-            `(batch, length, width)`, and `"NAME:mask"`, `False` where a position does not count. Defaults to `False`.
+        with_steps: sequences with an encoder whose positions are fields, too: `"NAME:steps"`, `(batch, length, width)`,
+            and `"NAME:mask"`, `False` where a position does not count. Defaults to `()`.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class FeatureEmbedder:
         encoders: Mapping[str, SequenceEncoder],
         semantic_ids: Mapping[str, Any],
         poolings: Mapping[str, Any],
-        with_steps: bool = False,
+        with_steps: Collection[str] = (),
     ) -> None:
         self.schema, self.collection, self.numeric = schema, collection, numeric
         self.projections, self.encoders, self.semantic_ids = projections, encoders, semantic_ids
@@ -72,6 +72,10 @@ class FeatureEmbedder:
         if ids and self.collection is not None:
             found.update(self.collection(ids, training=training))
             masks = self.collection.sequence_masks(ids)
+        for part in self._given(inputs, Sequence):
+            if part.beside is not None:
+                found[part.beside] = found[part.beside] + found.pop(part.name)
+                masks.pop(part.name)
         for weights in self._given(inputs, Weights):
             name = weights.of
             found[name] = self.poolings[name](found[name], inputs[weights.name], mask=masks.pop(name))
@@ -106,7 +110,7 @@ class FeatureEmbedder:
             fields[name] = calls.layer(encoder, fields[name], target=ranked, mask=masks[name])
         names = [*self.schema.field_names(), *(f"{name}:semantic_ids" for name in self.semantic_ids)]
         steps: dict[str, Any] = {}
-        for name in self.encoders if self.with_steps else ():
+        for name in self.with_steps:
             steps |= {f"{name}:steps": vectors[name], f"{name}:mask": masks[name]}
         return {name: fields[name] for name in names} | steps
 

@@ -10,7 +10,7 @@ from .feature_embedder import target_of
 
 
 def make_sequence_encoders(
-    identifier: str | Mapping[str, str | SequenceEncoder], schema: Schema, every: bool = False
+    identifier: str | Mapping[str, str | SequenceEncoder], schema: Schema
 ) -> dict[str, SequenceEncoder]:
     """An encoder for each sequence that the embedding table does not simply average.
 
@@ -18,14 +18,11 @@ def make_sequence_encoders(
         identifier: name of an encoder for all sequences, or a dict of names or encoders by sequence;
             sequences left out are averaged.
         schema: the table.
-        every: whether sequences that are averaged get an encoder, too, since their positions are read beside the
-            average. Defaults to `False`.
 
     Raises:
         ValueError: on an unknown name or sequence, or target attention on a sequence without a target.
     """
-    weighted = {f.of for f in schema.features if isinstance(f, Weights)}  # their weights say what counts
-    sequences = [f.name for f in schema.features if isinstance(f, Sequence) and f.name not in weighted]
+    sequences = _unweighted(schema)
     if isinstance(identifier, str):
         identifier = dict.fromkeys(sequences, identifier) if sequences else _known(identifier)
     if not isinstance(identifier, Mapping):
@@ -37,16 +34,32 @@ def make_sequence_encoders(
     if unknown:
         raise ValueError(f"`sequence_encoder` names {unknown}, which are no sequences. Sequences: {sequences}.")
     encoders: dict[str, SequenceEncoder] = {}
-    if every:
-        identifier = {**dict.fromkeys(sequences, "mean"), **identifier}
     for name, given in identifier.items():
-        if given == "mean" and not every:
+        if given == "mean":
             continue
         encoder = get_encoder(given, name=f"{name}_encoder") if isinstance(given, str) else get_encoder(given)
         if isinstance(encoder, TargetAttention):
             _check_target(name, schema)
         encoders[name] = encoder
     return encoders
+
+
+def histories_of(schema: Schema) -> list[str]:
+    """The sequences whose positions a backbone may read: those of the request, which are the same for all its ads.
+
+    Sequences with weights are left out.
+
+    Args:
+        schema: the table.
+    """
+    of_request = schema.field_names("user", "context")
+    return [name for name in _unweighted(schema) if name in of_request]
+
+
+def _unweighted(schema: Schema) -> list[str]:
+    """The sequences with a field of their own and no weights, which would say themselves what counts of a sequence."""
+    weighted = {f.of for f in schema.features if isinstance(f, Weights)}
+    return [f.name for f in schema.features if isinstance(f, Sequence) and f.field == f.name not in weighted]
 
 
 def _known(identifier: str) -> dict[str, Any]:

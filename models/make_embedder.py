@@ -1,6 +1,6 @@
 """From a schema to a model's inputs and the layers that embed them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -8,6 +8,7 @@ import keras
 from ..layers import (
     EmbeddingCollection,
     FusedEmbeddingCollection,
+    MeanPooling,
     NumericEmbedding,
     SemanticIdEmbedding,
     SequenceEncoder,
@@ -38,7 +39,7 @@ def make_embedder(
     storage_dtype: str = "float32",
     tables: Iterable[TableConfig] = (),
     placement: str = "device",
-    with_steps: bool = False,
+    with_steps: Collection[str] = (),
 ) -> FeatureEmbedder:
     """The layers that make every feature a field of shape `(batch, width)`, which is `embedding_dim` or its table's.
 
@@ -58,6 +59,11 @@ def make_embedder(
     poolings = {
         f.of: WeightedPooling(f.combiner, name=f"{f.of}_pooling") for f in schema.features if isinstance(f, Weights)
     }
+    beside = {f.name: f.beside for f in schema.features if isinstance(f, Sequence) and f.beside}
+    # The table averages a sequence quicker, but only where nothing else reads its positions or is added to them.
+    for name in {**dict.fromkeys(with_steps), **dict.fromkeys(beside.values())}:
+        if name not in poolings:
+            encoders.setdefault(name, MeanPooling(name=f"{name}_encoder"))
     ids = [f for f in schema.features if isinstance(f, Categorical | Sequence)]
     numbers = [f for f in schema.features if isinstance(f, Numeric)]
     collection = numeric = None
@@ -68,11 +74,18 @@ def make_embedder(
             embedding_dim,
             embeddings_regularizer,
             embedding_optimizer,
-            [*encoders, *poolings],
+            [*encoders, *poolings, *beside],
             storage_dtype,
             tables,
             placement,
         )
+        widths = collection.compute_output_shape({f.name: (None, *f.shape) for f in ids})
+        for name, main in beside.items():
+            if widths[name][-1] != widths[main][-1]:
+                raise ValueError(
+                    f"The sequence {name!r} lies beside {main!r}, so their vectors are added up and must be equally "
+                    f"wide. Received: widths of {widths[name][-1]} against {widths[main][-1]}. Change `tables`."
+                )
     if numbers:
         numeric = NumericEmbedding(embedding_dim, name="numeric_embedding")
         # Before the projections: weights of a seed depend on the order in which layers draw them.

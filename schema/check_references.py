@@ -16,13 +16,13 @@ def check_references(features: Items[Feature], tasks: Items[Task]) -> None:
 
     Raises:
         ValueError: on a repeated name, an unknown parent task or a cycle of parents, a `Sequence` that shares an
-            unknown or differently sized table, features of one table whose ids differ, or `Weights` of no sequence.
+            unknown or differently sized table, features of one table whose ids differ, or a part of no sequence.
     """
     by_name = {feature.name: feature for feature in features}
     _check_unique([*(feature.name for feature in features), *(task.name for task in tasks)])
     _check_shares(by_name)
     _check_tables(by_name)
-    _check_weights(by_name)
+    _check_parts(by_name)
     _check_parents(tasks)
 
 
@@ -88,19 +88,30 @@ def _check_tables(features: Mapping[str, Feature]) -> None:
             )
 
 
-def _check_weights(features: Mapping[str, Feature]) -> None:
+def _check_parts(features: Mapping[str, Feature]) -> None:
     taken: dict[str, str] = {}
     for feature in features.values():
-        if not isinstance(feature, Weights):
-            continue
-        found = features.get(feature.of)
-        alike = isinstance(found, Sequence) and (found.length, found.side) == (feature.length, feature.side)
-        if not alike or feature.of in taken:
-            raise ValueError(
-                f"Weights {feature.name!r}: `of` must name a Sequence of the same length and side that has no "
-                f"other weights. Received: {feature!r} of {taken.get(feature.of, found)!r}."
-            )
-        taken[feature.of] = feature.name
+        if isinstance(feature, Sequence) and feature.beside is not None:
+            main = features.get(feature.beside)
+            if not _is_part_of(feature, main):
+                raise ValueError(
+                    f"Sequence {feature.name!r}: `beside` must name a Sequence of the same length and side that lies "
+                    f"beside none itself. Received: {feature!r} beside {main!r}."
+                )
+        elif isinstance(feature, Weights):
+            main = features.get(feature.of)
+            if not _is_part_of(feature, main) or feature.of in taken:
+                raise ValueError(
+                    f"Weights {feature.name!r}: `of` must name a Sequence of the same length and side that has no "
+                    f"other weights and lies beside none. Received: {feature!r} of {taken.get(feature.of, main)!r}."
+                )
+            taken[feature.of] = feature.name
+
+
+def _is_part_of(part: Sequence | Weights, main: Feature | None) -> bool:
+    if not isinstance(main, Sequence) or main.beside is not None:
+        return False
+    return (main.length, main.side) == (part.length, part.side)
 
 
 def _check_parents(tasks: Iterable[Task]) -> None:

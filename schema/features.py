@@ -60,6 +60,11 @@ class _Feature:
         """Shape of one row's value."""
         return ()
 
+    @property
+    def field(self) -> str:
+        """The field that a model makes of the feature: its own, or the one that it is a part of."""
+        return self.name
+
 
 @dataclasses.dataclass(frozen=True)
 class Numeric(_Feature):
@@ -137,11 +142,16 @@ class Sequence(_Feature):
             transforms fill it in. Defaults to `None`, not known.
         table: name of the embedding table that this feature uses, see `Categorical`; not together with `shares`.
             Defaults to `None`.
+        beside: name of a `Sequence` of the same length and side that this one tells more of, position by position: the
+            kind of each action, its age. The vectors of both are added up before an encoder or a backbone reads
+            them, and padding is where the other has it. Defaults to `None`: the sequence is read by itself.
 
     Example:
 
     >>> Sequence("last_clicked_ads", vocabulary_size=500, length=20, shares="ad_id").shape
     (20,)
+    >>> Sequence("age_of_clicks", vocabulary_size=30, length=20, beside="last_clicked_ads").field
+    'last_clicked_ads'
     """
 
     vocabulary_size: int
@@ -150,6 +160,7 @@ class Sequence(_Feature):
     shares: str | None = None
     vocabulary: str | None = None
     table: str | None = None
+    beside: str | None = None
     kind: ClassVar[str] = "sequence"
     dtype: ClassVar[str] = "int32"
 
@@ -164,6 +175,11 @@ class Sequence(_Feature):
             )
         _check_fingerprint(f"Sequence {self.name!r}", "vocabulary", self.vocabulary)
         _check_table_name(f"Sequence {self.name!r}", self.table)
+        if self.beside is not None and not isinstance(self.beside, str):
+            raise ValueError(
+                f"Sequence {self.name!r}: `beside` must be the name of a Sequence or None. "
+                f"Received: beside={self.beside!r}."
+            )
         if self.shares is not None and self.table is not None:
             raise ValueError(
                 f"Sequence {self.name!r}: `shares` and `table` both name the embedding table; set one of them. "
@@ -174,6 +190,11 @@ class Sequence(_Feature):
     def shape(self) -> tuple[int, ...]:
         """Shape of one row's value."""
         return (self.length,)
+
+    @property
+    def field(self) -> str:
+        """The sequence's own field, or that of the one that it lies beside."""
+        return self.beside or self.name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,6 +261,11 @@ class Weights(_Feature):
     def shape(self) -> tuple[int, ...]:
         """Shape of one row's value."""
         return (self.length,)
+
+    @property
+    def field(self) -> str:
+        """The sequence's field."""
+        return self.of
 
 
 Feature = Numeric | Categorical | Sequence | Vector | Weights

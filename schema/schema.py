@@ -31,7 +31,8 @@ class Schema:
     Raises:
         ValueError: on a repeated name, an unknown parent task or a cycle of
             parents, a `Sequence` that shares an unknown or differently
-            sized table, or features of one table whose ids differ.
+            sized table or lies beside none of its length, or features of
+            one table whose ids differ.
 
     Example:
 
@@ -115,8 +116,11 @@ class Schema:
         return tuple(feature for feature in self.features if feature.side in sides)
 
     def field_names(self, *sides: str) -> list[str]:
-        """Names of the features that a model embeds, of some sides or, without any, of all: all but `Weights`."""
-        return [feature.name for feature in self.on_side(*sides or SIDES) if not isinstance(feature, Weights)]
+        """Names of the fields that a model makes of the features of some sides or, without any, of all.
+
+        `Weights`, and sequences beside others, are parts of their fields.
+        """
+        return [feature.name for feature in self.on_side(*sides or SIDES) if feature.field == feature.name]
 
     def __getitem__(self, name: str) -> Feature:
         if name not in self._by_name:
@@ -233,9 +237,9 @@ class Schema:
 
 
 def _arguments(feature: Feature) -> dict[str, Any]:
-    """A feature's arguments; fingerprint and table only where given, so that what is written by hand stays as it is."""
+    """A feature's arguments; those that came later only where given, so that what is written by hand stays as it is."""
     entries = dataclasses.asdict(feature)
-    return {k: v for k, v in entries.items() if v is not None or k not in ("moments", "vocabulary", "table")}
+    return {k: v for k, v in entries.items() if v is not None or k not in ("moments", "vocabulary", "table", "beside")}
 
 
 def _entries(config: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..datasets import TableTransforms
-from ..schema import Schema, Weights
+from ..schema import Schema
 
 # The output of the signature `explanations` that holds the names of the fields.
 FIELDS = "fields"
@@ -19,7 +19,7 @@ class Occlusion:
 
     Args:
         fields: names of the fields.
-        places: number of the field that each feature belongs to, from 1: a `Weights` goes with its sequence.
+        places: number of the field that each feature is of, from 1: the weights of a sequence go with it.
         references: what each feature is replaced by.
 
     Example:
@@ -67,8 +67,7 @@ class Occlusion:
             found[feature.name] = np.broadcast_to(value, feature.shape).astype(feature.dtype)
         # The same checks as of any row: ids in range, and finite numbers.
         schema.check({name: value[np.newaxis] for name, value in found.items()})
-        owners = {f.name: f.of if isinstance(f, Weights) else f.name for f in schema.features}
-        return cls(fields, {name: 1 + fields.index(owner) for name, owner in owners.items()}, found)
+        return cls(fields, {f.name: 1 + fields.index(f.field) for f in schema.features}, found)
 
     def copies(self, inputs: Mapping[str, Any], library: Any = np) -> dict[str, Any]:
         """The rows as they are, then once for each field without it, `((fields + 1) · rows, ...)`.

@@ -30,7 +30,8 @@ def histories(
     """A dataset with the last items that each row's user acted on before the row, as features.
 
     Three sequences are added on the user's side: `history` shares vocabulary and embeddings of the feature `items`, and
-    `history_action` and `history_age` say for each of its items what the user did and how long ago. All are made of raw
+    `history_action` and `history_age` say for each of its items what the user did and how long ago. These two lie
+    `beside` it: a model adds their embeddings to those of the items before an encoder reads them. All are made of raw
     columns in the order of time, before anything is fitted. So `prepare`, the export and a server treat them like any
     other `SequenceColumn`: a request brings the three strings, oldest item first, at most `length` items.
     `HistoryState` says which events a row sees, and how rows of one time, repeated rows and missing labels are taken.
@@ -81,7 +82,9 @@ def histories(
     of_items = _of_text(owner, table.columns)
     columns = [of_items if column is owner else column for column in table.columns]
     columns.append(_items_column(names[0], of_items, length, separator))
-    columns += [SequenceColumn(other, "user", separator=separator, length=length) for other in names[1:]]
+    columns += [
+        SequenceColumn(other, "user", separator=separator, length=length, beside=names[0]) for other in names[1:]
+    ]
     return _WithHistories(table, columns, state, start)
 
 

@@ -35,6 +35,8 @@ class HashedSequenceColumn(Column):
         missing: spellings that mean missing, of the whole string or of a piece. Defaults to `()`.
         integers: whether pieces such as `"84.0"` are the token `"84"`. Defaults to `True`.
         length: number of tokens kept per row (keyword).
+        beside: name of a sequence of the same length whose tokens this one tells more of, place by place (keyword, see
+            `Sequence`). Pieces are dropped in each by itself, so give an unknown one a token. Defaults to `None`.
         buckets: number of ids, not counting the id of padding (keyword).
 
     Example:
@@ -47,6 +49,7 @@ class HashedSequenceColumn(Column):
     missing: tuple[str, ...] = ()
     integers: bool = True
     length: int = dataclasses.field(kw_only=True)
+    beside: str | None = dataclasses.field(default=None, kw_only=True)
     buckets: int = dataclasses.field(kw_only=True)
     kind = "hashed_sequence"
     dtype = "string"
@@ -75,7 +78,9 @@ class HashedSequenceColumn(Column):
 
     def feature(self, vocabulary_size: int) -> Sequence:
         """The schema's feature (`vocabulary_size` is not used)."""
-        return Sequence(self.name, self.buckets + 1, self.length, side=self.side, shares=self.shares)
+        return Sequence(
+            self.name, self.buckets + 1, self.length, side=self.side, shares=self.shares, beside=self.beside
+        )
 
     def typed(self, values: pl.Series, problem: Problem) -> pl.Series:
         """The values as strings; a Parquet file's lists are joined."""

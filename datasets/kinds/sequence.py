@@ -37,6 +37,8 @@ class SequenceColumn(Column):
             uses, or `None`. Its own `min_count` and `max_size` are then not used.
         missing: spellings that mean missing, of the whole string or of a piece. Defaults to `()`.
         length: number of tokens kept per row (keyword).
+        beside: name of a sequence of the same length whose tokens this one tells more of, place by place (keyword, see
+            `Sequence`). Pieces are dropped in each by itself, so give an unknown one a token. Defaults to `None`.
 
     Example:
     >>> SequenceColumn("tag", "ad", length=3).feature(vocabulary_size=70).shape
@@ -49,6 +51,7 @@ class SequenceColumn(Column):
     shares: str | None = None
     missing: tuple[str, ...] = ()
     length: int = dataclasses.field(kw_only=True)
+    beside: str | None = dataclasses.field(default=None, kw_only=True)
     kind = "sequence"
     dtype = "string"
 
@@ -76,7 +79,7 @@ class SequenceColumn(Column):
 
     def feature(self, vocabulary_size: int) -> Sequence:
         """The schema's feature, with the size that fitting found."""
-        return Sequence(self.name, vocabulary_size, self.length, side=self.side, shares=self.shares)
+        return Sequence(self.name, vocabulary_size, self.length, side=self.side, shares=self.shares, beside=self.beside)
 
     def typed(self, values: pl.Series, problem: Problem) -> pl.Series:
         """The values as strings; a Parquet file's lists are joined."""

@@ -1,5 +1,6 @@
 """An embedding table whose rows are kept in 8 or 4 bits."""
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -94,7 +95,8 @@ class QuantizedTable(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         """Read rows."""
         found = ops.cast(ops.take(self.rows, inputs, axis=0), "float32")
-        scale = ops.exp2(found[..., :1] / _STEPS_PER_OCTAVE + _SMALLEST)
+        # `exp` is several times as quick on a CPU as `exp2`, which is a general power there.
+        scale = ops.exp(found[..., :1] * (math.log(2) / _STEPS_PER_OCTAVE) + _SMALLEST * math.log(2))
         codes = found[..., 2:]
         if self.bits == 4:
             # The first half of a row lies in the upper four bits.

@@ -9,9 +9,6 @@ from keras import ops
 from ..check_arguments import check_positive
 from ..stacked_initializer import stacked_initializer
 
-# The codes of groups of users are learned of the user's features alone, so they belong to the request.
-USER_GROUPS = "user:groups"
-
 
 @keras.saving.register_keras_serializable(package="grouprank")
 class FieldTokens(keras.layers.Layer):
@@ -29,8 +26,7 @@ class FieldTokens(keras.layers.Layer):
     Args:
         num_tokens: number of tokens.
         width: width of a token.
-        request_fields: names of the fields that all ads of a request share. Codes of groups of users need not be named.
-            Defaults to `()`, no separation.
+        request_fields: names of the fields that all ads of a request share. Defaults to `()`, no separation.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -104,7 +100,7 @@ class FieldTokens(keras.layers.Layer):
         Args:
             names: names of fields.
         """
-        request = {*self.request_fields, *([USER_GROUPS] if self.request_fields else [])}
+        request = set(self.request_fields)
         return [n for n in sorted(names) if n in request], [n for n in sorted(names) if n not in request]
 
     @property

@@ -24,8 +24,9 @@ class Backbone(keras.layers.Layer):
     features; there a linear layer brings them to the features' width.
 
     A backbone with the class attribute `reads_sequences = True` gets the positions of each
-    sequence beside its one vector: `"NAME:steps"`, `(batch, length, width)`, and `"NAME:mask"`,
-    boolean `(batch, length)`, `False` where a position does not count. `without_steps` leaves them out.
+    sequence of the user or the context beside its one vector: `"NAME:steps"`, `(batch, length, width)`,
+    and `"NAME:mask"`, boolean `(batch, length)`, `False` where a position does not count.
+    `without_steps` leaves them out.
 
     Call arguments:
         fields: dict of embedded fields by name: one per feature, and one per

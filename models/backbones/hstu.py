@@ -7,7 +7,7 @@ import keras
 
 from ...layers import HSTUBlock
 from ...layers.check_arguments import check_positive, check_rate
-from .token_sequence import TokenSequence
+from .token_sequence import Reading, TokenSequence
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -27,8 +27,8 @@ class HSTUBackbone(TokenSequence):
         num_layers: number of blocks. Defaults to `2`.
         num_heads: attention heads; must divide `token_width`. Defaults to `2`.
         dropout: dropout rate of the blocks' outputs. Defaults to `0.0`.
-        request_fields: names of the fields that all ads of a request share. By name, as `CTRModel(backbone="hstu")`,
-            they are the features of the user and of the context. Defaults to `()`.
+        request_fields: names of the features that all ads of a request share (see `request_side`). By name, as
+            `CTRModel(backbone="hstu")`, they are the features of the user and of the context. Defaults to `()`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
     Call arguments:
@@ -79,7 +79,7 @@ class HSTUBackbone(TokenSequence):
     def make_block(self, index: int, length: int) -> HSTUBlock:
         """See `TokenSequence.make_block`."""
         return HSTUBlock(
-            self.tokens.width,
+            self.token_width,
             self.num_heads,
             length,
             length,
@@ -88,20 +88,16 @@ class HSTUBackbone(TokenSequence):
             name=f"block_{index}",
         )
 
-    def call_block(
-        self,
-        block: Any,
-        x: Any,
-        distance: Any,
-        allowed: Any,
-        shared: int,
-        start: int,
-        first: int,
-        memory: tuple[Any, Any] | None,
-        training: bool | None,
-    ) -> tuple[Any, Any, Any]:
+    def call_block(self, block: Any, x: Any, reading: Reading, training: bool | None) -> tuple[Any, Any, Any]:
         """See `TokenSequence.call_block`."""
-        return block(x, distance=distance, allowed=allowed, memory=memory, start=start, training=training)
+        return block(
+            x,
+            distance=reading.distance,
+            allowed=reading.allowed,
+            memory=reading.memory,
+            start=reading.start,
+            training=training,
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -7,7 +7,7 @@ import keras
 
 from ...layers import OneTransBlock
 from ...layers.check_arguments import check_positive, check_rate
-from .token_sequence import TokenSequence
+from .token_sequence import Reading, TokenSequence
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -27,7 +27,7 @@ class OneTrans(TokenSequence):
         num_heads: attention heads; must divide `token_width`. Defaults to `2`.
         expansion: width of the hidden layer of a token's network, in widths of a token. Defaults to `2`.
         dropout: dropout rate. Defaults to `0.0`.
-        request_fields: names of the fields that all ads of a request share. By name, as
+        request_fields: names of the features that all ads of a request share (see `request_side`). By name, as
             `CTRModel(backbone="one_trans")`, they are the features of the user and of the context. Defaults to `()`.
         **kwargs: base layer keywords such as `name` and `dtype`.
 
@@ -77,7 +77,7 @@ class OneTrans(TokenSequence):
     def make_block(self, index: int, length: int) -> OneTransBlock:
         """See `TokenSequence.make_block`."""
         return OneTransBlock(
-            self.tokens.num_tokens,
+            self.num_tokens,
             self.num_heads,
             self.expansion,
             self.dropout,
@@ -86,20 +86,16 @@ class OneTrans(TokenSequence):
             name=f"block_{index}",
         )
 
-    def call_block(
-        self,
-        block: Any,
-        x: Any,
-        distance: Any,
-        allowed: Any,
-        shared: int,
-        start: int,
-        first: int,
-        memory: tuple[Any, Any] | None,
-        training: bool | None,
-    ) -> tuple[Any, Any, Any]:
+    def call_block(self, block: Any, x: Any, reading: Reading, training: bool | None) -> tuple[Any, Any, Any]:
         """See `TokenSequence.call_block`."""
-        return block(x, allowed=allowed, shared=shared, first=first, memory=memory, training=training)
+        return block(
+            x,
+            allowed=reading.allowed,
+            shared=reading.shared,
+            first=reading.first,
+            memory=reading.memory,
+            training=training,
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -10,6 +10,7 @@ from ...layers import FieldTokens, RankMixerBlock
 from ...layers.check_arguments import check_positive, check_rate
 from ...schema import Schema
 from .backbone import Backbone
+from .request_side import request_side
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -31,7 +32,7 @@ class RankMixer(Backbone):
         num_layers: number of blocks. Defaults to `2`.
         expansion: width of the hidden layer of a token's network, in widths of a token. Defaults to `4`.
         dropout: dropout rate of the tokens' networks. Defaults to `0.0`.
-        request_fields: names of the fields that all ads of a request share. By name, as
+        request_fields: names of the features that all ads of a request share (see `request_side`). By name, as
             `CTRModel(backbone="rank_mixer")`, they are the features of the user and of the context. Defaults to `()`.
         user_once: whether the tokens of these fields read one another alone. Defaults to `False`, as in the paper.
         **kwargs: base layer keywords such as `name` and `dtype`.
@@ -75,10 +76,10 @@ class RankMixer(Backbone):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_positive(num_layers=num_layers, expansion=expansion)
+        check_positive(num_tokens=num_tokens, token_width=token_width, num_layers=num_layers, expansion=expansion)
         check_rate(dropout=dropout)
         self.num_layers, self.expansion, self.dropout, self.user_once = num_layers, expansion, dropout, user_once
-        self.tokens = FieldTokens(num_tokens, token_width, request_fields, dtype=self.dtype_policy, name="tokens")
+        self.num_tokens, self.token_width, self.request_fields = num_tokens, token_width, list(request_fields)
         if token_width % num_tokens:
             raise ValueError(
                 f"`num_tokens` must divide `token_width`. Received: num_tokens={num_tokens}, token_width={token_width}."
@@ -91,11 +92,15 @@ class RankMixer(Backbone):
 
     def build(self, input_shape: Mapping[str, Any]) -> None:
         """Build the tokens and the blocks."""
+        request, _ = request_side(input_shape, self.request_fields)
+        # Those that are no fields are named, too: the layer refuses them.
+        names = sorted({*request, *self.request_fields})
+        self.tokens = FieldTokens(self.num_tokens, self.token_width, names, dtype=self.dtype_policy, name="tokens")
         self.tokens.build(input_shape)
         if self.user_once and not all(self.tokens.counts):
             raise ValueError(
                 "`user_once` needs fields of the request and others. Received: request_fields="
-                f"{self.tokens.request_fields} and the fields {sorted(input_shape)}."
+                f"{self.request_fields} and the fields {sorted(input_shape)}."
             )
         once = self.tokens.request_tokens if self.user_once else 0
         self.blocks = [
@@ -117,11 +122,11 @@ class RankMixer(Backbone):
         """The constructor's arguments."""
         return {
             **super().get_config(),
-            "num_tokens": self.tokens.num_tokens,
-            "token_width": self.tokens.width,
+            "num_tokens": self.num_tokens,
+            "token_width": self.token_width,
             "num_layers": self.num_layers,
             "expansion": self.expansion,
             "dropout": self.dropout,
-            "request_fields": self.tokens.request_fields,
+            "request_fields": self.request_fields,
             "user_once": self.user_once,
         }

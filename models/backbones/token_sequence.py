@@ -1,5 +1,6 @@
 """The base of backbones that read histories and fields as one sequence of tokens."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,29 @@ from ...layers import FieldTokens, SequenceTokens
 from ...layers.check_arguments import check_positive
 from ...schema import Schema
 from .backbone import Backbone
+from .request_side import request_side
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What tokens may read in a block, and which of all tokens they are.
+
+    Args:
+        distance: how far each token that is updated stands behind each that it may read, integers `(updated, read)`.
+        allowed: whether it may read it, boolean `(batch or 1, updated, read)`.
+        shared: how many of the tokens, the first ones, are positions of histories. Defaults to `0`.
+        start: the first token that is updated: 0, or in the last block, after which nothing reads the histories,
+            `shared`. Defaults to `0`.
+        first: which token of the fields comes first. Defaults to `0`.
+        memory: keys and values of the tokens before, which are read first. Defaults to `None`.
+    """
+
+    distance: Any
+    allowed: Any
+    shared: int = 0
+    start: int = 0
+    first: int = 0
+    memory: tuple[Any, Any] | None = None
 
 
 class TokenSequence(Backbone):
@@ -27,7 +51,7 @@ class TokenSequence(Backbone):
         num_tokens: number of tokens of fields. Defaults to `8`.
         token_width: width of a token. Defaults to `64`.
         num_layers: number of blocks. Defaults to `2`.
-        request_fields: names of the fields that all ads of a request share, see `FieldTokens`. Defaults to `()`.
+        request_fields: names of the features that all ads of a request share, see `request_side`. Defaults to `()`.
         **kwargs: base layer keywords such as `name` and `dtype`.
     """
 
@@ -42,9 +66,9 @@ class TokenSequence(Backbone):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_positive(num_layers=num_layers)
-        self.num_layers = num_layers
-        self.tokens = FieldTokens(num_tokens, token_width, request_fields, dtype=self.dtype_policy, name="tokens")
+        check_positive(num_tokens=num_tokens, token_width=token_width, num_layers=num_layers)
+        self.num_tokens, self.token_width, self.num_layers = num_tokens, token_width, num_layers
+        self.request_fields = list(request_fields)
         self.histories = SequenceTokens(token_width, dtype=self.dtype_policy, name="histories")
 
     @classmethod
@@ -55,15 +79,19 @@ class TokenSequence(Backbone):
     def build(self, input_shape: Mapping[str, Any]) -> None:
         """Build the tokens and the blocks."""
         fields, steps = self.without_steps(input_shape)
+        request, _ = request_side(fields, self.request_fields)
+        # Those that are no fields are named, too: the layer refuses them.
+        names = sorted({*request, *self.request_fields})
+        self.tokens = FieldTokens(self.num_tokens, self.token_width, names, dtype=self.dtype_policy, name="tokens")
         self.tokens.build(fields)
         self.num_positions = 0
         if steps:
             self.histories.build(steps)
             self.num_positions = sum(steps[f"{name}:steps"][1] for name in self.histories.names)
-        length = self.num_positions + self.tokens.num_tokens
+        length = self.num_positions + self.num_tokens
         self.blocks = [self.make_block(index, length) for index in range(self.num_layers)]
         for block in self.blocks:
-            block.build((None, length, self.tokens.width))
+            block.build((None, length, self.token_width))
         self.built = True
 
     def make_block(self, index: int, length: int) -> keras.layers.Layer:
@@ -75,30 +103,13 @@ class TokenSequence(Backbone):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `make_block`.")
 
-    def call_block(
-        self,
-        block: Any,
-        x: Any,
-        distance: Any,
-        allowed: Any,
-        shared: int,
-        start: int,
-        first: int,
-        memory: tuple[Any, Any] | None,
-        training: bool | None,
-    ) -> tuple[Any, Any, Any]:
-        """New tokens, and the keys and values that later tokens read.
+    def call_block(self, block: Any, x: Any, reading: Reading, training: bool | None) -> tuple[Any, Any, Any]:
+        """New tokens of those that are updated, and the keys and values of all, which later tokens read.
 
         Args:
             block: the block.
             x: the tokens.
-            distance: how far each that is updated stands behind each that it may read, integers `(updated, read)`.
-            allowed: whether it may read it, boolean `(batch or 1, updated, read)`.
-            shared: how many of the tokens, the first ones, are positions of histories.
-            start: the first token that is updated: 0, or in the last block, after which nothing reads the histories,
-                `shared`.
-            first: which token of the fields comes first.
-            memory: keys and values of the tokens before.
+            reading: what they may read.
             training: as in a call.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `call_block`.")
@@ -147,9 +158,8 @@ class TokenSequence(Backbone):
         memory = []
         for index, block in enumerate(self.blocks):
             start = self.num_positions if index == self.num_layers - 1 else 0
-            x, keys, values = self.call_block(
-                block, x, distance[start:], allowed[:, start:], self.num_positions, start, 0, None, training
-            )
+            reading = Reading(distance[start:], allowed[:, start:], self.num_positions, start)
+            x, keys, values = self.call_block(block, x, reading, training)
             memory.append((keys, values))
         return x, memory, mask
 
@@ -182,7 +192,7 @@ class TokenSequence(Backbone):
             first = self.tokens.request_tokens
             for index, block in enumerate(self.blocks):
                 of_request = memory[index] if memory else None
-                x, _, _ = self.call_block(block, x, distance, allowed, 0, 0, first, of_request, training)
+                x, _, _ = self.call_block(block, x, Reading(distance, allowed, 0, 0, first, of_request), training)
             found.append(x)
         x = ops.concatenate(found, axis=1) if len(found) > 1 else found[0]
         return ops.reshape(x, (-1, x.shape[1] * x.shape[2]))
@@ -191,8 +201,8 @@ class TokenSequence(Backbone):
         """The constructor's arguments."""
         return {
             **super().get_config(),
-            "num_tokens": self.tokens.num_tokens,
-            "token_width": self.tokens.width,
+            "num_tokens": self.num_tokens,
+            "token_width": self.token_width,
             "num_layers": self.num_layers,
-            "request_fields": self.tokens.request_fields,
+            "request_fields": self.request_fields,
         }

@@ -9,9 +9,7 @@ from keras import ops
 from ...layers import MLP
 from ...schema import Schema
 from .backbone import Backbone
-
-# Groups of users are learned of the user's features alone, so their codes belong to the request.
-USER_GROUPS = "user:groups"
+from .request_side import request_side
 
 
 @keras.saving.register_keras_serializable(package="grouprank")
@@ -35,7 +33,7 @@ class UserOnceDCN(Backbone):
     `request_fields` then, or `rank` is right and saves nothing.
 
     Args:
-        request_fields: names of the fields that all ads of a request share. Codes of groups of users need not be named.
+        request_fields: names of the features that all ads of a request share (see `request_side`).
         num_cross_layers: number of crosses of each half. Defaults to `3`.
         units: widths of the dense layers. Defaults to `(256, 128)`.
         activation: their activation. Defaults to `"relu"`.
@@ -110,9 +108,8 @@ class UserOnceDCN(Backbone):
 
     def halves(self, fields: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
         """The values of the request's fields and of all others, each in the order of their names."""
-        of_request = {*self.request_fields, USER_GROUPS}
-        names = sorted(fields)
-        return [fields[n] for n in names if n in of_request], [fields[n] for n in names if n not in of_request]
+        request, others = ([fields[name] for name in side] for side in request_side(fields, self.request_fields))
+        return request, others
 
     def call(self, fields: Mapping[str, Any], training: bool | None = None) -> Any:
         """Representation of the fields."""

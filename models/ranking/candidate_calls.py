@@ -154,7 +154,7 @@ def _user_once_dcn(layer: UserOnceDCN, rows: CandidateRows, fields: Mapping[str,
     if layer.mlp.first is None or not all(isinstance(field, Once) for field in of_request):
         return None
     u0 = u = ops.cast(ops.concatenate([field.value for field in of_request], axis=-1), layer.compute_dtype)
-    a0 = a = ops.cast(ops.concatenate(of_others, axis=-1), layer.compute_dtype)
+    a0 = a = ops.cast(ops.concatenate(_of_candidates(rows, of_others), axis=-1), layer.compute_dtype)
     columns = x0 = Columns.of(rows, [Once(u0), a0])
     for request_cross, cross in zip(layer.request_crosses, layer.crosses, strict=True):
         u, a = u0 * request_cross(u) + u, a0 * columns.dense([cross])[0] + a
@@ -177,7 +177,8 @@ def _rank_mixer(layer: RankMixer, rows: CandidateRows, fields: Mapping[str, Any]
     if not all(isinstance(fields[name], Once) for name in sides[0]) or not all(layer.tokens.counts):
         return None
     once = layer.tokens({name: fields[name].value for name in sides[0]}, side=0)
-    each = layer.tokens({name: fields[name] for name in sides[1]}, side=1)
+    others = _of_candidates(rows, [fields[name] for name in sides[1]])
+    each = layer.tokens(dict(zip(sides[1], others, strict=True)), side=1)
     if not layer.user_once:
         x = ops.concatenate([rows.repeat(once), each], axis=1)
         for block in layer.blocks:
@@ -197,7 +198,13 @@ def _token_sequence(layer: TokenSequence, rows: CandidateRows, fields: Mapping[s
         return None
     tokens, memory, mask = layer.read_request({name: once.value for name, once in request.items()})
     repeated = [(rows.repeat(keys), rows.repeat(values)) for keys, values in memory]
+    others = dict(zip(others, _of_candidates(rows, list(others.values())), strict=True))
     return layer.read_others(others, rows.repeat(tokens), repeated, rows.repeat(mask))
+
+
+def _of_candidates(rows: CandidateRows, fields: Sequence[Any]) -> list[Any]:
+    """Fields with one row per candidate. A backbone may have been told of some of the request's fields alone."""
+    return [rows.repeat(field.value) if isinstance(field, Once) else field for field in fields]
 
 
 def _side_by_side(rows: CandidateRows, fields: Mapping[str, Any]) -> Columns:

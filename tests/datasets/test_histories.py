@@ -294,6 +294,7 @@ def test_a_prepared_table_has_histories_in_the_ids_of_its_items(tmp_path, frame_
     feature = table.schema["history"]
     assert (feature.shares, feature.shape, feature.side) == ("item", (4,), "user")
     assert [table.schema[name].shape for name in NAMES[1:]] == [(4,), (4,)]
+    assert [table.schema[name].field for name in NAMES] == ["history"] * 3
     assert feature.vocabulary_size == table.schema["item"].vocabulary_size
     item, history = (np.concatenate([table.column(s, n) for s in gr.datasets.SPLITS]) for n in ("item", "history"))
     for row in (0, 3, 9, 12, 100, 299):

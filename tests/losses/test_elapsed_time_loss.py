@@ -44,8 +44,8 @@ def test_by_hand():
 def test_the_weights_make_the_loss_that_of_known_outcomes():
     """In exact numbers: shares of the stream, times weights, are in the proportion of the conversion rate."""
     rate, late = 0.3, 0.1
-    odds = lambda p: np.log(p / (1 - p))  # noqa: E731
-    y_pred = np.array([[0.4, odds(late), odds((1 - rate) / (1 - rate + late))]] * 2)
+    p = np.array([late, (1 - rate) / (1 - rate + late)])
+    y_pred = np.array([[0.4, *np.log(p / (1 - p))]] * 2)
     y_true = np.array([[1.0, NAN, NAN], [0.0, NAN, NAN]])
     share = np.array([rate, 1 - rate + late]) / (1 + late)
     rows = as_array(gr.losses.ElapsedTimeLoss(reduction="none")(y_true, y_pred))

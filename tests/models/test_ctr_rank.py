@@ -7,9 +7,9 @@ from keras import ops
 from support.fixed_weights import as_array
 
 from grouprank import Categorical, Numeric, Schema, Sequence, Task, Vector
-from grouprank.layers import SharedBottom
+from grouprank.layers import SemanticIds, SharedBottom
 from grouprank.models import CTRModel, CVRModel
-from grouprank.models.backbones import DCNv2, RankMixer, UserOnceDCN
+from grouprank.models.backbones import DCNv2, OneTrans, RankMixer, UserOnceDCN
 from grouprank.models.ranking import candidate_calls
 from grouprank.models.ranking.candidate_calls import CandidateCalls, worth_by_side
 from grouprank.models.ranking.candidate_rows import CandidateRows, Once
@@ -21,11 +21,13 @@ FEATURES = [
     Categorical("user_id", 50, side="user"),
     Numeric("age", side="user"),
     Sequence("history", 20, 4, side="user", shares="ad_id"),
+    Sequence("history_age", 6, 4, side="user", beside="history"),
     Categorical("hour", 24, side="context"),
     Categorical("ad_id", 20, side="ad"),
     Numeric("bid", side="ad"),
     Vector("image", 3, side="ad"),
 ]
+CODES_OF_USERS = {"user_id": SemanticIds([[-1, -1], *(np.arange(98).reshape(49, 2) % 7).tolist()], 7)}
 SCHEMA = Schema(FEATURES, [Task("click"), Task("buy", given="click")])
 
 
@@ -41,6 +43,7 @@ def columns():
         "user_id": rng.integers(0, 50, REQUESTS),
         "age": rng.normal(size=REQUESTS).astype("float32"),
         "history": rng.integers(0, 20, (REQUESTS, 4)),
+        "history_age": rng.integers(0, 6, (REQUESTS, 4)),
         "hour": rng.integers(0, 24, REQUESTS),
     }
     candidates = {
@@ -72,6 +75,9 @@ class DoubledDCNv2(DCNv2):
         (CTRModel, {"backbone": "user_once_dcn"}),
         once(CTRModel, {"backbone": "user_once_dcn", "sequence_encoder": {"history": "target_attention"}}),
         once(CTRModel, {"backbone": UserOnceDCN(["user_id", "age"], units=()), "multi_task": "mmoe"}),
+        once(CTRModel, {"backbone": UserOnceDCN(["user_id", "age"], units=(8,)), "semantic_ids": CODES_OF_USERS}),
+        once(CTRModel, {"backbone": RankMixer(4, 8, request_fields=["user_id"]), "semantic_ids": CODES_OF_USERS}),
+        once(CTRModel, {"backbone": OneTrans(4, 8, request_fields=["user_id"])}),
         (CTRModel, {"backbone": RankMixer(4, 8, request_fields=["user_id", "age", "history", "hour"], user_once=True)}),
         once(CTRModel, {"backbone": "rank_mixer", "sequence_encoder": {"history": "target_attention"}}),
         once(CTRModel, {"backbone": "mlp", "sequence_encoder": {"history": "hstu"}}),
@@ -121,7 +127,10 @@ def test_what_reads_the_user_alone_runs_once_a_request(columns, monkeypatch):
     assert seen["user_groups"] == [{"x": REQUESTS}]
     assert seen["representation_groups"] == [{"x": REQUESTS * CANDIDATES}]
     looked_up = {key: rows for call in seen["embedding"] for key, rows in call.items()}
-    once, each = dict.fromkeys(("user_id", "history", "hour"), REQUESTS), {"ad_id": REQUESTS * CANDIDATES}
+    once, each = (
+        dict.fromkeys(("user_id", "history", "history_age", "hour"), REQUESTS),
+        {"ad_id": REQUESTS * CANDIDATES},
+    )
     assert looked_up == once | each
 
 

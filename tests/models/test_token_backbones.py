@@ -71,14 +71,14 @@ def test_tokens_by_hand():
 
 
 def test_tokens_against_numpy():
-    layer = built(FieldTokens(5, 3, request_fields=["user", "hour"]))
+    layer = built(FieldTokens(5, 3, request_fields=REQUEST))
     # Of 12 columns 7 are the request's: 5 · 7 / 12 tokens, rounded.
     assert layer.request_tokens == 3
     np.testing.assert_allclose(as_array(layer(FIELDS)), tokens_by_numpy(layer, FIELDS), rtol=1e-5, atol=1e-5)
 
 
 def test_tokens_of_one_side():
-    layer = built(FieldTokens(5, 3, request_fields=["user", "hour"]))
+    layer = built(FieldTokens(5, 3, request_fields=REQUEST))
     whole = as_array(layer(FIELDS))
     request = {name: FIELDS[name] for name in REQUEST}
     np.testing.assert_array_equal(as_array(layer(request, side=0)), whole[:, :3])
@@ -190,9 +190,9 @@ def test_the_request_does_not_read_the_ad():
 
 def test_rank_mixer_of_a_table():
     backbone = get("rank_mixer", SCHEMA, dropout=0.3, user_once=True)
-    assert backbone.tokens.request_fields == ["user", "hour"]
+    assert backbone.request_fields == ["user", "hour"]
     twin = get(keras.saving.serialize_keras_object(backbone), SCHEMA)
-    assert (twin.dropout, twin.user_once, twin.tokens.request_fields) == (0.3, True, ["user", "hour"])
+    assert (twin.dropout, twin.user_once, twin.request_fields) == (0.3, True, ["user", "hour"])
 
 
 def test_rank_mixer_refuses():

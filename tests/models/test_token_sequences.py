@@ -203,9 +203,9 @@ def test_of_a_table(name):
         [gr.Task("click")],
     )
     backbone = get(name, schema, dropout=0.3, num_tokens=2, token_width=4)
-    assert backbone.tokens.request_fields == ["user", "seen"]
+    assert backbone.request_fields == ["user", "seen"]
     twin = get(keras.saving.serialize_keras_object(backbone), schema)
-    assert (twin.dropout, twin.tokens.num_tokens, twin.num_heads) == (0.3, 2, 2)
+    assert (twin.dropout, twin.num_tokens, twin.num_heads) == (0.3, 2, 2)
     model = gr.models.CTRModel(schema, backbone, embedding_dim=4, group_structure=("user",), residual_learning=False)
     columns = {"user": np.arange(4), "seen": np.arange(12).reshape(4, 3) % 9, "ad": np.arange(4)}
     before = model.predict_proba(columns)["click"]
@@ -213,6 +213,36 @@ def test_of_a_table(name):
     assert (
         np.abs(model.predict_proba({**columns, "seen": columns["seen"][:, [1, 0, 2]]})["click"] - before).max() > 1e-6
     )
+
+
+@pytest.mark.any_backend
+def test_histories_are_those_of_the_request(monkeypatch):
+    """The tags of an ad are a sequence, too, but they differ between the ads of a request."""
+    schema = gr.Schema(
+        [
+            gr.Categorical("user", 9, side="user"),
+            gr.Sequence("seen", 9, 3, side="user", shares="ad"),
+            gr.Categorical("ad", 9),
+            gr.Sequence("tags", 5, 2, side="ad"),
+        ],
+        [gr.Task("click")],
+    )
+    model = gr.models.CTRModel(schema, "one_trans", embedding_dim=4, group_structure=(), residual_learning=False)
+    assert model.backbone.histories.names == ["seen"]
+    seen, read = [], model.backbone.read_request
+    monkeypatch.setattr(
+        model.backbone,
+        "read_request",
+        lambda fields, *a: seen.append(fields["seen:steps"].shape[0]) or read(fields, *a),
+    )
+    request = {"user": np.array([1, 2]), "seen": np.arange(6).reshape(2, 3)}
+    ads = {"ad": np.arange(6).reshape(2, 3), "tags": np.arange(12).reshape(2, 3, 2) % 5}
+    ranked = model.rank_logits(request, ads)["click"]
+    assert [int(rows) for rows in seen] == [2]
+    rows = {name: np.repeat(values, 3, axis=0) for name, values in request.items()}
+    rows |= {"ad": ads["ad"].reshape(-1), "tags": ads["tags"].reshape(-1, 2)}
+    expected = model.predict(rows, verbose=0)["click"]
+    np.testing.assert_allclose(as_array(ranked).reshape(-1), expected.reshape(-1), rtol=1e-4, atol=1e-6)
 
 
 def test_refusals():
