@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from ..schema import Schema
+
 
 class SteeredModel(keras.Model):
     """Base of models that are trained by more than they are judged by.
@@ -16,14 +18,15 @@ class SteeredModel(keras.Model):
     `fit` prints. That of a layer of `group_concats` is `NAME_loss`, the weighted mean of what it adds; all that other
     layers add is `regularization_loss`.
 
-    A subclass sets `group_concats`, calls `_show_losses` at the end of `__init__`, and makes its `compute_loss` of
-    `_added_losses` and `_steered`.
+    A subclass sets `schema` and `group_concats`, calls `_show_losses` at the end of `__init__`, and makes its
+    `compute_loss` of `_added_losses` and `_steered`.
 
     Example:
 
     See `CTRModel` and `TwoTowerModel`.
     """
 
+    schema: Schema
     group_concats: Mapping[str, Any] = MappingProxyType({})
     _steering_losses: Mapping[str, keras.metrics.Mean] = MappingProxyType({})
     _evaluates = False
@@ -42,9 +45,18 @@ class SteeredModel(keras.Model):
         self._steering_losses = {output: keras.metrics.Mean(name=name) for output, name in names.items()}
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> dict[str, Any]:
-        """The graph's outputs; while training, the losses of its layers by the names of their metrics too."""
-        outputs = super().call(inputs, training=training, mask=mask)
+        """The graph's outputs; while training, the losses of its layers by the names of their metrics too.
+
+        Columns that the schema does not list are ignored.
+        """
+        outputs = super().call(self._listed(inputs), training=training, mask=self._listed(mask))
         return {**outputs, **self._losses_of_layers()} if training else outputs
+
+    def _listed(self, columns: Any) -> Any:
+        # A functional model would take a column that it does not know for another one's.
+        if not isinstance(columns, Mapping):
+            return columns
+        return {name: values for name, values in columns.items() if name in self.schema.feature_names}
 
     def _losses_of_layers(self) -> dict[str, Any]:
         # As outputs, since on JAX `compute_loss` sees the losses of all layers in one list.

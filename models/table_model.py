@@ -45,7 +45,6 @@ class TableModel(SteeredModel):
     See `CTRModel` and `TwoTowerModel`.
     """
 
-    schema: Schema
     # Whether the processes of torch have the weights of the first one.
     _synchronized = False
 

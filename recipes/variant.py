@@ -33,6 +33,7 @@ class Variant:
         width: factor of the backbone's dense widths, the control that tells groups from mere parameters.
             Defaults to `1.0`.
         training: settings that replace the study's. Defaults to `None`.
+        left_out: features that it does not read. Defaults to `()`.
 
     Example:
 
@@ -48,6 +49,7 @@ class Variant:
     random_shape: tuple[int, int] = (3, 64)
     width: float = 1.0
     training: Mapping[str, Any] | None = None
+    left_out: tuple[str, ...] = ()
 
     def parts(self) -> tuple[str, ...]:
         """What it has that the baseline lacks, as words."""
@@ -65,6 +67,7 @@ class Variant:
     def model(self, schema: Schema, study: Training, seed: int) -> CTRModel:
         """The untrained model; the caller has set the seed."""
         settings = self.settings(study)
+        schema = Schema([f for f in schema.features if f.name not in self.left_out], schema.tasks)
         groups = {
             placement: placement_groups(placement, settings.embedding_dim, **{"seed": seed, **arguments})
             for placement, arguments in (self.groups or {}).items()

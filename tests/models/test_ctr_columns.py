@@ -24,6 +24,26 @@ def test_lists_columns_with_an_axis_and_columns_of_no_feature(ads):
         np.testing.assert_allclose(model.predict_proba(columns)["click"], expected, rtol=1e-6, err_msg=form)
 
 
+def test_a_model_of_some_columns_is_trained_on_batches_of_all(ads):
+    """What stands beside its columns must not be taken for one of them, in whatever order they come."""
+    x, y = ads.columns(), ads.labels()
+    chosen = [feature for feature in ads.schema.features if feature.name not in ("age", "history")]
+    fewer = gr.Schema(chosen, ads.schema.tasks)
+    models = []
+    for columns, schema in (({f.name: x[f.name] for f in chosen}, fewer), (dict(sorted(x.items())), ads.schema)):
+        keras.utils.set_random_seed(0)
+        model = ads.model(schema=fewer)
+        model.compile(keras.optimizers.SGD(0.1), **ads.quick)
+        batches = gr.datasets.BatchLoader(columns, y, 16, schema=schema)
+        model.fit(batches, validation_data=batches, verbose=0)
+        models.append((model, model.predict_proba(batches), model.evaluate(batches, return_dict=True, verbose=0)))
+    (first, expected, figures), (second, found, others) = models
+    for task in expected:
+        np.testing.assert_allclose(found[task], expected[task], rtol=1e-6)
+    np.testing.assert_allclose(others["loss"], figures["loss"], rtol=1e-6)
+    np.testing.assert_allclose(as_array(second.weights[0]), as_array(first.weights[0]), rtol=1e-6)
+
+
 def test_a_placement_groups_its_sides_alone(ads):
     model = ads.model(("user", "user_ad"))
     (table,) = model.get_layer("embedding").weights
