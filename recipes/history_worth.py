@@ -124,8 +124,8 @@ def page(gains: GainTable, trials: Mapping[str, Sequence[Trial]], length: int, e
 KuaiRand-Pure: a history holds the last {length} videos that the user liked, watched long or clicked before the
 impression{first}, with the kind and the age of each action beside it (`gr.datasets.kuairand_histories`). The model is
 `dcn_v2` with embeddings of {START.embedding_dim}, without groups and residual learning. It reads no history, or it
-reads one through a sequence encoder (`CTRModel(sequence_encoder=...)`). With `backbone one_trans` the model is OneTrans,
-which reads the positions of the history itself.
+reads one through a sequence encoder (`CTRModel(sequence_encoder=...)`). With `backbone one_trans` the model is
+OneTrans, which reads the positions of the history itself.
 
 ## Test days
 
