@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from ...layers import FieldSummary, HistorySummary, MaskBlock, PersonalizedAttention, SequenceTokens, WukongLayer
-from ...layers.check_arguments import check_positive
+from ...layers.check_arguments import check_positive, known_sizes
 from .backbone import Backbone
 
 
@@ -126,9 +126,9 @@ class InterFormer(Backbone):
         ]
         counts = [embeddings]
         for interaction in self.interactions:
-            shape = (None, counts[-1] + read, dim)
+            shape: tuple[int | None, ...] = (None, counts[-1] + read, dim)
             interaction.build(shape)
-            counts.append(interaction.compute_output_shape(shape)[1])
+            counts.append(known_sizes(interaction.compute_output_shape(shape))[0])
         for place, summary in zip(places, self.field_summaries, strict=True):
             summary.build((None, counts[place], dim))
         self.built = True
@@ -151,9 +151,10 @@ class InterFormer(Backbone):
             PersonalizedAttention(self.map_units, self.num_heads, self.dropout, name=f"block_{index}", **policy)
             for index in range(self.num_layers)
         ]
-        for layer in (*self.history_summaries, *self.blocks):
-            layer.build(shapes)
-        return int(self.history_summaries[0].compute_output_shape(shapes)[1])
+        for layers in (self.history_summaries, self.blocks):
+            for layer in layers:
+                layer.build(shapes)
+        return known_sizes(self.history_summaries[0].compute_output_shape(shapes))[0]
 
     def call(self, fields: Mapping[str, Any], training: bool | None = None) -> Any:
         """Representation of the fields and the histories."""
