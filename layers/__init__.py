@@ -51,7 +51,16 @@ from .sequence import (
     WeightedPooling,
 )
 from .task_weighting import FixedWeighting, GradNorm, TaskWeighting, UncertaintyWeighting
-from .tokens import FieldTokens, OneTransBlock, PerTokenMLP, RankMixerBlock, SequenceTokens
+from .tokens import (
+    FieldSummary,
+    FieldTokens,
+    HistorySummary,
+    OneTransBlock,
+    PersonalizedAttention,
+    PerTokenMLP,
+    RankMixerBlock,
+    SequenceTokens,
+)
 
 __all__ = [
     "AITM",
@@ -74,6 +83,7 @@ __all__ = [
     "FactorizationMachine",
     "FeatureGate",
     "FieldSelfAttention",
+    "FieldSummary",
     "FieldTokens",
     "FixedWeighting",
     "FusedEmbedding",
@@ -83,6 +93,7 @@ __all__ = [
     "GroupConcat",
     "GroupIds",
     "HSTUBlock",
+    "HistorySummary",
     "HoME",
     "JointLogit",
     "LinearInteraction",
@@ -97,6 +108,7 @@ __all__ = [
     "OneTransBlock",
     "ParallelMLP",
     "PerTokenMLP",
+    "PersonalizedAttention",
     "RankMixerBlock",
     "ResidualQuantizer",
     "SemanticIdEmbedding",

@@ -16,6 +16,7 @@ from .final_mlp import FinalMLP
 from .fm import FM
 from .gdcn import GDCN
 from .hstu import HSTUBackbone
+from .inter_former import InterFormer
 from .lr import LR
 from .masknet import MaskNet
 from .mlp import MLPBackbone
@@ -40,6 +41,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "fm": FM,
     "gdcn": GDCN,
     "hstu": HSTUBackbone,
+    "inter_former": InterFormer,
     "lr": LR,
     "masknet": MaskNet,
     "mlp": MLPBackbone,
@@ -82,6 +84,7 @@ __all__ = [
     "DeepFM",
     "FinalMLP",
     "HSTUBackbone",
+    "InterFormer",
     "MLPBackbone",
     "MaskNet",
     "OneTrans",

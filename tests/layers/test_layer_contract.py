@@ -23,6 +23,7 @@ from grouprank.models.backbones import (
     DeepFM,
     FinalMLP,
     HSTUBackbone,
+    InterFormer,
     MaskNet,
     MLPBackbone,
     OneTrans,
@@ -53,6 +54,11 @@ HISTORY = {
     "mask": np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1], [1, 1, 1], [1, 0, 1], [0, 0, 1]], "bool"),
 }
 FIELDS_AND_STEPS = {**FIELDS, "seen:steps": HISTORY["sequence"], "seen:mask": HISTORY["mask"]}
+# One token before histories of 1 and 3 positions.
+TOKENS = {
+    "tokens": wave(6, 5, 4),
+    "mask": np.array([[1, c, *row] for c, row in zip([1, 0, 1, 0, 1, 1], HISTORY["mask"], strict=True)], "bool"),
+}
 REPRESENTATIONS = {"click": wave(6, 2), "like": wave(6, 2, start=1.0)}
 
 GROUP_IDS = [[2, 3], [2, 3], [2, 3], [1, 3], [1, 2], [0, 2]]
@@ -521,6 +527,37 @@ CASES = {
         FIELDS_AND_STEPS,
         (None, 8),
     ),
+    "field_summary": (LAYERS.FieldSummary, {"num_summaries": 2}, wave(6, 3, 4), (None, 2, 4)),
+    "history_summary": (
+        LAYERS.HistorySummary,
+        {"lengths": (1, 3), "num_pooled": 1, "num_recent": 2, "num_heads": 1},
+        TOKENS,
+        (None, 5, 4),
+    ),
+    "personalized_attention": (
+        LAYERS.PersonalizedAttention,
+        {"units": (3,), "num_heads": 1, "dropout": 0.2},
+        {**TOKENS, "context": wave(6, 2, 3, start=1.0)},
+        (None, 5, 4),
+    ),
+    "inter_former": (
+        InterFormer,
+        {
+            "num_layers": 1,
+            "num_products": 2,
+            "num_linear": 1,
+            "rank": 2,
+            "units": (4,),
+            "num_summaries": 1,
+            "num_pooled": 1,
+            "num_recent": 1,
+            "num_heads": 1,
+            "map_units": (3,),
+            "dropout": 0.1,
+        },
+        FIELDS_AND_STEPS,
+        (None, 12),
+    ),
     "wukong_layer": (
         LAYERS.WukongLayer,
         {"num_products": 2, "num_linear": 2, "rank": 2, "units": (4,), "activation": "tanh", "dropout": 0.2},
@@ -764,6 +801,35 @@ GOLDEN = {
     "pepnet": [0.6959047, -0.1571687, -0.7129148],
     "one_trans": [-1.2145383, -0.9782282, 1.4666171, 0.6002972, -1.3122272, 0.3981625, 1.2096251, -0.7098695],
     "hstu_backbone": [-0.125925, -0.7893993, 0.3293445, 0.7045308, -0.0956715, 0.3791978, -0.0020435, -0.3786712],
+    "field_summary": [[0.0914492, -0.0017929, -0.0591963, 0.0243803], [0.0709917, 0.1335816, -0.0717511, -0.1287039]],
+    "history_summary": [
+        [0.0, 0.5790271, -0.1582804, -0.3573405],
+        [0.0102861, 0.0021573, -0.0116854, 0.0009379],
+        [0.1696207, 0.4552665, -0.4480059, -0.2434894],
+        [0.3978749, -0.0633596, -0.5647364, 0.142339],
+        [0.306373, 0.2261084, -0.6024058, -0.0592628],
+    ],
+    "personalized_attention": [
+        [-0.1923173, 0.8452765, -0.0255011, -0.8387052],
+        [0.3463228, 0.6622996, -0.5169901, -0.529077],
+        [0.8264964, 0.2873683, -0.900548, -0.0553071],
+        [1.0996345, -0.1895243, -1.0507963, 0.4603029],
+        [1.0928637, -0.6419566, -0.9274384, 0.8809474],
+    ],
+    "inter_former": [
+        0.0257757,
+        -0.0378186,
+        -0.0471946,
+        -0.1932918,
+        -0.3544326,
+        0.4055769,
+        -0.2404039,
+        0.0256877,
+        0.307299,
+        -0.2150954,
+        -0.3426083,
+        0.735407,
+    ],
 }
 
 

@@ -83,6 +83,7 @@ class DoubledDCNv2(DCNv2):
         once(CTRModel, {"backbone": "mlp", "sequence_encoder": {"history": "hstu"}}),
         once(CTRModel, {"backbone": "one_trans", "sequence_encoder": {"history": "target_attention"}}),
         once(CTRModel, {"backbone": "hstu", "group_structure": ("user",)}),
+        once(CTRModel, {"backbone": "inter_former", "group_structure": ("user",)}),
         once(CTRModel, {"backbone": "mlp", "sequence_encoder": {"history": "causal_transformer"}}),
         once(CVRModel, {"backbone": "dlrm", "group_structure": ()}),
         once(CTRModel, {"backbone": DCNv2(2, projection_dim=3, structure="stacked", units=(8,), dropout=0.5)}),

@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 from support.fixed_weights import as_array, set_fixed_weights, wave
 from support.gradients import gradients
+from support.wukong import normalized, wukong_by_numpy
 
 import grouprank as gr
 from grouprank.layers import FieldTokens, GatedCross, PerTokenMLP, RankMixerBlock, WukongLayer
@@ -35,11 +36,6 @@ def built(backbone, fields=FIELDS):
     backbone.build({name: (None, values.shape[1]) for name, values in fields.items()})
     set_fixed_weights(backbone)
     return backbone
-
-
-def normalized(x, layer):
-    mean, variance = x.mean(axis=-1, keepdims=True), x.var(axis=-1, keepdims=True)
-    return (x - mean) / np.sqrt(variance + 1e-5) * as_array(layer.gamma) + as_array(layer.beta)
 
 
 def gelu(x):
@@ -207,20 +203,6 @@ def test_rank_mixer_refuses():
 
 
 # === Wukong ===
-
-
-def wukong_by_numpy(layer, x):
-    rows, embeddings, dim = x.shape
-    products = np.stack([row @ row.T @ as_array(layer.projection) for row in x]).reshape(rows, -1)
-    hidden = normalized(products, layer._products_norm)
-    kernel, bias = (as_array(w) for w in layer.mlp.weights)
-    hidden = np.maximum(hidden @ kernel + bias, 0)
-    made = (hidden @ as_array(layer._products.kernel) + as_array(layer._products.bias)).reshape(rows, -1, dim)
-    linear = np.stack([as_array(layer.linear.kernel).T @ row for row in x])
-    shortcut = x
-    if embeddings != made.shape[1] + linear.shape[1]:
-        shortcut = np.stack([as_array(layer._shortcut.kernel).T @ row for row in x])
-    return normalized(np.concatenate([made, linear], axis=1) + shortcut, layer._output_norm)
 
 
 @pytest.mark.parametrize("embeddings", [5, 3])
