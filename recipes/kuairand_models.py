@@ -5,7 +5,8 @@
 Split by time as `kuairand_ctr`: training to 4 May 2022, validation 5 – 6 May, test 7 – 8 May. All presets get the
 same settings and keep their own defaults in the rest. The validation days choose how much the embeddings are
 regularized, once per preset, and the number of epochs, in each run. The test days are read once, at the end of a run.
-Killed runs continue where they stopped.
+Killed runs continue where they stopped. `--history 50` gives all presets the user's last 50 videos, and `--histories
+DIR` those of the days before the log.
 """
 
 import dataclasses
@@ -19,7 +20,7 @@ import numpy as np
 import typer
 
 from .. import models, reports
-from ..datasets import KuaiRandFunnel, KuaiRandPure, PreparedTable, prepare
+from ..datasets import Dataset, KuaiRandFunnel, KuaiRandPure, PreparedTable, kuairand_histories, prepare
 from ..files import RunFolder, run_lock, whole_file
 from ..models import CTRModel
 from ..models.preset_registry import get_preset
@@ -64,15 +65,27 @@ def main(
     steps: Annotated[Path, typer.Option(help="Step times, as benchmarks.model_steps writes them.")] = Path(
         "docs/benchmarks/model_steps.json"
     ),
+    history: Annotated[int, typer.Option(min=0, help="Videos that the user acted on before, at most; 0: none.")] = 0,
+    histories: Annotated[Path | None, typer.Option(help="Folder with user_sequences.parquet.")] = None,
 ) -> None:
     """Train every preset, measure it on the test days, write the page."""
     console = Terminal()
     settings = ZooSettings()
+    if histories is not None and not history:
+        raise ValueError("--histories needs the number of videos to take: --history 50.")
     wanted = [name.strip() for name in only.split(",") if name.strip()] or list(models.presets(*KINDS))
-    logs = {"CTRModel": (KuaiRandPure(data), "prepared"), "CVRModel": (KuaiRandFunnel(data), "prepared-funnel")}
+    logs: dict[str, tuple[Dataset, str]]
+    if history:
+        kinds = (KuaiRandPure(data, by_time=True), KuaiRandFunnel(data, by_time=True))
+        clicks, funnel = (kuairand_histories(log, history, histories) for log in kinds)
+        logs = {"CTRModel": (clicks, "prepared-history"), "CVRModel": (funnel, "prepared-funnel-history")}
+    else:
+        logs = {"CTRModel": (KuaiRandPure(data), "prepared"), "CVRModel": (KuaiRandFunnel(data), "prepared-funnel")}
+    read = {"history": history, "histories": None if histories is None else histories.name} if history else {}
     with run_lock(run):
-        folder = RunFolder(run, {"backend": keras.backend.backend(), **dataclasses.asdict(settings)})
-        tables = {kind: prepare(log, run / name) for kind, (log, name) in logs.items()}
+        folder = RunFolder(run, {"backend": keras.backend.backend(), **dataclasses.asdict(settings), **read})
+        needed = {get_preset(name).model for name in wanted}
+        tables = {kind: prepare(log, run / name) for kind, (log, name) in logs.items() if kind in needed}
         for name in wanted:
             table = tables[get_preset(name).model]
             for seed in range(seeds):

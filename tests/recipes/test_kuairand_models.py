@@ -54,6 +54,20 @@ def test_presets_are_trained_once_and_put_on_a_page(real_data, tmp_path, monkeyp
     assert page.read_text() == text
 
 
+@pytest.mark.any_backend
+def test_presets_are_trained_with_histories(real_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(kuairand_models, "KuaiRandPure", thinned(gr.datasets.KuaiRandPure))
+    page, run = tmp_path / "models.md", tmp_path / "run"
+    options = {"only": "lr", "seeds": 1, "output": page, "steps": tmp_path / "none.json"}
+    kuairand_models.main(real_data("kuairand-pure"), run, **options, history=5)
+    assert "patience 1, history 5, histories None." in page.read_text()
+    assert gr.datasets.PreparedTable(run / "prepared-history").schema["history"].length == 5
+    assert not (run / "prepared-funnel-history").exists()
+    with pytest.raises(ValueError, match="--histories needs the number of videos to take: --history 50"):
+        kuairand_models.main(tmp_path, tmp_path / "other", histories=tmp_path)
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_page_says_how_long_steps_take_and_what_is_unknown():
     test = {"click": {"normalized_entropy": 0.9, "auc": None}}
     runs = [{"embedding_l2": 1e-3, "epochs": epochs, "parameters": 1234, "test": test} for epochs in (2, 1)]
