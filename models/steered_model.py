@@ -56,7 +56,7 @@ class SteeredModel(keras.Model):
         # A functional model would take a column that it does not know for another one's.
         if not isinstance(columns, Mapping):
             return columns
-        return {name: values for name, values in columns.items() if name in self.schema.feature_names}
+        return {f.name: columns[f.name] for f in self.schema.features if f.name in columns}
 
     def _losses_of_layers(self) -> dict[str, Any]:
         # As outputs, since on JAX `compute_loss` sees the losses of all layers in one list.

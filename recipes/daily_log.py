@@ -207,4 +207,5 @@ def _hashed_list(column: Column, capacity: int) -> Column:
         column.missing,
         length=column.length,
         buckets=capacity,
+        beside=column.beside,
     )

@@ -19,6 +19,7 @@ from ..files import RunFolder, run_lock, whole_file
 from ..reports import GainTable, gain_table
 from ..reports.markdown import markdown_table
 from ..reports.terminal import Terminal
+from ..schema import Schema
 from .command import run_command
 from .paired_study import Job, Training, Variant, run_variants
 from .paired_study.study_sums import study_sums
@@ -61,7 +62,9 @@ def main(
     log = kuairand_histories(KuaiRandPure(data, by_time=True), length, histories)
     with run_lock(run):
         earlier = None if histories is None else histories.name
-        RunFolder(run, {"length": length, "earlier": earlier, "backend": keras.backend.backend()})
+        # Another number of trials may choose other settings, whose predictions must not stand beside these.
+        tuned = {"start": START.record(), "space": SPACE, "budget": budget}
+        RunFolder(run, {"length": length, "earlier": earlier, "backend": keras.backend.backend(), **tuned})
         table = prepare(log, run / "prepared")
         trials = {name: _tuned(name, table, run, budget, workers, console) for name in chosen}
         jobs = [
@@ -88,15 +91,15 @@ def readers_of(names: str) -> list[str]:
     return [name for name in READERS if name == NONE or not wanted or name in wanted]
 
 
-def variants(name: str, schema_names: Sequence[str], budget: int) -> list[Variant]:
+def variants(name: str, schema: Schema, budget: int) -> list[Variant]:
     """The trials of a reader.
 
     Args:
         name: the reader.
-        schema_names: names of the table's features.
+        schema: the table's.
         budget: number of trials.
     """
-    left_out = tuple(column for column in schema_names if column.startswith("history")) if name == NONE else ()
+    left_out = tuple(f.name for f in schema.features if f.field == "history") if name == NONE else ()
     return [
         Variant(f"{name} trial {number}", training={**READERS[name], **choice}, left_out=left_out)
         for number, choice in enumerate(draw_choices(SPACE, budget))
@@ -143,7 +146,7 @@ Settings were chosen here, for each reader among as many trials of one seed. NE 
 
 
 def _tuned(name: str, table: PreparedTable, run: Path, budget: int, workers: int, console: Terminal) -> list[Trial]:
-    tried = variants(name, table.schema.feature_names, budget)
+    tried = variants(name, table.schema, budget)
     seeds = [_FIRST_TRIAL_SEED]
     return tune(tried, table.folder, START, run / "trials", _IDS, seeds, workers, console.print)
 

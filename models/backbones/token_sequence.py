@@ -158,7 +158,7 @@ class TokenSequence(Backbone):
         memory = []
         for index, block in enumerate(self.blocks):
             start = self.num_positions if index == self.num_layers - 1 else 0
-            reading = Reading(distance[start:], allowed[:, start:], self.num_positions, start)
+            reading = Reading(distance[start:], allowed[:, start:], shared=self.num_positions, start=start)
             x, keys, values = self.call_block(block, x, reading, training)
             memory.append((keys, values))
         return x, memory, mask
@@ -192,7 +192,8 @@ class TokenSequence(Backbone):
             first = self.tokens.request_tokens
             for index, block in enumerate(self.blocks):
                 of_request = memory[index] if memory else None
-                x, _, _ = self.call_block(block, x, Reading(distance, allowed, 0, 0, first, of_request), training)
+                reading = Reading(distance, allowed, first=first, memory=of_request)
+                x, _, _ = self.call_block(block, x, reading, training)
             found.append(x)
         x = ops.concatenate(found, axis=1) if len(found) > 1 else found[0]
         return ops.reshape(x, (-1, x.shape[1] * x.shape[2]))

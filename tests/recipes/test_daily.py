@@ -48,11 +48,11 @@ def test_ids_change_their_kind_and_nothing_else():
             with_ids(description, [wrong], "growing", 50)
 
 
-def with_list(kind, **more):
+def with_list(kind, *others, **more):
     """A description in which a list shares the ids of an id column."""
     ads = {"name": "ads", "kind": kind, "side": "user", "length": 3, "shares": "ad_id", "separator": "|", **more}
     own = {"name": "ad_id", "kind": "categorical", "side": "ad"}
-    return TableDescription.from_dict({"features": [own, ads], "tasks": ["click"]})
+    return TableDescription.from_dict({"features": [own, ads, *others], "tasks": ["click"]})
 
 
 def test_a_list_that_shares_hashed_ids_is_hashed_alike():
@@ -61,6 +61,8 @@ def test_a_list_that_shares_hashed_ids_is_hashed_alike():
     assert ads == HashedSequenceColumn("ads", "user", None, "|", "ad_id", ("-",), length=3, buckets=50)
     ads.check_owner(owner)
     assert ads.fit(None)(["a7|-|b"])[0, :2].tolist() == owner.fit(None)(["a7", "b"]).tolist()
+    seen = {"name": "seen", "kind": "sequence", "side": "user", "length": 3}
+    assert with_ids(with_list("sequence", seen, beside="seen"), ["ad_id"], "hashed", 50).columns[1].beside == "seen"
     # The other variants leave it as it is, and so does the hash of another column.
     assert with_ids(with_list("sequence"), ["ad_id"], "growing", 50).columns[1] == with_list("sequence").columns[1]
 

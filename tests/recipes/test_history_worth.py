@@ -19,9 +19,9 @@ def test_readers_are_compared_with_a_model_without_histories(real_data, tmp_path
     monkeypatch.setattr(history_worth, "KuaiRandPure", FewRows)
     output = tmp_path / "histories.md"
 
-    def study():
+    def study(budget=1):
         data = real_data("kuairand-pure")
-        history_worth.main(data, None, 5, tmp_path / "run", "target_attention", 2, 1, 1, output)
+        history_worth.main(data, None, 5, tmp_path / "run", "target_attention", 2, budget, 1, output)
         return capsys.readouterr().out
 
     # One trial and two seeds of each.
@@ -43,6 +43,9 @@ def test_readers_are_compared_with_a_model_without_histories(real_data, tmp_path
     # What was trained is not trained again, and the page is the same.
     assert study().startswith("written")
     assert output.read_text(encoding="utf-8") == text
+    # Two trials might choose other settings than those whose predictions are there.
+    with pytest.raises(ValueError, match="holds a run with other settings .budget: 1 there, 2 now"):
+        study(budget=2)
 
 
 @pytest.mark.any_backend
