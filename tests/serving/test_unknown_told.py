@@ -24,6 +24,6 @@ def test_comparisons_tell_of_a_column_that_changed_its_spelling(exported):
     assert TOLD in str(report)
     with pytest.warns(UserWarning, match=TOLD) as told:
         verified = gr.serving.verify(model, path, transforms, rows)
-    assert len(told) == 1
+    assert len([warning for warning in told if TOLD in str(warning.message)]) == 1  # a library may warn beside it
     assert TOLD in str(verified)
     assert [found.example for found in verified.unknown] == [min(rows["os"])]
