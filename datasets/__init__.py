@@ -9,6 +9,7 @@ from .criteo_conversion_log import CriteoConversionLog
 from .criteo_dac import CriteoDAC
 from .criteo_terabyte import CriteoTerabyte
 from .dataset import SPLITS, Dataset
+from .fuxictr import FuxiCTR
 from .history import HistoryState, histories
 from .kinds import (
     BucketizedColumn,
@@ -59,6 +60,7 @@ __all__ = [
     "CriteoDAC",
     "CriteoTerabyte",
     "Dataset",
+    "FuxiCTR",
     "GrowingColumn",
     "GrowingTransform",
     "Growth",
