@@ -56,6 +56,24 @@ def test_ftrl_by_hand():
     np.testing.assert_allclose(as_array(slots["linear"]), [[-2.0, -1.375]], rtol=1e-6)
 
 
+def test_ftrl_of_a_mean_over_rows_steps_as_that_of_a_row():
+    """Gradients of a mean over four rows are a quarter of a row's; with `batch_size` the paper's values still hold."""
+    values = {"l1": 1.0, "l2": 2.0, "beta": 3.0}
+    found = {}
+    for batch_size in (1, 4):
+        optimizer = embedding_optimizers.FTRL(0.5, **values, batch_size=batch_size)
+        rows = ops.convert_to_tensor([[0.25, -0.125, 0.0]])
+        slots = dict.fromkeys(("accumulator", "linear"), ops.zeros((1, 3)))
+        for gradient in ([[1.0, -4.0, 0.5]], [[-3.0, 3.0, 2.0]]):
+            gradient = ops.convert_to_tensor(gradient) / batch_size
+            rows, slots = optimizer.step(rows, gradient, slots, 0.5, 1)
+        found[batch_size] = as_array(rows)
+    assert np.abs(found[1]).max() > 0.1
+    np.testing.assert_allclose(found[4], found[1], rtol=1e-6)
+    copy = type(optimizer).from_config(optimizer.get_config())
+    assert copy.get_config() == optimizer.get_config()
+
+
 def test_ftrl_leaves_rows_at_zero():
     model, layer = make_model(embedding_optimizers.FTRL(0.1, l1=0.3))
     layer.reset_rows(np.arange(ROWS), np.zeros_like(TABLE))
@@ -73,6 +91,8 @@ def test_ftrl_refuses():
         embedding_optimizers.FTRL(l1=-1)
     with pytest.raises(ValueError, match="divides by its `learning_rate`"):
         embedding_optimizers.FTRL(0)
+    with pytest.raises(ValueError, match="`batch_size` must be a positive integer. Received: batch_size=0"):
+        embedding_optimizers.FTRL(batch_size=0)
 
 
 class Elsewhere(Exchange):

@@ -22,22 +22,25 @@ class FTRL(RowOptimizer):
     A row begins at its initial values, whatever they are: `z` of a component without a gradient so far is the one of
     which the formula makes `w`. The paper begins at zeros.
 
-    `l1` and `l2` are in units of the gradients. A model's loss is a mean over the batch, so an `l1` of the paper, which
-    learns row by row, is divided by the batch size here.
+    `l1`, `l2` and `beta` are in units of the gradients. The paper learns row by row, while a model's loss is a mean over
+    the rows of a step, whose gradients are smaller by that number. With `batch_size` all three are divided by it, so
+    that the paper's values can be passed as they are. Without it, a `beta` of 1 makes the steps of a mean over many rows
+    far too small.
 
     Args:
         learning_rate: number or schedule; the paper's `α`. Defaults to `0.05`.
         l1: strength of the L1 term. Defaults to `0.0`.
         l2: strength of the L2 term. Defaults to `0.0`.
         beta: added to `√n`; larger values make the first steps smaller. Defaults to `1.0`, as in the paper.
+        batch_size: number of rows whose mean is the loss of a step. Defaults to `1`.
         **kwargs: `clipnorm` and `clipvalue`, see `RowOptimizer`.
 
     Raises:
-        ValueError: on a negative number, a learning rate of 0, or a `weight_decay`.
+        ValueError: on a negative number, a learning rate of 0, a `batch_size` below 1, or a `weight_decay`.
 
     Example:
 
-    >>> FTRL(0.1, l1=0.001).slots(dim=8)
+    >>> FTRL(0.1, l1=1.0, batch_size=1024).slots(dim=8)
     {'accumulator': (8, 0.0), 'linear': (8, 0.0)}
 
     Reference:
@@ -51,6 +54,7 @@ class FTRL(RowOptimizer):
         l1: float = 0.0,
         l2: float = 0.0,
         beta: float = 1.0,
+        batch_size: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
@@ -64,7 +68,9 @@ class FTRL(RowOptimizer):
             )
         if not self.scheduled and self.learning_rate == 0:
             raise ValueError("FTRL divides by its `learning_rate`. Received: learning_rate=0.")
-        self.l1, self.l2, self.beta = l1, l2, beta
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"`batch_size` must be a positive integer. Received: batch_size={batch_size!r}.")
+        self.l1, self.l2, self.beta, self.batch_size = l1, l2, beta, batch_size
 
     def slots(self, dim: int) -> dict[str, tuple[int, float]]:
         """A sum of squares and the linear term, per component."""
@@ -75,17 +81,18 @@ class FTRL(RowOptimizer):
     ) -> tuple[Any, dict[str, Any]]:
         """See `RowOptimizer.step`."""
         before = slots["accumulator"]
-        untouched = -rows * (self.beta / learning_rate + self.l2) - ops.sign(rows) * self.l1
+        l1, l2, beta = (value / self.batch_size for value in (self.l1, self.l2, self.beta))
+        untouched = -rows * (beta / learning_rate + l2) - ops.sign(rows) * l1
         linear = ops.where(ops.equal(before, 0.0), untouched, slots["linear"])
         after = before + ops.square(gradient)
         root = ops.sqrt(after)
         linear = linear + gradient - (root - ops.sqrt(before)) / learning_rate * rows
-        beyond = ops.sign(linear) * ops.maximum(ops.abs(linear) - self.l1, 0.0)
-        made = -beyond / ((self.beta + root) / learning_rate + self.l2)
+        beyond = ops.sign(linear) * ops.maximum(ops.abs(linear) - l1, 0.0)
+        made = -beyond / ((beta + root) / learning_rate + l2)
         return made, {"accumulator": after, "linear": linear}
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         config = super().get_config()
         del config["weight_decay"]
-        return {**config, "l1": self.l1, "l2": self.l2, "beta": self.beta}
+        return {**config, "l1": self.l1, "l2": self.l2, "beta": self.beta, "batch_size": self.batch_size}
