@@ -10,7 +10,7 @@ import keras
 
 from ..distribution import rank, replicas, synchronize, world_size
 from ..distribution.one_writer import one_writer
-from ..layers import EmbeddingCollection, FusedEmbedding, GradNorm, ResidualQuantizer
+from ..layers import EmbeddingCollection, FusedEmbedding, GradNorm, ResidualQuantizer, embedding_optimizers
 from ..metrics import CodebookHealth
 from ..schema import Categorical, Schema
 from ..schema import Sequence as SequenceOfIds
@@ -63,7 +63,10 @@ class TableModel(SteeredModel):
         found = get_preset(preset)
         if found.model not in (kind.__name__ for kind in cls.__mro__):
             raise ValueError(f"Preset {preset!r} is one of a {found.model}: use {found.model}.from_preset({preset!r}).")
-        return cls(schema, **{**found.arguments, **arguments})
+        arguments = {**found.arguments, **arguments}
+        if isinstance(arguments.get("embedding_optimizer"), dict):
+            arguments["embedding_optimizer"] = embedding_optimizers.get(arguments["embedding_optimizer"])
+        return cls(schema, **arguments)
 
     def take_schema(self, schema: Schema) -> None:
         """Replace the schema by one that its weights fit as well; `grouprank.models.grow` looks whether they do.

@@ -4,13 +4,14 @@
 
 Split by time as `kuairand_ctr`: training to 4 May 2022, validation 5 – 6 May, test 7 – 8 May. All presets get the
 same settings and keep their own defaults in the rest. The validation days choose how much the embeddings are
-regularized, once per preset, and the number of epochs, in each run. The test days are read once, at the end of a run.
-Killed runs continue where they stopped. `--history 50` gives all presets the user's last 50 videos, and `--histories
-DIR` those of the days before the log.
+regularized (L2, or the L1 term of FTRL), once per preset, and the number of epochs, in each run. The test days are read
+once, at the end of a run. Killed runs continue where they stopped. `--history 50` gives all presets the user's last 50
+videos, and `--histories DIR` those of the days before the log.
 """
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ import typer
 from .. import models, reports
 from ..datasets import Dataset, KuaiRandFunnel, KuaiRandPure, PreparedTable, kuairand_histories, prepare
 from ..files import RunFolder, run_lock, whole_file
+from ..layers import embedding_optimizers
 from ..models import CTRModel
 from ..models.preset_registry import get_preset
 from ..reports.terminal import Terminal
@@ -41,6 +43,7 @@ class ZooSettings:
         dropout: dropout rate, where a preset has dense layers.
         embedding_l2: L2 factors of the embedding table to choose from. A factor that keeps a network from memorising
         users leaves nothing of a linear model.
+        embedding_l1: L1 terms to choose from in its place, for presets whose embeddings FTRL trains.
         learning_rate: learning rate of Adam.
         batch_size: rows per step.
         max_epochs: largest number of passes over the training rows.
@@ -50,6 +53,7 @@ class ZooSettings:
     embedding_dim: int = 8
     dropout: float = 0.3
     embedding_l2: tuple[float, ...] = (1e-3, 1e-5)
+    embedding_l1: tuple[float, ...] = (1.0, 5.0)
     learning_rate: float = 1e-3
     batch_size: int = 1024
     max_epochs: int = 20
@@ -92,7 +96,7 @@ def main(
                 file = f"{name}-{seed}.json"
                 if folder.read_json(file) is None:
                     first = folder.read_json(f"{name}-0.json")
-                    factors = settings.embedding_l2 if first is None else (first["embedding_l2"],)
+                    factors = _factors(name, settings) if first is None else (first[_penalty(name)],)
                     folder.write_json(file, _best_run(name, seed, table, settings, factors))
                     console.print(f"{name}, seed {seed}: {_line(folder.read_json(file))}", soft_wrap=True)
         found = {
@@ -112,9 +116,19 @@ class _Run:
     """A trained model, and what it reached on the validation rows."""
 
     model: CTRModel
-    embedding_l2: float
+    factor: float
     epochs: int
     entropy: float
+
+
+def _penalty(name: str) -> str:
+    """What keeps the embeddings of a preset small: L2, or the L1 term of its FTRL."""
+    return "embedding_l1" if "embedding_optimizer" in get_preset(name).arguments else "embedding_l2"
+
+
+def _factors(name: str, settings: ZooSettings) -> tuple[float, ...]:
+    factors: tuple[float, ...] = getattr(settings, _penalty(name))
+    return factors
 
 
 def _best_run(
@@ -126,14 +140,19 @@ def _best_run(
     columns = {task: np.asarray(table.column("test", task), "float32") for task in table.schema.task_names}
     labels = {prediction: keras.ops.convert_to_numpy(label) for prediction, label in model.labels(columns).items()}
     probabilities = model.predict_proba(table.batches("test", 8192))
-    embeddings = sum(int(np.prod(w.shape)) for w in model.get_layer("embedding").trainable_weights)
-    served = sum(int(np.prod(w.shape)) for w in model.logits_model().trainable_weights)
+    embedding = model.get_layer("embedding")
+    tables = [keras.ops.convert_to_numpy(weight) for weight in embedding.weights if weight.name == "embeddings"]
+    embeddings = sum(values.size for values in tables)
+    inside = {id(weight) for weight in embedding.weights}
     return {
-        "embedding_l2": best.embedding_l2,
+        _penalty(name): best.factor,
         "epochs": best.epochs,
-        "validation": {f"{run.embedding_l2:g}": run.entropy for run in runs},
-        "parameters": served - embeddings,
+        "validation": {f"{run.factor:g}": run.entropy for run in runs},
+        "parameters": sum(
+            math.prod(weight.shape) for weight in model.logits_model().trainable_weights if id(weight) not in inside
+        ),
         "embeddings": embeddings,
+        "zero_embeddings": sum(int(np.sum(values == 0)) for values in tables) / embeddings,
         "test": {
             prediction: reports.task_metrics(label, probabilities[prediction]).to_dict()
             for prediction, label in labels.items()
@@ -141,16 +160,16 @@ def _best_run(
     }
 
 
-def _train(name: str, seed: int, table: PreparedTable, settings: ZooSettings, embedding_l2: float) -> _Run:
+def _train(name: str, seed: int, table: PreparedTable, settings: ZooSettings, factor: float) -> _Run:
     keras.utils.set_random_seed(seed)
     kind = getattr(models, get_preset(name).model)
-    model = kind.from_preset(
-        name,
-        table.schema,
-        embedding_dim=settings.embedding_dim,
-        dropout=settings.dropout,
-        embeddings_regularizer=keras.regularizers.L2(embedding_l2),
+    kept_small: dict[str, Any] = (
+        {"embeddings_regularizer": keras.regularizers.L2(factor)}
+        if _penalty(name) == "embedding_l2"
+        else {"embedding_optimizer": embedding_optimizers.FTRL(l1=factor, batch_size=settings.batch_size)}
     )
+    sizes = {"embedding_dim": settings.embedding_dim, "dropout": settings.dropout}
+    model = kind.from_preset(name, table.schema, **sizes, **kept_small)
     # Metrics in every step would take longer than some of the models.
     model.compile(keras.optimizers.Adam(settings.learning_rate), metrics={})
     loader = table.batches("train", settings.batch_size, shuffle=True, seed=seed)
@@ -165,14 +184,15 @@ def _train(name: str, seed: int, table: PreparedTable, settings: ZooSettings, em
         callbacks=[ValidationEntropy(table), best, loader.follow()],
     )
     entropies = history.history[FIGURE]
-    return _Run(model, embedding_l2, int(np.argmin(entropies)) + 1, float(min(entropies)))
+    return _Run(model, factor, int(np.argmin(entropies)) + 1, float(min(entropies)))
 
 
 def _line(result: dict[str, Any]) -> str:
     figures = "  ".join(
         f"{name} NE {found['normalized_entropy']:.4f} AUC {found['auc']:.4f}" for name, found in result["test"].items()
     )
-    return f"embedding_l2 {result['embedding_l2']:g}, {result['epochs']} epochs  {figures}"
+    name = "embedding_l1" if "embedding_l1" in result else "embedding_l2"
+    return f"{name} {result[name]:g}, {result['epochs']} epochs  {figures}"
 
 
 if __name__ == "__main__":

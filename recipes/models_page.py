@@ -18,8 +18,8 @@ Every preset of `CTRModel` and `CVRModel`, on KuaiRand-Pure (222,444 impressions
 `CVRModel` that of the second table.
 
 NE is normalized entropy (lower is better), AUC exact; mean ± standard deviation over {seeds} seeds. All presets were
-trained with the same settings; the mean NE of the validation days chose the L2 factor of the embeddings (once per
-preset, under seed 0) and the number of epochs (in each run):
+trained with the same settings; the mean NE of the validation days chose the L2 factor of the embeddings, or the L1 term
+of the FTRL that trains them (once per preset, under seed 0) and the number of epochs (in each run):
 
 {settings}.
 
@@ -116,7 +116,7 @@ def _scores(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[list[str]
     predictions = list(next(iter(found.values()))[0]["test"])
     header = [
         "preset",
-        "embedding L2",
+        "embedding L2 or L1",
         "epochs",
         *(f"{name} {figure}" for name in predictions for figure in ("NE", "AUC")),
     ]
@@ -128,7 +128,8 @@ def _scores(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[list[str]
             for prediction in predictions
             for figure in ("normalized_entropy", "auc")
         ]
-        rows.append([name, f"{runs[0]['embedding_l2']:g}", epochs, *cells])
+        penalty = f"L1 {runs[0]['embedding_l1']:g}" if "embedding_l1" in runs[0] else f"{runs[0]['embedding_l2']:g}"
+        rows.append([name, penalty, epochs, *cells])
     return header, rows
 
 
@@ -139,7 +140,10 @@ def _descriptions(
     rows = []
     for name, runs in found.items():
         preset = get_preset(name)
-        rows.append([name, presets()[name], preset.use, f"{runs[0]['parameters']:,}", _step_times(name, steps)])
+        zeros = statistics.mean([run.get("zero_embeddings", 0) for run in runs])
+        sparse = f"; {zeros:.0%} of the embeddings are 0" if zeros else ""
+        parameters = f"{runs[0]['parameters']:,}{sparse}"
+        rows.append([name, presets()[name], preset.use, parameters, _step_times(name, steps)])
     return header, rows
 
 

@@ -63,20 +63,23 @@ def test_trains_overfits_and_is_served(preset, tmp_path):
     # XLA takes longer to compile a tiny model than TensorFlow to train it.
     compiled = {"jit_compile": False} if keras.backend.backend() == "tensorflow" else {}
     model.compile(keras.optimizers.Adam(LEARNING_RATES.get(preset, 0.02)), metrics={}, **compiled)
-    before = {weight.path: np.array(weight) for weight in model.trainable_weights}
+    # A fused table moves in a step of its own; the gradient of its rows passes through its hook, which stays 0.
+    moving = [w for w in model.weights if w.name == "embeddings" or (w.trainable and w.name != "gradient_hook")]
+    before = {weight.path: np.array(weight) for weight in moving}
     for _ in range(6):  # many need few epochs
         model.fit(x, y, batch_size=ROWS, epochs=20, verbose=0)
         loss = model.evaluate(x, y, batch_size=ROWS, verbose=0)
         if loss < 0.1:
             break
     assert loss < 0.1, f"64 rows are not learned by heart: cross entropy {loss:.3f}"
-    still = {w.path for w in model.trainable_weights if np.array_equal(before[w.path], np.array(w))}
+    still = {w.path for w in moving if np.array_equal(before[w.path], np.array(w))}
     assert not still, "weights without a gradient"
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded) is type(model)
     for ours, theirs in zip(model.weights, loaded.weights, strict=True):
-        np.testing.assert_array_equal(np.array(ours), np.array(theirs), err_msg=ours.path)
+        if ours.name != "claims":  # what JAX notes within a step
+            np.testing.assert_array_equal(np.array(ours), np.array(theirs), err_msg=ours.path)
     probabilities = model.predict_proba(x, batch_size=ROWS)
     for name, expected in answers_of_tensorflow(tmp_path, x).items():
         np.testing.assert_allclose(probabilities.pop(name), expected, atol=1e-5, err_msg=name)

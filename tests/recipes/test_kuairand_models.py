@@ -27,29 +27,34 @@ def test_presets_are_trained_once_and_put_on_a_page(real_data, tmp_path, monkeyp
     page = tmp_path / "models.md"
 
     def study():
-        options = {"only": "lr,esmm", "seeds": 2, "output": page, "steps": tmp_path / "none.json"}
+        options = {"only": "lr,fm,esmm", "seeds": 2, "output": page, "steps": tmp_path / "none.json"}
         kuairand_models.main(real_data("kuairand-pure"), tmp_path / "run", **options)
         return capsys.readouterr().out
 
-    assert study().count("is_click NE") == 4
+    assert study().count("is_click NE") == 6
     text = page.read_text()
     for part in ("## Click models", "| `lr` |", "## Conversion models", "| `esmm` |", "is_click_and_long_view AUC"):
         assert part in text
     assert f"backend {keras.backend.backend()}, embedding_dim 8" in text
-    assert "embedding_l2 0.001 or 1e-05" in text
+    assert "embedding_l2 0.001 or 1e-05, embedding_l1 1 or 5" in text
     assert "`dhen`" not in text
     report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     for part in (
-        "2 presets were trained under 2 seeds each: on is_click, ",
+        "3 presets were trained under 2 seeds each: on is_click, ",
         ">Click models</h2>",
         ">esmm</th>",
         "<dt>NE</dt>",
     ):
         assert part in report
-    tried, second = (json.loads((tmp_path / "run" / f"lr-{seed}.json").read_text()) for seed in (0, 1))
-    assert set(tried["validation"]) == {"0.001", "1e-05"}
-    assert f"{tried['embedding_l2']:g}" == min(tried["validation"], key=tried["validation"].get)
-    assert set(second["validation"]) == {f"{tried['embedding_l2']:g}"}
+    for name, penalty, factors in (("lr", "embedding_l1", {"1", "5"}), ("fm", "embedding_l2", {"0.001", "1e-05"})):
+        tried, second = (json.loads((tmp_path / "run" / f"{name}-{seed}.json").read_text()) for seed in (0, 1))
+        assert set(tried["validation"]) == factors
+        assert f"{tried[penalty]:g}" == min(tried["validation"], key=tried["validation"].get)
+        assert set(second["validation"]) == {f"{tried[penalty]:g}"}
+        # Only FTRL makes weights exactly zero.
+        assert (tried["zero_embeddings"] > 0.01) == (name == "lr")
+    assert f"L1 {json.loads((tmp_path / 'run' / 'lr-0.json').read_text())['embedding_l1']:g} |" in text
+    assert "% of the embeddings are 0 |" in next(line for line in text.splitlines() if "FTRL-Proximal" in line)
     assert study().startswith("written")
     assert page.read_text() == text
 

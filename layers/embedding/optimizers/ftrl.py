@@ -22,10 +22,10 @@ class FTRL(RowOptimizer):
     A row begins at its initial values, whatever they are: `z` of a component without a gradient so far is the one of
     which the formula makes `w`. The paper begins at zeros.
 
-    `l1`, `l2` and `beta` are in units of the gradients. The paper learns row by row, while a model's loss is a mean over
-    the rows of a step, whose gradients are smaller by that number. With `batch_size` all three are divided by it, so
-    that the paper's values can be passed as they are. Without it, a `beta` of 1 makes the steps of a mean over many rows
-    far too small.
+    `l1`, `l2` and `beta` are in units of the gradients. The paper learns row by row, while a model's loss is a mean
+    over the rows of a step, whose gradients are smaller by that number. With `batch_size` all three are divided by it,
+    so that the paper's values can be passed as they are. Without it, a `beta` of 1 makes the steps of a mean over many
+    rows far too small.
 
     Args:
         learning_rate: number or schedule; the paper's `α`. Defaults to `0.05`.
