@@ -69,6 +69,9 @@ def main(
     steps: Annotated[Path, typer.Option(help="Step times, as benchmarks.model_steps writes them.")] = Path(
         "docs/benchmarks/model_steps.json"
     ),
+    flops: Annotated[Path, typer.Option(help="Operations, as benchmarks.model_flops counts them.")] = Path(
+        "docs/benchmarks/model_flops.json"
+    ),
     history: Annotated[int, typer.Option(min=0, help="Videos that the user acted on before, at most; 0: none.")] = 0,
     histories: Annotated[Path | None, typer.Option(help="Folder with user_sequences.parquet.")] = None,
 ) -> None:
@@ -104,7 +107,9 @@ def main(
             for name in models.presets(*KINDS)
         }
         measured = json.loads(steps.read_text(encoding="utf-8")) if steps.exists() else None
-        shown = ({name: runs for name, runs in found.items() if runs}, folder.read_json("config.json"), measured)
+        counted = json.loads(flops.read_text(encoding="utf-8"))["flops"] if flops.exists() else {}
+        runs = {name: runs for name, runs in found.items() if runs}
+        shown = (runs, folder.read_json("config.json"), measured, counted)
         with whole_file(output) as partial:
             partial.write_text(models_page(*shown), encoding="utf-8")
         for path in (output, models_report(*shown).write(run / "report.html")):

@@ -31,7 +31,10 @@ to a test AUC of 0.724 on is_click, 0.720 on long_view, 0.818 on is_like and 0.7
 
 
 def models_page(
-    found: Mapping[str, Sequence[Mapping[str, Any]]], settings: Mapping[str, Any], steps: Mapping[str, Any] | None
+    found: Mapping[str, Sequence[Mapping[str, Any]]],
+    settings: Mapping[str, Any],
+    steps: Mapping[str, Any] | None,
+    flops: Mapping[str, Mapping[str, float]],
 ) -> str:
     """The page as Markdown.
 
@@ -39,6 +42,7 @@ def models_page(
         found: results of the runs of each preset, as `kuairand_models` keeps them.
         settings: what all presets were trained with, and on which backend.
         steps: `model_steps.json` of the benchmarks, or `None`.
+        flops: operations of a row and of a ranked ad by preset, as `model_flops.json` of the benchmarks has them.
     """
     seeds = max(len(runs) for runs in found.values())
     text = INTRODUCTION.format(
@@ -48,7 +52,9 @@ def models_page(
     )
     for title, mine in _by_kind(found).items():
         text += f"\n## {title}\n\n{_table(*_scores(mine))}"
-    text += f"\n## What they are\n\n{_table(*_descriptions(found, steps))}"
+    text += f"\n## What they are\n\n{_table(*_descriptions(found, steps, flops))}"
+    if flops:
+        text += "\nOperations: see [Operations of the presets](benchmarks/model_flops.md).\n"
     if steps is not None:
         text += (
             "\nms per step: see [Steps of the presets](benchmarks/model_steps.md) for the workload and the spread. The "
@@ -58,7 +64,10 @@ def models_page(
 
 
 def models_report(
-    found: Mapping[str, Sequence[Mapping[str, Any]]], settings: Mapping[str, Any], steps: Mapping[str, Any] | None
+    found: Mapping[str, Sequence[Mapping[str, Any]]],
+    settings: Mapping[str, Any],
+    steps: Mapping[str, Any] | None,
+    flops: Mapping[str, Mapping[str, float]],
 ) -> ReportPage:
     """The same figures as a page of HTML.
 
@@ -66,11 +75,12 @@ def models_report(
         found: results of the runs of each preset, as `kuairand_models` keeps them.
         settings: what all presets were trained with, and on which backend.
         steps: `model_steps.json` of the benchmarks, or `None`.
+        flops: operations of a row and of a ranked ad by preset, as `model_flops.json` of the benchmarks has them.
     """
     page = ReportPage("Models on KuaiRand-Pure", f"{_lead(found)}\n\n{_NOT_TUNED}", configuration=settings)
     for title, mine in _by_kind(found).items():
         page.add_table(title, *_scores(mine), text_columns=(0, 2))
-    page.add_table("What they are", *_descriptions(found, steps), text_columns=(0, 1, 2, 4))
+    page.add_table("What they are", *_descriptions(found, steps, flops), text_columns=(0, 1, 2, 4, 5))
     return page
 
 
@@ -134,16 +144,27 @@ def _scores(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[list[str]
 
 
 def _descriptions(
-    found: Mapping[str, Sequence[Mapping[str, Any]]], steps: Mapping[str, Any] | None
+    found: Mapping[str, Sequence[Mapping[str, Any]]],
+    steps: Mapping[str, Any] | None,
+    flops: Mapping[str, Mapping[str, float]],
 ) -> tuple[list[str], list[list[str]]]:
-    header = ["preset", "what it is", "good for", "parameters beside embeddings", "ms per step, TF / JAX / torch"]
+    header = [
+        "preset",
+        "what it is",
+        "good for",
+        "parameters beside embeddings",
+        "million operations, a row / a ranked ad",
+        "ms per step, TF / JAX / torch",
+    ]
     rows = []
     for name, runs in found.items():
         preset = get_preset(name)
         zeros = statistics.mean([run.get("zero_embeddings", 0) for run in runs])
         sparse = f"; {zeros:.0%} of the embeddings are 0" if zeros else ""
         parameters = f"{runs[0]['parameters']:,}{sparse}"
-        rows.append([name, presets()[name], preset.use, parameters, _step_times(name, steps)])
+        counted = flops.get(name)
+        operations = f"{counted['row'] / 1e6:.2f} / {counted['ranked ad'] / 1e6:.2f}" if counted else "– / –"
+        rows.append([name, presets()[name], preset.use, parameters, operations, _step_times(name, steps)])
     return header, rows
 
 

@@ -57,7 +57,12 @@ ANY_BACKEND = (
     "test_suite.py",
 )
 # Files of a room above whose tests depend on it.
-EVERY_BACKEND = ("datasets/test_batch_loader.py", "incremental/test_killed_runs.py", "recipes/test_epoch_backup.py")
+EVERY_BACKEND = (
+    "benchmarks/test_model_flops.py",
+    "datasets/test_batch_loader.py",
+    "incremental/test_killed_runs.py",
+    "recipes/test_epoch_backup.py",
+)
 
 
 def pytest_itemcollected(item):

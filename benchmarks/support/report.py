@@ -114,14 +114,16 @@ class Report:
         if self.notes or failed:
             parts.append("## Notes\n\n" + "\n".join(f"- {note}" for note in [*self.notes, *failed]))
         machine = describe_machine()
-        parts.append(
-            "## How it was measured\n\n"
-            f"`{self._command()}` on {datetime.date.today().isoformat()}: {machine.to_markdown()}. Every contender "
-            f"ran in a process of its own with {machine.cores} threads "
+        timed = (
+            f" Every contender ran in a process of its own with {machine.cores} threads "
             f"({', '.join(f'`{name}={value}`' for name, value in list(VARIABLES.items())[:2])}), in interleaved "
             "rounds of rotating order; idle ones were stopped. Times are medians over all timed steps, ratios are "
-            "medians over rounds of the ratio within a round, with the least and the greatest in brackets. Raw "
-            f"numbers: [{self.name}.json]({self.name}.json)."
+            "medians over rounds of the ratio within a round, with the least and the greatest in brackets."
+        )
+        parts.append(
+            "## How it was measured\n\n"
+            f"`{self._command()}` on {datetime.date.today().isoformat()}: {machine.to_markdown()}."
+            f"{timed if self.measurements else ''} Raw numbers: [{self.name}.json]({self.name}.json)."
         )
         versions = self._versions()
         if versions:

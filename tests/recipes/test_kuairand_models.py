@@ -27,7 +27,13 @@ def test_presets_are_trained_once_and_put_on_a_page(real_data, tmp_path, monkeyp
     page = tmp_path / "models.md"
 
     def study():
-        options = {"only": "lr,fm,esmm", "seeds": 2, "output": page, "steps": tmp_path / "none.json"}
+        options = {
+            "only": "lr,fm,esmm",
+            "seeds": 2,
+            "output": page,
+            "steps": tmp_path / "none.json",
+            "flops": tmp_path / "none.json",
+        }
         kuairand_models.main(real_data("kuairand-pure"), tmp_path / "run", **options)
         return capsys.readouterr().out
 
@@ -63,7 +69,13 @@ def test_presets_are_trained_once_and_put_on_a_page(real_data, tmp_path, monkeyp
 def test_presets_are_trained_with_histories(real_data, tmp_path, monkeypatch):
     monkeypatch.setattr(kuairand_models, "KuaiRandPure", thinned(gr.datasets.KuaiRandPure))
     page, run = tmp_path / "models.md", tmp_path / "run"
-    options = {"only": "lr", "seeds": 1, "output": page, "steps": tmp_path / "none.json"}
+    options = {
+        "only": "lr",
+        "seeds": 1,
+        "output": page,
+        "steps": tmp_path / "none.json",
+        "flops": tmp_path / "none.json",
+    }
     kuairand_models.main(real_data("kuairand-pure"), run, **options, history=5)
     assert "patience 1, history 5, histories None." in page.read_text()
     assert gr.datasets.PreparedTable(run / "prepared-history").schema["history"].length == 5
@@ -77,9 +89,10 @@ def test_a_page_says_how_long_steps_take_and_what_is_unknown():
     test = {"click": {"normalized_entropy": 0.9, "auc": None}}
     runs = [{"embedding_l2": 1e-3, "epochs": epochs, "parameters": 1234, "test": test} for epochs in (2, 1)]
     steps = {"measurements": {"lr, JAX": {"rounds": [[0.010, 0.020], [0.030]]}}}
-    page = models_page({"lr": runs}, {"backend": "jax", "batch_size": 64}, steps)
+    flops = {"lr": {"row": 1_234_000, "ranked ad": 56_000}}
+    page = models_page({"lr": runs}, {"backend": "jax", "batch_size": 64}, steps, flops)
     assert "| `lr` | 0.001 | 2/1 | 0.9000 ± 0.0000 | – |" in page
-    assert "| 1,234 | – / 20 / – |" in page
+    assert "| 1,234 | 1.23 / 0.06 | – / 20 / – |" in page
     assert "backend jax, batch_size 64." in page
 
 

@@ -90,5 +90,5 @@ def test_the_page_of_presets_begins_with_what_came_out():
     worse = {"click": {"normalized_entropy": 0.95, "auc": 0.7}}
     runs = {"lr": [{"embedding_l2": 1e-3, "epochs": 2, "parameters": 1234, "test": worse}]}
     runs["mlp"] = [{"embedding_l2": 1e-3, "epochs": 1, "parameters": 4321, "test": test}]
-    text = text_of(models_report(runs, {"backend": "jax"}, None).to_html())
+    text = text_of(models_report(runs, {"backend": "jax"}, None, {}).to_html())
     assert "2 presets were trained under one seed, which makes no claim: on click, mlp has the lowest mean NE" in text
