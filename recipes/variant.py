@@ -80,7 +80,7 @@ class Variant:
         kind = CVRModel if any(task.given for task in schema.tasks) else CTRModel
         return kind(
             schema,
-            backbone=self._backbone(settings),
+            backbone=self._backbone(schema, settings),
             multi_task=settings.multi_task,
             sequence_encoder=_of_histories(schema, settings.sequence_encoder),
             group_structure=groups or (),
@@ -92,11 +92,17 @@ class Variant:
             embeddings_regularizer=keras.regularizers.L2(settings.embedding_l2) if settings.embedding_l2 else None,
         )
 
-    def _backbone(self, settings: Training) -> Any:
+    def _backbone(self, schema: Schema, settings: Training) -> Any:
         if self.width == 1.0:
             return settings.backbone
-        plain = BACKBONES[settings.backbone](dropout=settings.dropout, name="backbone")
+        kind: Any = BACKBONES[settings.backbone]
+        plain = kind.from_schema(schema, dropout=settings.dropout, name="backbone")
         config = plain.get_config()
+        if "units" not in config:
+            raise ValueError(
+                f"A wider network is made by a backbone's `units`, which {settings.backbone!r} does not have. Take a "
+                'backbone with them, such as "dcn_v2".'
+            )
         widened = [max(1, round(self.width * units)) for units in config["units"]]
         return type(plain).from_config({**config, "units": widened})
 

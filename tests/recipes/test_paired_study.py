@@ -155,6 +155,10 @@ def test_a_wider_network_has_more_parameters(table):
     wide = Variant("wider", width=1.5).model(table.schema, TRAINING, seed=0)
     assert wide.backbone.get_config()["units"] == [384, 192]
     assert wide.count_params() > narrow.count_params()
+    with pytest.raises(
+        ValueError, match="by a backbone's `units`, which 'lr' does not have. Take a backbone with them"
+    ):
+        Variant("wider", width=1.5, training={"backbone": "lr"}).model(table.schema, TRAINING, seed=0)
 
 
 def test_runs_are_kept_and_not_repeated(table, tmp_path):
