@@ -26,6 +26,9 @@ of the FTRL that trains them (once per preset, under seed 0) and the number of e
 {not_tuned} An additive model of user, video and tab rates gets
 to a test AUC of 0.724 on is_click, 0.720 on long_view, 0.818 on is_like and 0.723 on is_profile_enter.
 
+Of the models that the paper cites, P5 (Geng et al. 2022) is not here: it is a language model of text prompts, and reads
+no table.
+
 `python -m grouprank.recipes.kuairand_models --data DIR` reproduces the page.
 """
 
