@@ -6,8 +6,10 @@ import os
 import pickle
 from pathlib import Path
 
-# Tiny models spend their time in XLA's optimiser; it is read when the backend starts.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+from support.xla_flags import XLA_FLAGS
+
+# Read when the backend starts.
+os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
 
 # Several suites share the cores, and tiny matrices gain nothing from threads that wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -24,6 +24,7 @@ from support.ranking_case import (
     state_of,
 )
 from support.row_reference import RowReference
+from support.xla_flags import XLA_FLAGS
 
 from grouprank.layers import FusedEmbedding, embedding_optimizers
 
@@ -42,7 +43,7 @@ OPTIMIZERS = embedding_optimizers.OPTIMIZERS
 @pytest.mark.skipif(jax.device_count() >= DEVICES, reason="this is the process with eight devices")
 @pytest.mark.long
 def test_on_eight_virtual_devices():
-    flags = f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={DEVICES}"
+    flags = f"{XLA_FLAGS} --xla_force_host_platform_device_count={DEVICES}"
     command = [sys.executable, "-m", "pytest", __file__, "-q", "-p", "no:cacheprovider"]
     environment = {**os.environ, "XLA_FLAGS": flags, "PJRT_NPROC": "16"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)

@@ -66,25 +66,44 @@ def test_the_field_is_the_mean_of_the_sums(weighted, optimizer):
     np.testing.assert_allclose(as_array(fields["seen:steps"])[mask], vectors[mask], rtol=1e-5)
 
 
-@pytest.mark.parametrize("encoder", ["mean", "target_attention", "causal_transformer", "hstu"])
-def test_every_encoder_reads_them(encoder, tmp_path):
+def model_with(encoder):
     keras.utils.set_random_seed(0)
     arguments = {"embedding_dim": 4, "embedding_optimizer": "adam", "residual_learning": False}
     model = gr.models.CTRModel(schema(), "dcn_v2", sequence_encoder=encoder, **arguments)
-    model.compile()
-    columns = {name: COLUMNS[name] for name in model.schema.feature_names}
-    model.fit(columns, {"click": np.array([1, 0, 1, 0], "float32")}, epochs=2, verbose=0)
-    set_fixed_weights(model.get_layer("embedding"))
-    found = model.predict_proba(columns)["click"]
-    other = model.predict_proba({**columns, "seen_action": np.where(columns["seen_action"] == 3, 1, 2)})["click"]
-    changed = np.abs(found - other) > 1e-6
+    return model, {name: COLUMNS[name] for name in model.schema.feature_names}
+
+
+# A user's request, and ads to rank for it.
+REQUEST = {name: values[:1] for name, values in COLUMNS.items() if name in ("seen", "seen_action", "seen_age")}
+ADS = np.array([[1, 4, 8]], "int32")
+
+
+@pytest.mark.parametrize("encoder", ["mean", "target_attention", "causal_transformer", "hstu"])
+def test_every_encoder_reads_them(encoder):
+    model, columns = model_with(encoder)
+    for layer in (model.get_layer("embedding"), model.backbone):
+        set_fixed_weights(layer)
+    other = {**columns, "seen_action": np.where(columns["seen_action"] == 3, 1, 2)}
+    candidates = {**{name: np.repeat(values, 3, axis=0) for name, values in REQUEST.items()}, "ad": ADS[0]}
+    # One batch, so that the model is traced once.
+    rows = {name: np.concatenate([part[name] for part in (columns, other, candidates)]) for name in columns}
+    found, other, expected = np.split(model.predict_proba(rows)["click"], [4, 8])
     # The last row's history is empty, whatever its parts say.
-    assert changed.tolist() == [True, True, True, False]
-    request = {name: values[:1] for name, values in columns.items() if name != "ad"}
-    rows = {name: np.repeat(values, 3, axis=0) for name, values in request.items()}
-    ads = np.array([[1, 4, 8]], "int32")
-    expected = model.predict_proba({**rows, "ad": ads[0]})["click"]
-    np.testing.assert_allclose(model.rank(request, {"ad": ads})["click"][0], expected, atol=1e-6)
+    assert (np.abs(found - other) > 1e-6).tolist() == [True, True, True, False]
+    np.testing.assert_allclose(model.rank(REQUEST, {"ad": ADS})["click"][0], expected, atol=1e-6)
+
+
+def test_a_trained_model_with_them_survives_a_file(tmp_path):
+    model, columns = model_with("target_attention")
+    # XLA takes longer to compile a tiny model than TensorFlow to train it.
+    model.compile(**({"jit_compile": False} if keras.backend.backend() == "tensorflow" else {}))
+    (table,) = (weight for weight in model.get_layer("embedding").weights if weight.name == "embeddings")
+    before = as_array(table).copy()
+    model.fit(columns, {"click": np.array([1, 0, 1, 0], "float32")}, epochs=2, verbose=0)
+    moved = (as_array(table) != before).any(axis=1)
+    # One stack of tables, in the order of the schema: the ids of ages, of ads and of kinds that the rows hold.
+    assert np.flatnonzero(moved).tolist() == [1, 2, 3, 4, 6, 7, 8, 9, 10, 12, 13, 15, 16, 17]
+    found = model.predict_proba(columns)["click"]
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded.predict_proba(columns)["click"], found, atol=1e-6)

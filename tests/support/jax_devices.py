@@ -5,6 +5,7 @@ import os
 import keras
 import numpy as np
 import pytest
+from support.xla_flags import XLA_FLAGS
 
 import grouprank as gr
 
@@ -64,7 +65,7 @@ def train_as_one(rank, world_size, folder):
     """Trains on one of four devices, on two, and on all of them with tables cut in two."""
     # XLA:CPU runs the devices of a program in threads of one pool, which must have one for each of them.
     os.environ["PJRT_NPROC"] = "16"
-    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+    os.environ["XLA_FLAGS"] = f"{XLA_FLAGS} --xla_force_host_platform_device_count=4"
     devices = keras.distribution.list_devices("cpu")
     layout = keras.distribution.LayoutMap(keras.distribution.DeviceMesh((SHARDS, 2), ["batch", "model"], devices))
     layout[".*embeddings"] = ("model", None)

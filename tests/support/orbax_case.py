@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from support.fixed_weights import as_array
 from support.ranking_case import BATCH, SCHEMA, assert_states_equal, everything_of, ranking_columns
+from support.xla_flags import XLA_FLAGS
 
 import grouprank as gr
 from grouprank.layers.embedding.row_tables import base_row_store
@@ -55,7 +56,7 @@ def start_devices(count):
     """To be called in a new process, before JAX computes."""
     from grouprank.layers.embedding.row_tables import jax_sharded_store
 
-    os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={count}"
+    os.environ["XLA_FLAGS"] = f"{XLA_FLAGS} --xla_force_host_platform_device_count={count}"
     os.environ["PJRT_NPROC"] = "16"
     jax_sharded_store.BLOCK_ROWS = base_row_store.BLOCK_ROWS = BLOCK_ROWS
 

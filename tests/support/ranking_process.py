@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from support.ranking_case import BATCH, everything_of, ranking_columns, ranking_model, results_of
+from support.xla_flags import XLA_FLAGS
 
 from grouprank.serving import export
 
@@ -32,7 +33,7 @@ def train_together(rank, world_size, address, folder):
     else:
         import jax
 
-        os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=2"
+        os.environ["XLA_FLAGS"] = f"{XLA_FLAGS} --xla_force_host_platform_device_count=2"
         os.environ["PJRT_NPROC"] = "8"
         keras.distribution.initialize(address, world_size, rank)
         keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))

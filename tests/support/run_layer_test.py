@@ -42,14 +42,16 @@ def run_layer_test(
         run_fit: whether the layer has something to train.
         tmp_path: folder for the file.
     """
-    layer = _check_build(layer_class, init_kwargs, input_data)
+    layer = layer_class(**init_kwargs)
+    # Each symbolic call traces the layer; one without training serves several checks.
+    model = _check_build(layer, input_data)
     _check_config(layer)
     set_fixed_weights(layer)
     # Each call is compiled on JAX, so that the same outputs serve several checks.
     outputs = _call(layer, input_data)
-    _check_shapes(layer, input_data, outputs, expected_output_shape)
+    _check_shapes(layer, model.output, input_data, outputs, expected_output_shape)
     _check_golden(outputs, golden)
-    loaded = _check_file(_model_of(layer, input_data), input_data, outputs, tmp_path / "layer.keras")
+    loaded = _check_file(model, input_data, outputs, tmp_path / "layer.keras")
     _check_batches(loaded, input_data, outputs)
     _check_mixed_precision(layer_class, init_kwargs, input_data)
     if run_fit:
@@ -77,25 +79,26 @@ def _symbolic(input_data):
     return tree.map_structure(lambda v: keras.Input(v.shape[1:], dtype=str(v.dtype)), input_data)
 
 
-def _check_build(layer_class, init_kwargs, input_data):
-    layer = layer_class(**init_kwargs)
+def _check_build(layer, input_data):
+    """A model of the layer, which is built by itself."""
     layer.build(_shapes(input_data))
     assert layer.built
     before = [variable.path for variable in layer.variables]
-    for training in (False, True):
-        layer(_symbolic(input_data), **({"training": training} if _takes_training(layer) else {}))
+    inputs = _symbolic(input_data)
+    model = keras.Model(inputs, layer(inputs))
+    if _takes_training(layer):
+        layer(inputs, training=True)
     assert [variable.path for variable in layer.variables] == before, "`call` created variables"
-    return layer
+    return model
 
 
 def _takes_training(layer):
     return "training" in inspect.signature(layer.call).parameters
 
 
-def _check_shapes(layer, input_data, outputs, expected):
+def _check_shapes(layer, symbolic, input_data, outputs, expected):
     rows = len(tree.flatten(input_data)[0])
     real = tree.map_structure(lambda output: tuple(output.shape), outputs)
-    symbolic = layer(_symbolic(input_data))
     assert tree.map_structure(lambda output: output.shape, symbolic) == expected
     assert tree.map_structure(lambda output: output.dtype, symbolic) == tree.map_structure(
         lambda output: keras.backend.standardize_dtype(output.dtype), outputs
@@ -124,11 +127,6 @@ def _check_golden(outputs, golden):
             np.testing.assert_allclose(first[name], golden[name], rtol=1e-5, atol=1e-6, err_msg=name)
     else:
         np.testing.assert_allclose(first, golden, rtol=1e-5, atol=1e-6)
-
-
-def _model_of(layer, input_data):
-    inputs = _symbolic(input_data)
-    return keras.Model(inputs, layer(inputs))
 
 
 def _check_file(model, input_data, outputs, path):
