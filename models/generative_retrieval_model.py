@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike
 from ..layers import SemanticIds
 from ..schema import Categorical, Schema, Sequence, Task
 from .retrieval.beam_search import beam_search
+from .retrieval.check_beam import check_beam
 from .retrieval.check_histories import check_histories
 from .retrieval.code_transformer import CodeTransformer
 from .retrieval.code_tree import CodeTree
-from .retrieval.generative_search import GenerativeSearch, check_beam
+from .retrieval.compiled_call import CompiledCall
 from .without_optimizers import without_optimizers
 
 
@@ -120,8 +121,7 @@ class GenerativeRetrievalModel(keras.Model):
             name="transformer",
         )
         self.transformer.build()
-        # Plain objects, since each holds this model.
-        self._searches: dict[str, GenerativeSearch] = {}
+        self._calls: dict[str, CompiledCall] = {}
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
@@ -137,10 +137,8 @@ class GenerativeRetrievalModel(keras.Model):
         weight = ops.cast(codes[:, 0] >= 0, "float32")
         if sample_weight is not None:
             weight = weight * ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
-        codes = ops.maximum(codes, 0)
-        before = [codes[:, level : level + 1] for level in range(self.tree.num_levels - 1)]
-        found = ops.log_softmax(self.transformer.logits(y_pred, before, training=training)[:, 0], axis=-1)
-        losses = -ops.mean(ops.take_along_axis(found, ops.expand_dims(codes, -1), axis=-1)[..., 0], axis=-1)
+        found = self.transformer.log_probabilities(y_pred, ops.expand_dims(ops.maximum(codes, 0), 1), training=training)
+        losses = -ops.mean(found[:, 0], axis=-1)
         total = ops.sum(weight)
         return ops.sum(losses * weight) / ops.where(total > 0, total, 1.0)
 
@@ -224,12 +222,37 @@ class GenerativeRetrievalModel(keras.Model):
             ValueError: if `k` is greater than `beam` or than the number of items that have codes, or on ids outside the
                 table.
         """
-        beam = check_beam(k, beam, self.tree.num_leaves)
-        name = f"{k} of {beam}"
-        if name not in self._searches:
+        beam = self.beam_of(k, beam)
+        x = self._checked(x, None)[0]
+        found = self._predict(f"{k} of {beam}", lambda inputs: self.search(inputs, k, beam), x, batch_size)
+        return found["items"], found["scores"]
+
+    def beam_of(self, k: int, beam: int | None) -> int:
+        """The beam of a search for `k` items, see `retrieve`; raises where that search would."""
+        return check_beam(k, beam, self.tree.num_leaves)
+
+    def score(self, x: Any, items: Any, batch_size: int | None = None) -> np.ndarray:
+        """Log probabilities of given items, float32 `(rows, items)`; minus infinity where an item has no codes.
+
+        Args:
+            x: see the model's inputs.
+            items: ids to score for each row, `(rows, items)`.
+            batch_size: rows scored together. `None` takes Keras' 32. Defaults to `None`.
+        """
+
+        def scores(inputs: dict[str, Any]) -> dict[str, Any]:
+            codes = self.tree(inputs["items"])
+            found = self.transformer.log_probabilities(self(inputs, training=False), ops.maximum(codes, 0), False)
+            return {"scores": ops.where(codes[..., 0] >= 0, ops.sum(found, axis=-1), -float("inf"))}
+
+        x = {**self._checked(x, None)[0], "items": np.asarray(items, "int32")}
+        return self._predict("scores", scores, x, batch_size)["scores"]
+
+    def _predict(self, name: str, function: Any, x: Any, batch_size: int | None) -> dict[str, Any]:
+        if name not in self._calls:
             # Kept, since a new one would be traced anew.
-            self._searches[name] = GenerativeSearch(self, k, beam)
-        return self._searches[name].predict(self._checked(x, None)[0], batch_size)
+            self._calls[name] = CompiledCall(self, function)
+        return self._calls[name].predict(x, batch_size)
 
     def save(self, filepath: Any, *args: Any, include_optimizer: bool = True, **kwargs: Any) -> None:
         """Save as `keras.Model.save` does; without the optimizer's state if `include_optimizer` is `False`."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from ..checks.host_columns import as_host_array, frame_columns, on_host
@@ -28,7 +29,7 @@ def check_histories(x: Any, y: Any, num_items: int, history_length: int, reads_u
     ({'history': array([[0, 3, 2]], dtype=int32)}, None)
     """
     x = frame_columns(x)
-    if on_host(x):
+    if on_host(x) or keras.ops.is_tensor(x):
         x = {"history": x}
     if not isinstance(x, Mapping):
         return x, y

@@ -148,6 +148,20 @@ class CodeTransformer(keras.layers.Layer):
         found = ops.einsum("btd,tvd->btv", x, ops.reshape(table, (tokens, size, self.width)))
         return ops.reshape(found, (-1, prefixes, tokens, size))
 
+    def log_probabilities(self, read: Mapping[str, Any], codes: Any, training: bool | None = None) -> Any:
+        """Those of the codes of items, each given the codes before: float32 `(batch, items, num_levels)`.
+
+        Args:
+            read: what a call returned.
+            codes: `(batch, items, num_levels)`.
+            training: dropout is active only if `True`. Defaults to `None`.
+        """
+        before = [codes[:, :, level] for level in range(self.num_levels - 1)]
+        found = ops.log_softmax(self.logits(read, before, training), axis=-1)
+        # As many prefixes as there are items; without any code before, there is one for all.
+        found = ops.broadcast_to(found, (*ops.shape(codes), self.codebook_size))
+        return ops.take_along_axis(found, ops.expand_dims(codes, -1), axis=-1)[..., 0]
+
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         names = ("num_levels", "codebook_size", "history_length", "width", "num_heads", "encoder_layers")

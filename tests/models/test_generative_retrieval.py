@@ -19,6 +19,8 @@ USERS = np.array([7, 1, 0, 5], "int32")
 X = {"history": HISTORY, "user_id": USERS}
 NEXT = np.array([3, 6, 5, 4], "int32")
 SIZES = {"history_length": 4, "width": 8, "num_heads": 2, "encoder_layers": 2, "decoder_layers": 2, "hidden_units": 12}
+SMALL = {"encoder_layers": 1, "decoder_layers": 1}
+ALL = {"k": 5, "beam": 50}
 # JAX runs one operation after the other far slower than it compiles them all; TensorFlow is the other way round.
 QUICK = {"run_eagerly": keras.backend.backend() == "tensorflow"}
 
@@ -188,19 +190,14 @@ class TestBeamSearch:
 
 
 class TestModel:
-    def test_against_numpy(self, model):
+    def test_encoder_against_numpy(self, model):
         reference = Reference(model)
-        read = model(X)
+        read = model.predict(X, batch_size=4, verbose=0)
+        assert (read["states"].shape, read["counted"].sum()) == ((4, 10, 8), 4 + 3 * 6)
         for row, (history, user) in enumerate(zip(HISTORY, USERS, strict=True)):
-            states = as_array(read["states"])[row][as_array(read["counted"])[row]]
-            np.testing.assert_allclose(states, reference.encode(history, user), atol=1e-5)
-        tree = model.tree
-        codes = np.array([APART[item] for item in (1, 2, 3, 5)], "int32")
-        logits = model.transformer.logits(read, [codes[:, level : level + 1] for level in range(tree.num_levels - 1)])
-        found = as_array(ops.log_softmax(logits, axis=-1))[:, 0]
-        for row, (history, user) in enumerate(zip(HISTORY, USERS, strict=True)):
-            expected = reference.log_probabilities(history, user, tuple(codes[row]))
-            np.testing.assert_allclose(found[row][np.arange(3), codes[row]], expected, atol=1e-5)
+            np.testing.assert_allclose(
+                read["states"][row][read["counted"][row]], reference.encode(history, user), atol=1e-5
+            )
 
     def test_loss(self, model):
         reference = Reference(model)
@@ -216,10 +213,10 @@ class TestModel:
         assert found == pytest.approx(np.average(losses, weights=weights[:3]), abs=1e-5)
         assert model.evaluate(X, np.zeros(4, "int32"), batch_size=4, verbose=0) == 0.0
 
-    @pytest.mark.parametrize("beam", [5, 50])
-    def test_a_beam_of_all_items_is_exhaustive(self, model, beam):
+    def test_a_beam_of_all_items_is_exhaustive(self, model):
+        """What NumPy gives to every item, code by code: this also compares the decoder."""
         reference = Reference(model)
-        items, scores = model.retrieve(X, k=5, beam=beam)
+        items, scores = model.retrieve(X, **ALL)
         for row, (history, user) in enumerate(zip(HISTORY, USERS, strict=True)):
             expected = reference.scores(history, user)
             best = sorted(expected, key=lambda item: -expected[item])
@@ -236,18 +233,27 @@ class TestModel:
             np.testing.assert_allclose(scores[row], [expected[item] for item in items[row]], atol=1e-5)
         assert (np.diff(scores) <= 0).all()
 
+    def test_scores_of_given_items(self, model):
+        reference = Reference(model)
+        items = np.array([[5, 1], [2, 2], [6, 4], [3, 0]])
+        expected = [
+            [reference.scores(history, user).get(item, -np.inf) for item in row]
+            for history, user, row in zip(HISTORY, USERS, items, strict=True)
+        ]
+        np.testing.assert_allclose(model.score(X, items), expected, atol=1e-5)
+
     def test_padding_may_stand_at_either_end(self, model):
-        left = model.retrieve({"history": [[0, 0, 1, 3]], "user_id": [3]}, k=5)
-        right = model.retrieve({"history": [[1, 3, 0, 0]], "user_id": [3]}, k=5)
-        np.testing.assert_allclose(left[1], right[1], atol=1e-5)
-        other = model.retrieve({"history": [[0, 0, 3, 1]], "user_id": [3]}, k=5)
-        assert np.abs(left[1] - other[1]).max() > 1e-3
+        history = [[0, 1, 3], [1, 3, 0], [1, 0, 3], [3, 1, 0]]
+        _, scores = model.retrieve({"history": history, "user_id": [3] * 4}, **ALL)
+        np.testing.assert_allclose(scores[1:3], scores[[0, 0]], atol=1e-5)
+        # The order counts.
+        assert np.abs(scores[3] - scores[0]).max() > 1e-3
 
     def test_learns_a_few_histories(self):
         keras.utils.set_random_seed(0)
-        sizes = {"history_length": 2, "width": 16, "encoder_layers": 1, "decoder_layers": 1, "user_tokens": 0}
+        sizes = {"history_length": 2, "width": 16, "user_tokens": 0, **SMALL}
         model = gr.models.GenerativeRetrievalModel(CODES, dropout=0.0, **sizes)
-        model.compile(keras.optimizers.Adam(0.02), **QUICK)
+        model.compile(keras.optimizers.Adam(0.02))
         x, y = np.array([[1, 2], [2, 1], [0, 6], [3, 5], [5, 3]], "int32"), np.array([5, 6, 2, 1, 3], "int32")
         history = model.fit(x, y, batch_size=5, epochs=40, verbose=0)
         assert history.history["loss"][-1] < 0.05 < 0.5 < history.history["loss"][0]
@@ -256,7 +262,7 @@ class TestModel:
         assert np.exp(scores).min() > 0.8
 
     def test_a_step_moves_every_weight_but_the_tree(self):
-        model = make_model(dropout=0.1)
+        model = make_model(dropout=0.1, **SMALL)
         model.compile(keras.optimizers.SGD(0.1), **QUICK)
         before = {weight.path: as_array(weight).copy() for weight in model.weights}
         model.fit(X, NEXT, batch_size=4, verbose=0)
@@ -270,18 +276,20 @@ class TestModel:
         assert isinstance(loaded.optimizer, keras.optimizers.SGD)
         for ours, theirs in zip(model.weights, loaded.weights, strict=True):
             np.testing.assert_array_equal(as_array(ours), as_array(theirs), err_msg=ours.path)
-        items, scores = loaded.retrieve(X, k=3, beam=4)
-        expected_items, expected_scores = model.retrieve(X, k=3, beam=4)
+        items, scores = loaded.retrieve(X, **ALL)
+        expected_items, expected_scores = model.retrieve(X, **ALL)
         np.testing.assert_array_equal(items, expected_items)
         np.testing.assert_allclose(scores, expected_scores, atol=1e-6)
 
     def test_mixed_precision(self):
-        model = make_model(dtype="mixed_bfloat16")
-        _, scores = model.retrieve(X, k=5)
-        _, expected = make_model().retrieve(X, k=5)
+        model = make_model(dtype="mixed_bfloat16", **SMALL)
+        reference = Reference(model)
+        items, scores = model.retrieve(X, **ALL)
         assert scores.dtype == np.float32
-        np.testing.assert_allclose(scores, expected, atol=0.3)
-        assert np.abs(scores - expected).max() > 0
+        expected = [
+            [of[item] for item in row] for of, row in zip(map(reference.scores, HISTORY, USERS), items, strict=True)
+        ]
+        assert 1e-5 < np.abs(scores - expected).max() < 0.3
 
 
 @pytest.mark.any_backend
