@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from ..distribution import replicas
 from ..layers import SemanticIds
 from ..schema import Categorical, Schema, Sequence, Task
 from .retrieval.beam_search import beam_search
@@ -121,6 +122,7 @@ class GenerativeRetrievalModel(keras.Model):
             name="transformer",
         )
         self.transformer.build()
+        # No layers, since each holds this model.
         self._calls: dict[str, CompiledCall] = {}
         self.built = True
 
@@ -139,8 +141,7 @@ class GenerativeRetrievalModel(keras.Model):
             weight = weight * ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
         found = self.transformer.log_probabilities(y_pred, ops.expand_dims(ops.maximum(codes, 0), 1), training=training)
         losses = -ops.mean(found[:, 0], axis=-1)
-        total = ops.sum(weight)
-        return ops.sum(losses * weight) / ops.where(total > 0, total, 1.0)
+        return replicas.ratio(ops.sum(losses * weight), ops.sum(weight))
 
     def search(self, inputs: Any, k: int, beam: int) -> dict[str, Any]:
         """The `k` best items of a beam search, as tensors: `{"items": (batch, k), "scores": (batch, k)}`.

@@ -265,7 +265,8 @@ class TestModel:
         model = make_model(dropout=0.1, **SMALL)
         model.compile(keras.optimizers.SGD(0.1), **QUICK)
         before = {weight.path: as_array(weight).copy() for weight in model.weights}
-        model.fit(X, NEXT, batch_size=4, verbose=0)
+        history = model.fit(X, NEXT, batch_size=4, validation_data=(X, NEXT), verbose=0)
+        assert history.history["val_loss"][0] == pytest.approx(model.evaluate(X, NEXT, batch_size=4, verbose=0))
         still = {w.path for w in model.weights if "seed" not in w.path and (as_array(w) == before[w.path]).all()}
         assert still == {weight.path for weight in model.tree.weights}
 
