@@ -39,7 +39,8 @@ class CompiledCall:
 
 class _Caller(keras.Model):
     def __init__(self, model: keras.layers.Layer, function: Any) -> None:
-        super().__init__()
+        # TensorFlow takes no name that begins with an underscore, as the class' own would.
+        super().__init__(name="compiled_call")
         self.model, self._function = model, function
         self.built = True
 
