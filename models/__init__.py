@@ -5,6 +5,7 @@ from . import backbones, counterfactuals
 from .backbones import Backbone
 from .ctr_model import CTRModel
 from .cvr_model import CVRModel
+from .generative_retrieval_model import GenerativeRetrievalModel
 from .grow import grow
 from .preset_registry import presets
 from .ranking_model import RankingModel
@@ -15,6 +16,7 @@ __all__ = [
     "Backbone",
     "CTRModel",
     "CVRModel",
+    "GenerativeRetrievalModel",
     "MultiTask",
     "RankingModel",
     "ResidualLearning",

@@ -16,6 +16,7 @@ from .examples import to_examples
 from .explain import explain
 from .explained_scores import ExplainedScores
 from .export import export
+from .export_generative_retrieval import export_generative_retrieval
 from .export_report import ExportReport
 from .export_retrieval import export_retrieval
 from .layout.prune import prune
@@ -38,6 +39,7 @@ __all__ = [
     "explain",
     "export",
     "export_delta",
+    "export_generative_retrieval",
     "export_retrieval",
     "prune",
     "read_request_log",

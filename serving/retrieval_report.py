@@ -8,14 +8,16 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class RetrievalReport:
-    """Result of `export_retrieval`.
+    """Result of `export_retrieval` and `export_generative_retrieval`.
 
     Args:
         path: the version folder.
         rows: number of raw user rows compared with the Keras model.
         max_difference: largest difference of a score over them.
-        border_rows: rows that rounding moved between two groups; they are not in the figures.
-        recall: share of the exact best ads that the index found, `1.0` for `"brute_force"`.
+        border_rows: rows that rounding moved between two groups, or over the end of a beam; they are not in the
+            figures.
+        recall: share of the exact best ads that the index found, `1.0` for `"brute_force"`; or of the items that the
+            Keras model's beam search finds.
         raw: the raw columns compared.
         ids: what the SavedModel answered for them, `(rows, k)`, best first.
         scores: the scores of `ids`.
@@ -40,4 +42,4 @@ class RetrievalReport:
             f"{self.path}: best {self.ids.shape[1]} ads of {self.rows} raw rows by the SavedModel in a fresh process, "
             f"largest difference to Keras {self.max_difference:.1e}, recall {self.recall:.3f}"
         )
-        return text + (f" ({self.border_rows} rows on a border between groups left out)" if self.border_rows else "")
+        return text + (f" ({self.border_rows} rows on a border left out)" if self.border_rows else "")

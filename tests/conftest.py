@@ -43,6 +43,7 @@ ANY_BACKEND = (
     "reports/*",
     "schema/*",
     "serving/test_explain.py",
+    "serving/test_export_generative.py",
     "serving/test_export_onnx.py",
     "serving/test_export_retrieval.py",
     "serving/test_git_revision.py",

@@ -107,6 +107,28 @@ class SemanticIds:
             sizes.append(len(found) + 1)
         return prefixes, tuple(sizes)
 
+    def without_collisions(self) -> "SemanticIds":
+        """The same codes with one more level that tells items of one tuple apart, where items share one.
+
+        The items of a tuple are numbered from 0 in the order of their ids; an item that is alone has 0. `codebook_size`
+        grows where more items than that share a tuple. Without any shared tuple the ids are returned as they are.
+
+        Example:
+
+        >>> SemanticIds([[-1, -1], [3, 0], [3, 1], [3, 1]], codebook_size=4).without_collisions().codes.tolist()
+        [[-1, -1, -1], [3, 0, 0], [3, 1, 0], [3, 1, 1]]
+        """
+        if not self.collision_rate:
+            return self
+        tuples = self.prefix_ids()[0][:, -1]
+        order = np.argsort(tuples, kind="stable")
+        numbers = np.empty(len(tuples), "int32")
+        # The place of an item among those of its tuple: how far it stands from the first of them.
+        numbers[order] = np.arange(len(tuples)) - np.searchsorted(tuples[order], tuples[order])
+        numbers = np.where(tuples > 0, numbers, -1)
+        codes = np.concatenate([self.codes, numbers[:, None]], axis=1)
+        return SemanticIds(codes, max(self.codebook_size, int(numbers.max()) + 1))
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write an `.npz` file."""
         with open(path, "wb") as file:

@@ -43,6 +43,16 @@ class TestSemanticIds:
         assert (prefixes[1] == prefixes[2]).all()
         assert (prefixes[1] == prefixes[3]).tolist() == [True] * 9 + [False]
 
+    def test_without_collisions(self):
+        ids = SemanticIds(CODES, codebook_size=4).without_collisions()
+        # In the order of ids: items 1 and 2 share a tuple, and items 5, 7 and 8.
+        assert ids.codes[:, 3].tolist() == [-1, 0, 1, 0, 0, 0, -1, 1, 2]
+        assert ids.codes[:, :3].tolist() == CODES
+        assert (ids.codebook_size, ids.collision_rate) == (4, 0.0)
+        assert ids.without_collisions() is ids
+        # More items of one tuple than a level has codes.
+        assert SemanticIds(CODES[:1] + CODES[1:2] * 6, codebook_size=4).without_collisions().codebook_size == 6
+
     def test_file(self, tmp_path):
         ids = SemanticIds(CODES, codebook_size=4)
         ids.save(tmp_path / "ids")
