@@ -65,6 +65,10 @@ def check_skew(
     if wrong:
         raise ValueError(f"`rows` has {count} rows, other columns have {wrong}.")
     served = score_in_fresh_process(path, {"features": raw, "serving_default": raw})
+    sources, leaves = transforms.sources, transforms.leaves
+    if leaves:
+        # A leaf of boosted trees is told by the first column that they read.
+        sources |= dict.fromkeys(leaves.names, sources[leaves.reads[0]])
     differing: dict[str, int] = {}
     first = None
     for name in transforms.schema.feature_names:
@@ -73,13 +77,11 @@ def check_skew(
         if unequal.size:
             differing[name] = int(unequal.size)
             row = int(unequal[0])
-            # A leaf of boosted trees is told by the first column that they read.
-            column = transforms.sources[name if name in transforms.sources else transforms.leaves.reads[0]]
             first = first or {
                 "feature": name,
-                "column": column,
+                "column": sources[name],
                 "row": row,
-                "raw": _shown(raw[column][row]),
+                "raw": _shown(raw[sources[name]][row]),
                 "prepared": wanted[row].tolist(),
                 "served": found[row].tolist(),
             }

@@ -33,7 +33,15 @@ def tree_nodes(trees: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
 def _add(rows: list[dict[str, Any]], tree: int, node: Mapping[str, Any]) -> int:
     """Add a node and what is below it; returns its number."""
     number = len(rows)
-    row = {"tree": tree, "feature": 0, "threshold": 0.0, "ids": None, "left": number, "right": number, "leaf": 0}
+    row: dict[str, Any] = {
+        "tree": tree,
+        "feature": 0,
+        "threshold": 0.0,
+        "ids": None,
+        "left": number,
+        "right": number,
+        "leaf": 0,
+    }
     rows.append(row)
     if "split_feature" not in node:
         # A tree without a split has one leaf, which LightGBM does not number.

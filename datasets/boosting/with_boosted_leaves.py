@@ -32,7 +32,7 @@ def with_boosted_leaves(
     *,
     features: Sequence[str] | None = None,
     max_ids: int = 250,
-    share: float = 1.0,
+    share: float = 0.5,
     learning_rate: float = 0.1,
     min_rows: int = 100,
     name: str = "leaf",
@@ -50,10 +50,10 @@ def with_boosted_leaves(
     The trees read encoded numbers, and ids of features with few of them. Ids are split by sets: their order is that of
     their frequency, which says little. Features whose ids grow are not read, since ids may be handed on.
 
-    Rows that trained the trees lie in leaves that fit them better than later rows. If the linear model learns from them
-    too, it may trust the leaves too much; the paper trains the trees on earlier rows. With `share=0.5` the trees train
-    on the first half of the training rows, and `table.batches("train", rows=slice(n, None))` are the others, where `n`
-    is `table.report["boosted_leaves"]["rows"]`. That is worth it if rows are in the order of time and there are plenty.
+    Rows that trained the trees lie in leaves that fit them better than later rows, so that a linear model which learns
+    from these rows trusts the leaves too much. As in the paper, the trees are therefore trained on earlier rows: the
+    first `share` of the training rows. `table.batches("train", rows=slice(n, None))` are the others alone, where `n` is
+    `table.report["boosted_leaves"]["rows"]`. Where rows are in the order of time, the trees then know no later row.
 
     Everything is read and written in chunks. The destination is complete when it appears, and one that holds the same
     table is opened as it is (see `prepare`).
@@ -68,7 +68,7 @@ def with_boosted_leaves(
         features: names of the numeric and categorical features that the trees read. Defaults to `None`: all numeric
             ones, and the categorical ones of at most `max_ids` ids.
         max_ids: see `features`; LightGBM puts the rarest of more than 255 ids together. Defaults to 250.
-        share: share of the training rows, the first of them, that the trees are trained on. Defaults to 1.0.
+        share: share of the training rows, the first of them, that the trees are trained on. Defaults to 0.5.
         learning_rate: by how much each tree corrects those before. Defaults to 0.1.
         min_rows: fewest rows of a leaf. Defaults to 100.
         name: what the new features are called: `leaf_0`, `leaf_1` and so on. Their side is that of what the trees read,

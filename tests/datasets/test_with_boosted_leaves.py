@@ -85,7 +85,7 @@ def test_leaves_are_those_of_lightgbm_in_every_row(table, tmp_path, monkeypatch)
     names = [f"leaf_{tree}" for tree in range(4)]
     assert found.schema.feature_names == [*table.schema.feature_names, *names]
     said = found.report["boosted_leaves"]
-    assert (said["features"], said["rows"], said["held_out"], said["trees"]) == (["age", "os"], 600, 60, 4)
+    assert (said["features"], said["rows"], said["held_out"], said["trees"]) == (["age", "os"], 300, 30, 4)
     for split in SPLITS:
         columns = columns_of(found, split)
         matrix = np.stack([columns["age"], columns["os"]], axis=1)
@@ -165,13 +165,13 @@ def test_what_trains_the_trees(table):
 
 
 def test_share_is_of_the_first_rows(table, tmp_path):
-    half = with_boosted_leaves(table, tmp_path / "half", **SMALL, share=0.5)
-    assert half.report["boosted_leaves"]["rows"] == 300
-    assert half.rows("train") == 600
-    columns = {name: table.column("train", name)[:300] for name in ("age", "os")}
-    labels = np.asarray(table.column("train", "click")[:300])
-    expected = train_trees(columns, labels, 30, ["os"], 4, SETTINGS, 1000, 1)
-    assert half.transforms.leaves.nodes.equals(expected)
+    found = with_boosted_leaves(table, tmp_path / "out", **SMALL, share=0.75)
+    assert found.report["boosted_leaves"]["rows"] == 450
+    assert found.rows("train") == 600
+    columns = {name: table.column("train", name)[:450] for name in ("age", "os")}
+    labels = np.asarray(table.column("train", "click")[:450])
+    expected = train_trees(columns, labels, 45, ["os"], 4, SETTINGS, 1000, 1)
+    assert found.transforms.leaves.nodes.equals(expected)
 
 
 def test_chosen_features_and_their_side(table, tmp_path):
