@@ -46,11 +46,11 @@ def train_trees(
         ModuleNotFoundError: if LightGBM is not installed.
 
     Example:
-    >>> columns = {"hour": np.arange(40, dtype="float32")}
-    >>> labels = (np.arange(40) > 25).astype("float32")
-    >>> settings = {"num_leaves": 2, "learning_rate": 0.1, "min_data_in_leaf": 1, "seed": 0}
-    >>> train_trees(columns, labels, 10, (), 1, settings, 1000, 1)["leaf"].to_list()
-    [0, 1, 2]
+    >>> columns = {"hour": np.arange(480, dtype="float32") % 24}
+    >>> labels = (columns["hour"] > 17).astype("float32")
+    >>> settings = {"num_leaves": 2, "learning_rate": 0.1, "min_data_in_leaf": 20, "seed": 0}
+    >>> train_trees(columns, labels, 240, (), 1, settings, 1000, 1).select("threshold", "leaf").rows()
+    [(17.5, 0), (0.0, 1), (0.0, 2)]
     """
     require_extra("trees", "Boosted leaves")
     import lightgbm
