@@ -8,6 +8,7 @@ _MODULES = {
     "reports": ("matplotlib", "typer"),
     "spark": ("pyspark", "pyarrow"),
     "remote": ("fsspec",),
+    "trees": ("lightgbm",),
     "recipes": ("typer", "tensorboard", "tensorflow", "tensorflow_serving", "grpc", "matplotlib"),
 }
 
@@ -18,7 +19,7 @@ def require_extra(extra: str, what: str) -> None:
     `pip install grouprank` brings layers, losses, metrics, models, datasets and the figures of reports, and no backend.
 
     Args:
-        extra: name of the extra, `"serving"`, `"reports"`, `"spark"`, `"remote"` or `"recipes"`.
+        extra: name of the extra, `"serving"`, `"reports"`, `"spark"`, `"remote"`, `"trees"` or `"recipes"`.
         what: what the caller wanted to use, the subject of the error's sentence.
 
     Raises:

@@ -4,6 +4,7 @@ from .ali_ccp import AliCCP
 from .aliexpress import AliExpress
 from .avazu import Avazu
 from .batch_loader import BatchLoader
+from .boosting import with_boosted_leaves
 from .criteo_attribution import CriteoAttribution
 from .criteo_conversion_log import CriteoConversionLog
 from .criteo_dac import CriteoDAC
@@ -90,4 +91,5 @@ __all__ = [
     "histories",
     "kuairand_histories",
     "prepare",
+    "with_boosted_leaves",
 ]

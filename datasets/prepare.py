@@ -1,7 +1,6 @@
 """From official files to encoded columns on disk, in two passes."""
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,9 @@ from .dataset import Dataset
 from .fingerprint import fingerprint_of
 from .fit_pass import fitted
 from .local_engine import LocalEngine, Progress
-from .partial_folder import partial_folder
 from .prepared_table import COLUMNS_FOLDER, REPORT_FILE, TRANSFORMS_FOLDER, PreparedTable, with_oov_share
-from .remote_files import exists, own_path, put
 from .spark_engine import SparkEngine
+from .whole_table import whole_table
 from .worker_count import worker_count
 
 CHUNK_ROWS = 100_000
@@ -73,41 +71,16 @@ def prepare(
     if engine not in ENGINES:
         raise ValueError(f"`engine` must be one of {ENGINES}. Received: engine={engine!r}.")
     worker_count(workers)
-    own = own_path(destination)
     fingerprint = fingerprint_of(dataset)
 
-    def write(folder: Path, columns: Path | str) -> None:
+    def write(folder: Path, address: str | None) -> None:
+        runner = _engine(engine, dataset, chunk_rows, max_bad_rows, workers, on_progress)
+        remote = engine == "spark" and address is not None
         _write(
-            dataset,
-            fingerprint,
-            folder,
-            _engine(engine, dataset, chunk_rows, max_bad_rows, workers, on_progress),
-            columns,
+            dataset, fingerprint, folder, runner, f"{address}/{COLUMNS_FOLDER}" if remote else folder / COLUMNS_FOLDER
         )
 
-    if own is None:
-        address = str(destination).rstrip("/")
-        if exists(f"{address}/{REPORT_FILE}"):
-            return _reuse(address, fingerprint, max_bad_rows)
-        with tempfile.TemporaryDirectory(prefix="grouprank-") as scratch:
-            folder = Path(scratch)
-            write(folder, f"{address}/{COLUMNS_FOLDER}" if engine == "spark" else folder / COLUMNS_FOLDER)
-            put(folder, address, last=REPORT_FILE)
-        return PreparedTable(address)
-    if own.exists() and (not own.is_dir() or any(own.iterdir())):
-        if not (own / REPORT_FILE).is_file():
-            raise ValueError(f"{own} exists and is not a prepared table. Choose another destination, or empty it.")
-        return _reuse(own, fingerprint, max_bad_rows)
-    own.parent.mkdir(parents=True, exist_ok=True)
-    with partial_folder(own) as partial:
-        write(partial, partial / COLUMNS_FOLDER)
-        try:
-            partial.rename(own)
-        except OSError:
-            if not (own / REPORT_FILE).is_file():
-                raise
-            return _reuse(own, fingerprint, max_bad_rows)  # another process finished first
-    return PreparedTable(own)
+    return whole_table(destination, fingerprint, max_bad_rows, write)
 
 
 def _engine(
@@ -135,22 +108,3 @@ def _write(
     }
     with_oov_share(transforms, report).save(folder / TRANSFORMS_FOLDER)
     (folder / REPORT_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _reuse(destination: Path | str, fingerprint: dict[str, Any], max_bad_rows: int) -> PreparedTable:
-    table = PreparedTable(destination)
-    found = table.report["fingerprint"]
-    changed = [key for key in fingerprint if fingerprint[key] != found.get(key)]
-    if changed or not (fingerprint["files"] or fingerprint["settings"]):
-        reason = f"they differ in {changed}" if changed else "the dataset states no files or settings to compare"
-        raise ValueError(
-            f"{destination} holds a table prepared from {found['dataset']!r}, which cannot be used for this dataset: "
-            f"{reason}. Choose another destination, or delete the folder if that table is no longer needed."
-        )
-    if table.report["bad_rows"] > max_bad_rows:
-        raise ValueError(
-            f"{destination} was prepared with {table.report['bad_rows']} bad rows skipped, and {max_bad_rows} are "
-            f"allowed now. "
-            "Allow them with --max-bad-rows (`max_bad_rows=` in Python), or delete the folder and mend the files."
-        )
-    return table

@@ -185,4 +185,4 @@ class PreparedTable:
 def with_oov_share(transforms: TableTransforms, report: Mapping[str, Any]) -> TableTransforms:
     """The transforms with the training rows' shares of unknown tokens, which the report of `prepare` has."""
     shares = {name: splits["train"] for name, splits in report["oov_share"].items()}
-    return TableTransforms(transforms.schema, transforms.columns, shares)
+    return TableTransforms(transforms.schema, transforms.columns, shares, transforms.leaves)

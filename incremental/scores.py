@@ -109,9 +109,10 @@ def score(
             continue
         rows += len(chunk.frame)
         encoded = transforms.encode(chunk.frame)
-        for name, values in encoded.items():
-            if transforms.columns[name].counts_unknown:
-                counts[name] = counts.get(name, np.zeros(2)) + np.array([values.replaced, values.total])
+        for name, transform in transforms.columns.items():
+            if transform.counts_unknown:
+                new = np.array([encoded[name].replaced, encoded[name].total])
+                counts[name] = counts.get(name, np.zeros(2)) + new
         for task, labels in targets.items():
             labels.append(LabelColumn(task).encode(chunk.frame[task]))
         if user is not None:

@@ -6,7 +6,8 @@ Split by time as `kuairand_ctr`: training to 4 May 2022, validation 5 – 6 May,
 same settings and keep their own defaults in the rest. The validation days choose how much the embeddings are
 regularized (L2, or the L1 term of FTRL), once per preset, and the number of epochs, in each run. The test days are read
 once, at the end of a run. Killed runs continue where they stopped. `--history 50` gives all presets the user's last 50
-videos, and `--histories DIR` those of the days before the log.
+videos, and `--histories DIR` those of the days before the log. `lr_gbdt` also gets the leaves of boosted trees, of
+which the task is `is_click`.
 """
 
 import dataclasses
@@ -21,7 +22,15 @@ import numpy as np
 import typer
 
 from .. import models, reports
-from ..datasets import Dataset, KuaiRandFunnel, KuaiRandPure, PreparedTable, kuairand_histories, prepare
+from ..datasets import (
+    Dataset,
+    KuaiRandFunnel,
+    KuaiRandPure,
+    PreparedTable,
+    kuairand_histories,
+    prepare,
+    with_boosted_leaves,
+)
 from ..files import RunFolder, run_lock, whole_file
 from ..layers import embedding_optimizers
 from ..models import CTRModel
@@ -32,6 +41,8 @@ from .models_page import models_page, models_report
 from .validation_entropy import FIGURE, ValidationEntropy
 
 KINDS = ("CTRModel", "CVRModel")
+# The preset that wants a table with the leaves of boosted trees.
+LEAVES = "lr_gbdt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +104,11 @@ def main(
         folder = RunFolder(run, {"backend": keras.backend.backend(), **dataclasses.asdict(settings), **read})
         needed = {get_preset(name).model for name in wanted}
         tables = {kind: prepare(log, run / name) for kind, (log, name) in logs.items() if kind in needed}
+        if LEAVES in wanted:
+            plain = tables["CTRModel"]
+            tables[LEAVES] = with_boosted_leaves(plain, run / f"{plain.folder.name}-leaves")
         for name in wanted:
-            table = tables[get_preset(name).model]
+            table = tables[name if name in tables else get_preset(name).model]
             for seed in range(seeds):
                 file = f"{name}-{seed}.json"
                 if folder.read_json(file) is None:

@@ -56,7 +56,7 @@ def check_skew(
     if prepared is None:
         prepared = {name: values.array for name, values in transforms.encode(raw).items()}
     expected = dict(prepared)
-    missing = [name for name in transforms.columns if name not in expected]
+    missing = [name for name in transforms.schema.feature_names if name not in expected]
     if missing:
         raise ValueError(f"`prepared` lacks the features {missing}. Received: {sorted(expected)}.")
     count = len(next(iter(raw.values())))
@@ -65,9 +65,13 @@ def check_skew(
     if wrong:
         raise ValueError(f"`rows` has {count} rows, other columns have {wrong}.")
     served = score_in_fresh_process(path, {"features": raw, "serving_default": raw})
+    sources, leaves = transforms.sources, transforms.leaves
+    if leaves:
+        # A leaf of boosted trees is told by the first column that they read.
+        sources |= dict.fromkeys(leaves.names, sources[leaves.reads[0]])
     differing: dict[str, int] = {}
     first = None
-    for name, transform in transforms.columns.items():
+    for name in transforms.schema.feature_names:
         wanted, found = np.asarray(expected[name]), served["features"][name]
         unequal = np.flatnonzero((_bits(wanted.astype(found.dtype)) != _bits(found)).reshape(count, -1).any(axis=1))
         if unequal.size:
@@ -75,9 +79,9 @@ def check_skew(
             row = int(unequal[0])
             first = first or {
                 "feature": name,
-                "column": transform.raw,
+                "column": sources[name],
                 "row": row,
-                "raw": _shown(raw[transform.raw][row]),
+                "raw": _shown(raw[sources[name]][row]),
                 "prepared": wanted[row].tolist(),
                 "served": found[row].tolist(),
             }

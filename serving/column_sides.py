@@ -33,11 +33,11 @@ class ColumnSides:
 
         Args:
             schema: the model's.
-            sources: raw column by feature.
+            sources: raw column by feature; a feature that is made of others has none.
         """
         # In the order of the features, each once.
-        request = dict.fromkeys(sources[f.name] for f in schema.on_side(*REQUEST_SIDES))
-        candidate = dict.fromkeys(sources[f.name] for f in schema.on_side("ad"))
+        request = dict.fromkeys(sources[f.name] for f in schema.on_side(*REQUEST_SIDES) if f.name in sources)
+        candidate = dict.fromkeys(sources[f.name] for f in schema.on_side("ad") if f.name in sources)
         return cls(tuple(request), tuple(candidate))
 
     @property

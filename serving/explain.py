@@ -100,7 +100,8 @@ def explain(
         # Copies that are equal to the row may differ from it by rounding.
         contributions={name: np.where(as_unknown, 0, z[:, :1] - z[:, 1:]) for name, z in scored.items()},
         without={name: probabilities_of(np.where(as_unknown, z[:, :1], z[:, 1:])) for name, z in scored.items()},
-        values={name: raw[sources[name]] for name in fields},
+        # A leaf has no raw value, and shows its id.
+        values={name: raw[sources[name]] if name in sources else inputs[name] for name in fields},
         as_unknown=as_unknown,
         groups=model.groups(inputs, batch_size),
         group_reports=reports,

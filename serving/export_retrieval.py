@@ -142,8 +142,9 @@ def _side_transforms(transforms: TableTransforms | None, schema: Schema) -> Any:
     """The transforms of one side's features, `None` without transforms."""
     if transforms is None:
         return None
-    columns = {name: transforms.columns[name] for name in schema.feature_names}
-    return TableTransforms(schema, columns, transforms.oov_share)
+    columns = {name: column for name, column in transforms.columns.items() if name in schema.feature_names}
+    leaves = transforms.leaves if len(columns) < len(schema.feature_names) else None
+    return TableTransforms(schema, columns, transforms.oov_share, leaves)
 
 
 def _ad_columns(model: TwoTowerModel, candidates: Any, transforms: TableTransforms | None) -> tuple[Any, np.ndarray]:

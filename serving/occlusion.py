@@ -56,9 +56,9 @@ class Occlusion:
             raise ValueError(f"`references` names {unknown}, which are no features. Features: {schema.feature_names}.")
         found = {}
         for feature in schema.features:
-            # A number that is missing is encoded as the mean of the training rows, which is 0.
-            absent = None if transforms is None else transforms.columns[feature.name].absent_id
-            value = np.asarray(given.get(feature.name, absent or 0))
+            # A number that is missing is encoded as the mean of the training rows, which is 0. So is an unknown leaf.
+            column = None if transforms is None else transforms.columns.get(feature.name)
+            value = np.asarray(given.get(feature.name, (column and column.absent_id) or 0))
             if value.shape not in ((), feature.shape):
                 raise ValueError(
                     f"`references`: feature {feature.name!r} has values of the shape {feature.shape}. "

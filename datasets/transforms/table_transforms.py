@@ -13,6 +13,7 @@ import polars as pl
 from ...schema import Categorical, Schema, Sequence
 from ...schema.features import with_fingerprint
 from ..kinds import Transform
+from .boosted_leaves import BoostedLeaves
 from .growth import Growth
 from .raw_values import Encoded
 from .transform_files import read_transforms, write_transforms
@@ -28,10 +29,13 @@ class TableTransforms:
 
     Args:
         schema: the `Schema` of the features; `self.schema` has the transforms' fingerprints filled in.
-        columns: feature name to its fitted transform, one for every feature of the schema.
+        columns: feature name to its fitted transform, one for every feature of the schema that is made of a raw
+            column.
         oov_share: share of the training rows' tokens that are out of the vocabulary, by feature. A feature whose share
             in later rows is far above it is warned about once, since a column that changed its spelling is unknown
             throughout. Defaults to `None`, not known.
+        leaves: boosted trees over the other features, whose leaves are the remaining features (see
+            `with_boosted_leaves`). Defaults to `None`.
 
     Raises:
         ValueError: if features and transforms differ, or two features read one raw column as different types.
@@ -51,25 +55,41 @@ class TableTransforms:
     """
 
     def __init__(
-        self, schema: Schema, columns: Mapping[str, Transform], oov_share: Mapping[str, float] | None = None
+        self,
+        schema: Schema,
+        columns: Mapping[str, Transform],
+        oov_share: Mapping[str, float] | None = None,
+        leaves: BoostedLeaves | None = None,
     ) -> None:
-        if set(schema.feature_names) != set(columns):
+        made = [*columns, *(leaves.names if leaves else ())]
+        if sorted(schema.feature_names) != sorted(made):
             raise ValueError(
                 f"A schema and its transforms must have the same features. Schema: {schema.feature_names}. "
-                f"Transforms: {list(columns)}."
+                f"Transforms: {made}."
             )
-        self.columns: Mapping[str, Transform] = MappingProxyType({name: columns[name] for name in schema.feature_names})
+        if leaves and (absent := [name for name in leaves.reads if name not in columns]):
+            raise ValueError(
+                f"The boosted leaves {list(leaves.names)} are made of features that the schema lacks: {absent}. Keep "
+                "these features, or leave out the leaves."
+            )
+        self.leaves = leaves
+        self.columns: Mapping[str, Transform] = MappingProxyType(
+            {name: columns[name] for name in schema.feature_names if name in columns}
+        )
         self.raw_columns = raw_dtypes(
             {name: (transform.raw, transform.dtype) for name, transform in self.columns.items()}
         )
-        for name, transform in self.columns.items():
+        sizes = {name: transform.vocabulary_size for name, transform in self.columns.items()}
+        for name, fitted in {**sizes, **(leaves.vocabulary_sizes if leaves else {})}.items():
             size = getattr(schema[name], "vocabulary_size", None)
-            if size != transform.vocabulary_size:
+            if size != fitted:
                 raise ValueError(
-                    f"Feature {name!r}: the schema has vocabulary_size={size}, its transform "
-                    f"{transform.vocabulary_size}. Use the schema fitted with the transforms."
+                    f"Feature {name!r}: the schema has vocabulary_size={size}, its transform {fitted}. Use the schema "
+                    "fitted with the transforms."
                 )
-        features = [with_fingerprint(f, self.columns[f.name].fingerprint) for f in schema.features]
+        fingerprints = {name: transform.fingerprint for name, transform in self.columns.items()}
+        fingerprints |= dict.fromkeys(leaves.names, leaves.fingerprint) if leaves else {}
+        features = [with_fingerprint(f, fingerprints[f.name]) for f in schema.features]
         self.schema = Schema(features, schema.tasks)
         self.oov_share: Mapping[str, float] = MappingProxyType(
             {name: share for name, share in (oov_share or {}).items() if name in columns}
@@ -77,18 +97,19 @@ class TableTransforms:
         self._watch = UnknownTokenWatch(self.columns, self.oov_share)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TableTransforms, (self.schema, dict(self.columns), dict(self.oov_share))
+        return TableTransforms, (self.schema, dict(self.columns), dict(self.oov_share), self.leaves)
 
     @property
     def sources(self) -> dict[str, str]:
-        """Raw column of each feature."""
+        """Raw column of each feature that is made of one."""
         return {name: transform.raw for name, transform in self.columns.items()}
 
     @property
     def vocabulary_sizes(self) -> dict[str, int]:
         """Number of ids of each feature that has ids, id 0 included."""
         sizes = {name: transform.vocabulary_size for name, transform in self.columns.items()}
-        return {name: size for name, size in sizes.items() if size is not None}
+        known = {name: size for name, size in sizes.items() if size is not None}
+        return known | (self.leaves.vocabulary_sizes if self.leaves else {})
 
     def encode(self, table: pl.DataFrame | Mapping[str, Any]) -> dict[str, Encoded]:
         """As `__call__`, with the number of replaced values of each feature."""
@@ -97,6 +118,8 @@ class TableTransforms:
         rows = {name: len(values.array) for name, values in encoded.items()}
         if len(set(rows.values())) > 1:
             raise ValueError(f"All raw columns must have the same number of rows. Received, by feature: {rows}.")
+        if self.leaves:
+            encoded |= self.leaves.encode({name: values.array for name, values in encoded.items()})
         return encoded
 
     def __call__(self, table: pl.DataFrame | Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -217,15 +240,26 @@ class TableTransforms:
         columns = {**columns, **followed}
         features = [
             dataclasses.replace(feature, vocabulary_size=columns[feature.name].vocabulary_size or 1, vocabulary=None)
-            if isinstance(feature, Categorical | Sequence)
+            if isinstance(feature, Categorical | Sequence) and feature.name in columns
             else feature
             for feature in self.schema.features
         ]
-        return TableTransforms(Schema(features, self.schema.tasks), columns, oov_share)
+        return TableTransforms(Schema(features, self.schema.tasks), columns, oov_share, self.leaves)
+
+    def with_leaves(self, leaves: BoostedLeaves, side: str) -> "TableTransforms":
+        """The transforms with boosted trees over their features, whose leaves are further features.
+
+        Args:
+            leaves: the trees.
+            side: side of the leaves.
+        """
+        features = [Categorical(name, size, side=side) for name, size in leaves.vocabulary_sizes.items()]
+        schema = Schema([*self.schema.features, *features], self.schema.tasks)
+        return TableTransforms(schema, self.columns, self.oov_share, leaves)
 
     def save(self, folder: str | Path) -> None:
-        """Write `transforms.json`, the vocabularies and the frames into a folder."""
-        write_transforms(Path(folder), self.schema, self.columns, self.oov_share)
+        """Write `transforms.json`, the vocabularies, the frames and the boosted trees into a folder."""
+        write_transforms(Path(folder), self.schema, self.columns, self.oov_share, self.leaves)
 
     @classmethod
     def load(cls, folder: str | Path) -> "TableTransforms":

@@ -11,24 +11,31 @@ import polars as pl
 from ...schema import Schema
 from ...schema.features import fingerprint_of
 from ..kinds import TRANSFORMS, Transform
+from .boosted_leaves import BoostedLeaves
 
 _FILE = "transforms.json"
 _VOCABULARIES = "vocabularies"
 _FRAMES = "frames"
+_TREES = "boosted_trees.parquet"
 # In version 1 the unknown tokens of sequences have the id of padding; such transforms are encoded as they were fitted.
 _VERSION = 2
 
 
 def write_transforms(
-    folder: Path, schema: Schema, transforms: Mapping[str, Transform], oov_share: Mapping[str, float]
+    folder: Path,
+    schema: Schema,
+    transforms: Mapping[str, Transform],
+    oov_share: Mapping[str, float],
+    leaves: BoostedLeaves | None = None,
 ) -> None:
     """Write a table's fitted transforms into a folder.
 
     Args:
         folder: the folder; it is made if it does not exist.
         schema: the schema of the features.
-        transforms: transform of each feature.
+        transforms: transform of each feature that is made of a raw column.
         oov_share: share of the training rows' tokens that are out of the vocabulary, where it is known.
+        leaves: boosted trees over these features. Defaults to `None`.
     """
     (folder / _VOCABULARIES).mkdir(parents=True, exist_ok=True)
     columns = {}
@@ -49,11 +56,14 @@ def write_transforms(
             entry.setdefault("frames", {})[field] = file
         columns[name] = entry
     config = {"version": _VERSION, "schema": schema.to_dict(), "columns": columns}
+    if leaves:
+        leaves.nodes.write_parquet(folder / _TREES)
+        config["leaves"] = {"names": leaves.names, "reads": leaves.reads}
     (folder / _FILE).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_transforms(folder: Path) -> tuple[Schema, dict[str, Transform], dict[str, float]]:
-    """The schema, the transforms and the shares that `write_transforms` wrote.
+def read_transforms(folder: Path) -> tuple[Schema, dict[str, Transform], dict[str, float], BoostedLeaves | None]:
+    """The schema, the transforms, the shares and the boosted trees that `write_transforms` wrote.
 
     Args:
         folder: the folder.
@@ -77,14 +87,19 @@ def read_transforms(folder: Path) -> tuple[Schema, dict[str, Transform], dict[st
     shares = {name: float(entry.pop("oov_share")) for name, entry in entries.items() if "oov_share" in entry}
     transforms = {name: _load_transform(folder, entry) for name, entry in entries.items()}
     schema = Schema.from_dict(config["schema"])
-    for name, transform in transforms.items():
-        # The last digits of moments may differ between machines, ids may not.
-        if transform.vocabulary_size and fingerprint_of(schema[name]) not in (None, transform.fingerprint):
+    leaves = None
+    if "leaves" in config:
+        found = config["leaves"]
+        leaves = BoostedLeaves(tuple(found["names"]), tuple(found["reads"]), _load_frame(folder / _TREES))
+    # The last digits of moments may differ between machines, ids may not.
+    fingerprints = {name: transform.fingerprint for name, transform in transforms.items() if transform.vocabulary_size}
+    for name, fitted in {**fingerprints, **(dict.fromkeys(leaves.names, leaves.fingerprint) if leaves else {})}.items():
+        if fingerprint_of(schema[name]) not in (None, fitted):
             raise ValueError(
                 f"{path}: feature {name!r} was fitted with another vocabulary than this folder holds. A file was "
                 "edited, or comes from another run. Copy the whole folder again, or prepare the data again."
             )
-    return schema, transforms, shares
+    return schema, transforms, shares, leaves
 
 
 def _load_transform(folder: Path, entry: dict[str, Any]) -> Transform:

@@ -28,9 +28,11 @@ def graph_parts(model: Any, transforms: TableTransforms | None, table_dtype: str
         table_dtype: see `export`.
         explanations: see `export`.
     """
-    constants = None
+    constants: dict[str, Any] | None = None
     if transforms is not None:
         constants = {name: transform.graph_constants() for name, transform in transforms.columns.items()}
+        if transforms.leaves:
+            constants |= dict.fromkeys(transforms.leaves.names, transforms.leaves.fingerprint)
     return {
         "the model's config": _short(_in_graph(keras.saving.serialize_keras_object(model))),
         "the transforms": _short(constants),

@@ -39,7 +39,7 @@ class GraphTransforms(tf.Module):
         }
 
     def __call__(self, raw: Mapping[str, Any], missing: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Model inputs by feature name, of the features whose raw column is given.
+        """Model inputs by feature name, of the features whose raw columns are given.
 
         Args:
             raw: columns, all or some of them.
@@ -55,4 +55,13 @@ class GraphTransforms(tf.Module):
                 absent = missing[transform.raw]
                 absent = absent[:, tf.newaxis] if found[name].shape.rank > 1 else absent
                 found[name] = tf.where(absent, tf.constant(transform.absent_id, found[name].dtype), found[name])
-        return found
+        return found | self.leaves(found)
+
+    def leaves(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The leaves of boosted trees, if there are any and all features that they are made of are given.
+
+        Args:
+            inputs: model inputs by feature name.
+        """
+        trees = self._transforms.leaves
+        return trees.graph(inputs) if trees and set(trees.reads) <= set(inputs) else {}

@@ -31,3 +31,11 @@ class PlainColumns(tf.Module):
             if missing and name in missing:
                 found[name] = tf.where(missing[name], tf.zeros_like(value), value)
         return found
+
+    def leaves(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """None: leaves of boosted trees are sent like other ids.
+
+        Args:
+            inputs: model inputs by feature name.
+        """
+        return {}

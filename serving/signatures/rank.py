@@ -37,6 +37,9 @@ def rank_signature(model: Any, columns: Any, arranged: ArrangedWeights) -> Any:
         request = columns({name: raw[name] for name in once})
         requests, candidates = tf.unstack(tf.shape(raw[each[0]])[:2])
         ads = columns({name: tf.reshape(raw[name], [-1, *specs[name].shape[1:]]) for name in each})
+        if any(feature.name not in ads for feature in model.schema.on_side("ad")):
+            # Leaves of trees over both sides belong to a pair.
+            ads |= columns.leaves({n: tf.repeat(column, candidates, axis=0) for n, column in request.items()} | ads)
         logits = model.rank_logits(request, ads, arranged, (requests, candidates))
         return named({task: tf.sigmoid(value) for task, value in logits.items()})
 

@@ -70,7 +70,7 @@ def test_presets_are_trained_with_histories(real_data, tmp_path, monkeypatch):
     monkeypatch.setattr(kuairand_models, "KuaiRandPure", thinned(gr.datasets.KuaiRandPure))
     page, run = tmp_path / "models.md", tmp_path / "run"
     options = {
-        "only": "lr",
+        "only": "lr,lr_gbdt",
         "seeds": 1,
         "output": page,
         "steps": tmp_path / "none.json",
@@ -80,6 +80,10 @@ def test_presets_are_trained_with_histories(real_data, tmp_path, monkeypatch):
     assert "patience 1, history 5, histories None." in page.read_text()
     assert gr.datasets.PreparedTable(run / "prepared-history").schema["history"].length == 5
     assert not (run / "prepared-funnel-history").exists()
+    assert gr.datasets.PreparedTable(run / "prepared-history-leaves").transforms.leaves is not None
+    # Of the same seed, so that the leaves alone make the difference.
+    plain, leaves = (json.loads((run / f"{name}-0.json").read_text())["embeddings"] for name in ("lr", "lr_gbdt"))
+    assert leaves > plain
     with pytest.raises(ValueError, match="--histories needs the number of videos to take: --history 50"):
         kuairand_models.main(tmp_path, tmp_path / "other", histories=tmp_path)
     assert not (tmp_path / "other").exists()
