@@ -55,6 +55,9 @@ def with_boosted_leaves(
     first `share` of the training rows. `table.batches("train", rows=slice(n, None))` are the others alone, where `n` is
     `table.report["boosted_leaves"]["rows"]`. Where rows are in the order of time, the trees then know no later row.
 
+    Measure whether they help: numbers and rules must say what ids do not. On KuaiRand-Pure, where ids of users and
+    videos say most, 30 trees raised the normalized entropy of `lr` on clicks from 0.884 to 0.891.
+
     Everything is read and written in chunks. The destination is complete when it appears, and one that holds the same
     table is opened as it is (see `prepare`).
 
