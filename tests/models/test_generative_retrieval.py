@@ -127,6 +127,7 @@ class TestCodeTree:
         assert as_array(tree.items(np.array([[11, 8]]))).tolist() == [[1, 2]]
         assert as_array(tree.codes_of(np.array([5, 7, -1]))).tolist() == [[0, 3, 1], [-1] * 3, [-1] * 3]
 
+    @pytest.mark.any_backend
     def test_many_items(self):
         """Following the children of the root finds every item once, with its codes."""
         codes = np.random.default_rng(0).integers(0, 6, (301, 3))
@@ -142,9 +143,11 @@ class TestCodeTree:
         assert (prefixes[:, :3] == codes[items]).all()
         assert len(np.unique(prefixes, axis=0)) == 299
 
+    @pytest.mark.any_backend
     def test_no_further_code_where_none_is_needed(self):
         assert CodeTree([[-1, -1], [0, 1], [1, 1]]).num_levels == 2
 
+    @pytest.mark.any_backend
     def test_no_codes(self):
         with pytest.raises(ValueError, match="No item has codes. Received: 2 rows of -1"):
             CodeTree([[-1], [-1]])
@@ -224,6 +227,7 @@ class TestModel:
             assert items[row].tolist() == best
             np.testing.assert_allclose(scores[row], [expected[item] for item in best], atol=1e-5)
 
+    @pytest.mark.any_backend
     def test_a_small_beam(self, model):
         """What it finds are items with their own scores, best first, and the best of a row may be missed."""
         reference = Reference(model)
@@ -233,6 +237,7 @@ class TestModel:
             np.testing.assert_allclose(scores[row], [expected[item] for item in items[row]], atol=1e-5)
         assert (np.diff(scores) <= 0).all()
 
+    @pytest.mark.any_backend
     def test_scores_of_given_items(self, model):
         reference = Reference(model)
         items = np.array([[5, 1], [2, 2], [6, 4], [3, 0]])
@@ -242,6 +247,7 @@ class TestModel:
         ]
         np.testing.assert_allclose(model.score(X, items), expected, atol=1e-5)
 
+    @pytest.mark.any_backend
     def test_padding_may_stand_at_either_end(self, model):
         history = [[0, 1, 3], [1, 3, 0], [1, 0, 3], [3, 1, 0]]
         _, scores = model.retrieve({"history": history, "user_id": [3] * 4}, **ALL)
@@ -249,6 +255,7 @@ class TestModel:
         # The order counts.
         assert np.abs(scores[3] - scores[0]).max() > 1e-3
 
+    @pytest.mark.any_backend
     def test_learns_a_few_histories(self):
         keras.utils.set_random_seed(0)
         sizes = {"history_length": 2, "width": 16, "user_tokens": 0, **SMALL}
@@ -282,6 +289,7 @@ class TestModel:
         np.testing.assert_array_equal(items, expected_items)
         np.testing.assert_allclose(scores, expected_scores, atol=1e-6)
 
+    @pytest.mark.any_backend
     def test_mixed_precision(self):
         model = make_model(dtype="mixed_bfloat16", **SMALL)
         reference = Reference(model)
